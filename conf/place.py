@@ -1,0 +1,162 @@
+"""A place: a configured run. `conf/base.yaml`, then the place's YAML, then `--set`, read into typed settings."""
+
+import datetime as dt
+import os
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field, field_validator, model_validator
+
+from conf.errors import InputError
+from conf.settings import Settings, parse
+
+CONF = Path(__file__).parent
+VARIABLE = re.compile(r"\$\{([A-Z_]+)\}")
+
+
+class Epoch(Settings):
+    """A span of acquisition dates that one map stands for. Dates are UTC; `end` is inclusive."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,40}$")
+    start: dt.date
+    end: dt.date
+    reference: dt.date = Field(description="the date the map stands for; T is the difference of two of them in years")
+
+    @model_validator(mode="after")
+    def ordered(self) -> "Epoch":
+        if not self.start <= self.reference <= self.end:
+            raise ValueError(f"start {self.start} <= reference {self.reference} <= end {self.end} must hold")
+        return self
+
+
+class Layer(Settings):
+    """A named model role at one resolution."""
+
+    sensor: str = Field(description="a key of conf/sensors.py")
+    model: str = Field(description="models:/NAME@ALIAS, models:/NAME/VERSION, or PATH#sha256=HEX")
+    resolution: float = Field(gt=0, description="pixel size, in the grid's units (metres, or degrees for a native one)")
+    feeds: Literal["built_m2", "none"] = Field("none", description="one layer of a place feeds built_m2")
+    threshold: float | None = Field(None, gt=0, lt=1, description="probability from which a pixel counts; default: the model's")
+
+
+class Source(Settings):
+    """Where images come from: a static STAC catalog, or files named by a pattern."""
+
+    stac: str | None = Field(None, description="path of a static STAC catalog.json")
+    sensor: str | None = Field(None, description="a key of conf/sensors.py, for `href`")
+    href: str | None = Field(None, description="a path; {band} stands for each band name; a multi-band file has none")
+    datetime: dt.date | None = Field(None, description="acquisition date, UTC")
+    bands: tuple[str, ...] = Field((), description="bands in the file's order, or those {band} stands for; default: the sensor's")
+    nodata: float | None = Field(None, description="nodata value where the files carry none")
+
+    @model_validator(mode="after")
+    def one_kind(self) -> "Source":
+        if (self.stac is None) == (self.href is None):
+            raise ValueError("give either stac or href")
+        if self.href and not (self.sensor and self.datetime):
+            raise ValueError("href needs sensor and datetime")
+        return self
+
+
+class Place(Settings):
+    """What a run is about. Sections of single jobs are kept as they stand and read by the job's own settings class."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,40}$")
+    title: str = ""
+    attribution: str = ""
+    warehouse: str = "warehouse"
+    tracking_uri: str | None = Field(None, description="MLflow store; default: sqlite in the warehouse")
+    max_quarantined_share: float = Field(0.01, ge=0, le=1)
+    batch_seconds: float = Field(120, gt=0, description="predicted work of one commit")
+    price_per_cpu_hour: float = Field(0.05, ge=0, description="US dollars, for the summary's cost")
+    grid: Literal["utm", "native"] = "utm"
+    epochs: tuple[Epoch, ...] = Field(min_length=1)
+    layers: dict[str, Layer] = Field(min_length=1)
+    sections: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    @field_validator("epochs")
+    @classmethod
+    def distinct(cls, epochs: tuple[Epoch, ...]) -> tuple[Epoch, ...]:
+        if len({epoch.name for epoch in epochs}) < len(epochs):
+            raise ValueError("two epochs have one name")
+        return tuple(sorted(epochs, key=lambda epoch: epoch.reference))
+
+    @property
+    def folder(self) -> Path:
+        """Where this place's tables lie."""
+        return Path(self.warehouse) / self.name
+
+    @property
+    def fed_layer(self) -> str | None:
+        """The layer that feeds built_m2, or None."""
+        return next((name for name, layer in self.layers.items() if layer.feeds == "built_m2"), None)
+
+    def section(self, model: type[Any], name: str) -> Any:
+        """The settings of job `name`."""
+        return parse(model, self.sections.get(name, {}), name)
+
+
+def load_place(name: str, assignments: tuple[str, ...], sections: frozenset[str]) -> Place:
+    """The place `name` (or a YAML file) with `key=value` assignments applied; raises InputError."""
+    values = _merged(_read_yaml(CONF / "base.yaml"), _read_yaml(_place_file(name)))
+    for assignment in assignments:
+        values = _merged(values, _assigned(assignment))
+    values = _expanded(values)
+    jobs = {key: values.pop(key) or {} for key in sorted(values) if key in sections}
+    for key, section in jobs.items():
+        if not isinstance(section, dict):
+            raise InputError(f"section {key} is {section!r}; write settings as 'key: value' lines under it")
+    return parse(Place, {**values, "sections": jobs}, "")
+
+
+def _place_file(name: str) -> Path:
+    path = Path(name) if name.endswith((".yaml", ".yml")) else CONF / f"{name}.yaml"
+    if not path.is_file():
+        known = sorted(file.stem for file in CONF.glob("*.yaml") if file.stem != "base")
+        raise InputError(f"place {name}: no file {path.name}; use one of {', '.join(known)}, or the path of a YAML file")
+    return path
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise InputError(f"{path.name} is not plain YAML: {str(error).splitlines()[0]}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path.name} holds no settings; write 'key: value' lines")
+    return values
+
+
+def _assigned(assignment: str) -> dict[str, Any]:
+    key, equals, text = assignment.partition("=")
+    if not equals or not key:
+        raise InputError(f"--set {assignment}: write [section.]key=value")
+    value: Any = yaml.safe_load(text) if text else None
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return dict(value)
+
+
+def _merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    result = dict(under)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(result.get(key), dict)
+        result[key] = _merged(result[key], value) if both else value
+    return result
+
+
+def _expanded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _expanded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_expanded(item) for item in value]
+    return VARIABLE.sub(_variable, value) if isinstance(value, str) else value
+
+
+def _variable(match: re.Match[str]) -> str:
+    value = os.environ.get(match[1])
+    if value is None:
+        raise InputError(f"{match[1]} is not set; export {match[1]}=FOLDER, where this place's data lie")
+    return value

@@ -1,0 +1,276 @@
+"""Every table, declared once: schema, key, checks. Geometry columns are WKB in EPSG:4326 with four bbox columns."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Column:
+    """`type` is Spark DDL. `identity=False`: depends on how the work was cut or run, so not in fingerprints."""
+
+    name: str
+    type: str
+    text: str
+    identity: bool = True
+    nullable: bool = False
+    raster: bool = False
+
+
+@dataclass(frozen=True)
+class Check:
+    """A row breaks the check where the SQL `holds` is false or null; `text` is what the report says then."""
+
+    holds: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """One row is `text`. `key` columns are unique together."""
+
+    name: str
+    text: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    checks: tuple[Check, ...] = ()
+
+    @property
+    def ddl(self) -> str:
+        """The schema as Spark DDL."""
+        return ", ".join(f"{c.name} {c.type}{'' if c.nullable else ' NOT NULL'}" for c in self.columns)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def identity(self) -> tuple[Column, ...]:
+        """The columns that a fingerprint covers."""
+        return tuple(column for column in self.columns if column.identity)
+
+
+def _bbox(nullable: bool = False) -> tuple[Column, ...]:
+    return tuple(Column(name, "double", f"{name} of the geometry, degrees", nullable=nullable) for name in ("xmin", "ymin", "xmax", "ymax"))
+
+
+def _geometry(text: str) -> Column:
+    return Column("geometry", "binary", f"{text}, WKB, EPSG:4326")
+
+
+_DIGEST = Column("input_digest", "string", "sha256 over everything that determines the row", identity=False)
+_RUN = Column("run_id", "string", "the run that wrote the row", identity=False)
+
+_GRID = (
+    Column("grid", "string", "name of the grid: utm43n, or native-<hash>", identity=False),
+    Column("crs", "string", "the grid's CRS, EPSG code or WKT2", identity=False),
+    Column("tile_px", "int", "side of the tile, pixels", identity=False),
+    Column("row", "int", "tile row on the grid, from the north", identity=False),
+    Column("col", "int", "tile column on the grid, from the west", identity=False),
+    Column("transform", "array<double>", "affine a, b, c, d, e, f of the tile's upper left corner", identity=False),
+)
+
+SCENES = Table(
+    "scenes", "an image", ("scene_id",),
+    (
+        Column("scene_id", "string", "name of the image, unique in the place"),
+        Column("sensor", "string", "key of conf/sensors.py"),
+        Column("datetime", "timestamp", "acquisition, UTC"),
+        Column("hrefs", "map<string,string>", "band name to path or address", identity=False),
+        Column("band_indexes", "map<string,int>", "band name to 1-based band in its file"),
+        Column("crs", "string", "of the image, EPSG code or WKT2"),
+        Column("transform", "array<double>", "affine a, b, c, d, e, f of the finest band"),
+        Column("width", "int", "pixels of the finest band"),
+        Column("height", "int", "pixels of the finest band"),
+        Column("nodata", "double", "value of pixels without data; null: none declared", nullable=True),
+        Column("stretch", "map<string,array<double>>", "band name to its 2nd and 98th percentile, for sensors without calibration", nullable=True),
+        Column("cloud", "double", "share of cloud in the metadata, 0-1", nullable=True),
+        Column("baseline", "string", "processing baseline", nullable=True),
+        _geometry("footprint"), *_bbox(),
+        Column("licence", "string", "of the image", nullable=True),
+        Column("attribution", "string", "to print beside results", nullable=True),
+        Column("content_digest", "string", "sha256 over names, sizes and headers of the files", identity=False),
+    ),
+    (Check("width > 0 and height > 0", "an image without pixels"), Check("xmin <= xmax and ymin <= ymax", "a bounding box inside out")),
+)  # fmt: skip
+
+TILES = Table(
+    "tiles", "a square of work x epoch x layer", ("layer", "epoch", "tile_id"),
+    (
+        Column("layer", "string", "layer of the place"),
+        Column("epoch", "string", "epoch of the place"),
+        Column("tile_id", "string", "grid, resolution, tile_px, row and column"),
+        *_GRID,
+        Column("scenes", "array<struct<scene_id:string,why:string>>", "images chosen for its windows, sorted, and why"),
+        Column("predicted_seconds", "double", "of one core", identity=False),
+        Column("scenes_digest", "string", "sha256 over the content digests of its scenes", identity=False),
+        _geometry("outline"), *_bbox(),
+    ),
+    (Check("predicted_seconds >= 0", "negative work"),),
+)  # fmt: skip
+
+BUILT_UP = Table(
+    "built_up", "a tile's result; every planned tile has one", ("layer", "epoch", "tile_id"),
+    (
+        Column("layer", "string", "layer of the place"),
+        Column("epoch", "string", "epoch of the place"),
+        Column("tile_id", "string", "as in tiles"),
+        *_GRID,
+        Column("status", "string", "done, nodata or quarantined"),
+        Column("probability", "binary", "uint8 (tile_px, tile_px): 0-250 stands for 0-1, 255 no data or outside; deflate", nullable=True, raster=True),
+        Column("threshold", "int", "probability, 0-250, from which a pixel counts as built-up"),
+        Column("valid_share", "double", "share of pixels with data, 0-1"),
+        Column("error_class", "string", "kind of the failure of a quarantined tile", nullable=True),
+        Column("message", "string", "what failed and what to do", nullable=True, identity=False),
+        Column("attempts", "int", "tries so far", identity=False),
+        Column("seconds", "double", "spent on the tile", identity=False),
+        Column("first_date", "timestamp", "earliest image used", nullable=True),
+        Column("last_date", "timestamp", "latest image used", nullable=True),
+        Column("scenes_used", "array<string>", "sorted"),
+        Column("scenes_failed", "array<string>", "sorted; could not be read"),
+        Column("model_name", "string", "registered name"),
+        Column("model_version", "string", "registered version, or path", identity=False),
+        Column("model_sha256", "string", "of the weights"),
+        Column("settings_digest", "string", "sha256 over settings, model and code version", identity=False),
+        _DIGEST, _RUN,
+        _geometry("outline"), *_bbox(),
+    ),
+    (
+        Check("status in ('done', 'nodata', 'quarantined')", "unknown status"),
+        Check("valid_share between 0 and 1", "valid_share outside 0-1"),
+        Check("(status = 'done') = (probability is not null)", "a done tile has pixels, another has none"),
+        Check("(status = 'quarantined') = (error_class is not null)", "a quarantined tile names its error class"),
+    ),
+)  # fmt: skip
+
+BUILDINGS = Table(
+    "buildings", "a building footprint", ("layer", "epoch", "building_id"),
+    (
+        Column("layer", "string", "layer of the place"),
+        Column("epoch", "string", "epoch of the place"),
+        Column("building_id", "string", "hash of place on the grid and content"),
+        _geometry("footprint"), *_bbox(),
+        Column("area_m2", "double", "geodesic area, m2"),
+        Column("confidence", "double", "mean probability inside, 0-1"),
+        Column("vertices", "int", "of all rings, closing vertices not counted"),
+        Column("shape", "string", "regularised or raw"),
+        Column("open_edge", "boolean", "touches a tile without result, so it may go on"),
+        Column("first_date", "timestamp", "earliest image used"),
+        Column("last_date", "timestamp", "latest image used"),
+        Column("model_sha256", "string", "of the weights"),
+    ),
+    (Check("area_m2 > 0", "a footprint without area"), Check("confidence between 0 and 1", "confidence outside 0-1"), Check("shape in ('regularised', 'raw')", "unknown shape")),
+)  # fmt: skip
+
+UNITS = Table(
+    "units", "an administrative unit", ("unit_id",),
+    (
+        Column("unit_id", "string", "as in the source"),
+        Column("parent_id", "string", "unit it is part of; null at level 0", nullable=True),
+        Column("level", "int", "0 is the coarsest"),
+        Column("name", "string", "as in the source", nullable=True),
+        _geometry("outline"), *_bbox(),
+        Column("area_m2", "double", "geodesic area, m2"),
+        Column("note", "string", "what was repaired on load", nullable=True),
+    ),
+    (Check("area_m2 > 0", "a unit without area"), Check("(level = 0) = (parent_id is null)", "level 0 has no parent, other levels have one")),
+)  # fmt: skip
+
+POPULATION = Table(
+    "population", "people of a unit in a year", ("unit_id", "year"),
+    (
+        Column("unit_id", "string", "as in units"),
+        Column("year", "int", "of the count"),
+        Column("people", "double", "residents"),
+        Column("source", "string", "census or raster", nullable=True),
+    ),
+    (Check("people >= 0", "negative people"),),
+)  # fmt: skip
+
+UNIT_STATISTICS = Table(
+    "unit_statistics", "sums of a unit in an epoch", ("unit_id", "epoch"),
+    (
+        Column("unit_id", "string", "as in units"),
+        Column("epoch", "string", "epoch of the place"),
+        Column("built_m2", "double", "built-up area, geodesic, m2"),
+        Column("valid_m2", "double", "area with data, m2"),
+        Column("total_m2", "double", "area of the unit from the same pixel sum, m2"),
+        Column("buildings", "bigint", "footprints whose representative point lies inside; null: no such layer", nullable=True),
+        Column("people", "double", "at the epoch's reference date; null: none declared", nullable=True),
+        Column("people_year", "string", "census years it comes from, e.g. 2010-2020 or 2011", nullable=True),
+    ),
+    (Check("0 <= built_m2 and built_m2 <= valid_m2 and valid_m2 <= total_m2", "built <= valid <= total is broken"),),
+)  # fmt: skip
+
+INDICATORS = Table(
+    "indicators", "a unit x period x indicator x formula x boundary x basis x disaggregation",
+    ("unit_id", "period_start", "period_end", "indicator", "formula_id", "boundary", "basis", "disaggregation"),
+    (
+        Column("unit_id", "string", "as in units"),
+        Column("period_start", "string", "epoch at the start"),
+        Column("period_end", "string", "epoch at the end; the same for a state"),
+        Column("indicator", "string", "e.g. 11.3.1"),
+        Column("formula_id", "string", "un-2021, ln-legacy or the indicator's own"),
+        Column("boundary", "string", "unit, fixed or moving"),
+        Column("basis", "string", "built_up or urban_extent"),
+        Column("disaggregation", "string", "all, or a group"),
+        Column("value", "double", "null with a reason", nullable=True),
+        Column("lower", "double", "95 % bound", nullable=True),
+        Column("upper", "double", "95 % bound", nullable=True),
+        Column("unit_of_measure", "string", "1, 1/a, m2 or share"),
+        Column("regime", "string", "R1-R17, beside ratios", nullable=True),
+        Column("reason", "string", "why the value is null", nullable=True),
+    ),
+    (Check("(value is null) = (reason is not null)", "a null value has a reason, another has none"),),
+)  # fmt: skip
+
+TRUTH_BUILDINGS = Table(
+    "truth_buildings", "a building of the simulated city", ("building_id",),
+    (
+        Column("building_id", "string", "of the simulation"),
+        _geometry("footprint"), *_bbox(),
+        Column("year_built", "int", "first year it stands"),
+        Column("year_gone", "int", "first year it no longer stands", nullable=True),
+        Column("kind", "string", "house, block, hall, informal"),
+    ),
+)  # fmt: skip
+
+TRUTH_UNIT_STATISTICS = Table(
+    "truth_unit_statistics", "the simulated city's own sums of a unit in an epoch", ("unit_id", "epoch"),
+    (
+        Column("unit_id", "string", "as in units"),
+        Column("epoch", "string", "epoch of the place"),
+        Column("built_m2", "double", "area of pixels of which footprints and sealed surfaces cover half, m2"),
+        Column("footprint_m2", "double", "plain area of footprints, m2"),
+        Column("total_m2", "double", "area of the unit, m2"),
+        Column("people", "double", "residents"),
+    ),
+)  # fmt: skip
+
+RUNS = Table(
+    "runs", "one run of one job; also the lock of a place", ("run_id",),
+    (
+        Column("run_id", "string", "of this run"),
+        Column("job", "string", "name of the job"),
+        Column("state", "string", "running, done, failed or stopped"),
+        Column("owner", "string", "host, process and its start, to tell a dead holder"),
+        Column("started", "timestamp", "UTC"),
+        Column("heartbeat", "timestamp", "UTC; a stale one frees the place"),
+        Column("seconds", "double", "so far", nullable=True),
+        Column("rows", "bigint", "written", nullable=True),
+        Column("settings", "string", "JSON"),
+        Column("settings_digest", "string", "sha256"),
+        Column("code_version", "string", "version and digest of the code"),
+        Column("model_sha256", "string", "of the weights used, comma-separated", nullable=True),
+        Column("back_end", "string", "master and network back end"),
+        Column("device_class", "string", "cpu or cuda"),
+        Column("input_versions", "string", "JSON: table to Delta version"),
+        Column("message", "string", "of a failure", nullable=True),
+    ),
+)  # fmt: skip
+
+TABLES = {
+    table.name: table
+    for table in (
+        SCENES, TILES, BUILT_UP, BUILDINGS, UNITS, POPULATION, UNIT_STATISTICS, INDICATORS,
+        TRUTH_BUILDINGS, TRUTH_UNIT_STATISTICS, RUNS,
+    )
+}  # fmt: skip

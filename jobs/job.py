@@ -1,0 +1,121 @@
+"""A job as data: what it reads, writes and is set by. The runner does the rest."""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+
+from conf.place import Place
+from conf.settings import Settings
+
+Tables = Mapping[str, DataFrame]
+
+
+@dataclass
+class Context:
+    """What a job may use besides its tables and settings. `figures` are logged to MLflow and printed in the summary."""
+
+    spark: SparkSession
+    place: Place
+    run_id: str
+    storage: Path
+    """Folder of the place for named files: staged weights, images, reports."""
+    figures: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A function from tables to one table, with everything that the runner must know about it."""
+
+    name: str
+    family: str
+    run: Callable[[Tables, Any, Context], DataFrame]
+    reads: tuple[str, ...]
+    optional: tuple[str, ...]
+    """Tables read where the place has them; else the key is absent from `tables`."""
+    writes: tuple[str, ...]
+    settings: type[Settings]
+    parallel_over: str
+    data_version: int
+    """Raised when a change of code changes rows."""
+    in_flow: bool
+    tilewise: bool
+    """Keeps rows by tile and computes the missing ones only: the job gets the missing rows of `tiles`."""
+    after: tuple[str, ...]
+    """Jobs whose named files it reads."""
+    absent: Callable[[Place, Any], str | None]
+    """Why the place does not run the job, or None."""
+    sources: Callable[[Place, Any], Any]
+    """Plain JSON that stands for the input outside tables, e.g. digests of files; raises InputError on bad input.
+    Reads only, needs no Spark: it is the check before the first write."""
+
+
+def _always(place: Place, settings: Any) -> str | None:
+    return None
+
+
+def _no_sources(place: Place, settings: Any) -> Any:
+    return None
+
+
+def job(
+    *,
+    reads: tuple[str, ...] = (),
+    optional: tuple[str, ...] = (),
+    writes: str | tuple[str, ...],
+    settings: type[Settings],
+    parallel_over: str,
+    data_version: int = 1,
+    in_flow: bool = True,
+    tilewise: bool = False,
+    after: tuple[str, ...] = (),
+    absent: Callable[[Place, Any], str | None] = _always,
+    sources: Callable[[Place, Any], Any] = _no_sources,
+) -> Callable[[Callable[[Tables, Any, Context], Any]], Job]:
+    """Declare a function as a job. `writes` names tables, or () for files and models."""
+
+    def declare(run: Callable[[Tables, Any, Context], Any]) -> Job:
+        family = run.__module__.split(".")[-2]
+        written = (writes,) if isinstance(writes, str) else writes
+        return Job(run.__name__, family, run, reads, optional, written, settings, parallel_over, data_version, in_flow, tilewise, after, absent, sources)
+
+    return declare
+
+
+def declared_jobs() -> dict[str, Job]:
+    """Every job of the families, by name, in the order of the flow (inputs first, then by name)."""
+    import jobs
+
+    found: dict[str, Job] = {}
+    for module in pkgutil.walk_packages(jobs.__path__, "jobs."):
+        if module.name.count(".") == 2:
+            values = vars(importlib.import_module(module.name)).values()
+            found |= {value.name: value for value in values if isinstance(value, Job)}
+    return _in_order(found)
+
+
+def _in_order(found: dict[str, Job]) -> dict[str, Job]:
+    """Topological order by tables; raises ValueError on a cycle or a table with two writers."""
+    writer: dict[str, str] = {}
+    for name, declared in found.items():
+        for table in declared.writes:
+            if table in writer:
+                raise ValueError(f"table {table} is written by {writer[table]} and {name}; a table has one writer")
+            writer[table] = name
+    ordered: dict[str, Job] = {}
+    while len(ordered) < len(found):
+        ready = sorted(n for n, j in found.items() if n not in ordered and _inputs_ready(j, writer, ordered))
+        if not ready:
+            raise ValueError(f"jobs read each other in a circle: {sorted(set(found) - set(ordered))}")
+        ordered[ready[0]] = found[ready[0]]
+    return ordered
+
+
+def _inputs_ready(declared: Job, writer: dict[str, str], ordered: dict[str, Job]) -> bool:
+    tables = (*declared.reads, *declared.optional)
+    makers = {writer[table] for table in tables if table in writer} | set(declared.after)
+    return makers <= set(ordered)

@@ -1,0 +1,1 @@
+"""From built-up land to SDG 11 indicators and the report."""

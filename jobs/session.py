@@ -1,0 +1,61 @@
+"""The Spark session: Delta first, then Sedona, workers on this interpreter, jars from the set-up's folder."""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+from sedona.spark import SedonaContext
+
+from conf.errors import InputError
+
+SPARK_CONF = Path(__file__).parents[1] / "conf" / "spark.conf"
+JARS = (
+    "io.delta:delta-spark_2.13:4.0.0",
+    "org.apache.sedona:sedona-spark-shaded-4.0_2.13:1.8.0",
+    "org.datasyslab:geotools-wrapper:1.8.0-33.1",
+)
+LOCAL_MASTER = re.compile(r"local\[(\d+|\*)\]")
+TASK_ATTEMPTS = 4
+
+
+def jars_folder() -> Path:
+    """Where the set-up put the jars: URBANTRACE_JARS, else beside the environment."""
+    return Path(os.environ.get("URBANTRACE_JARS", Path(sys.prefix) / "jars"))
+
+
+def retrying(master: str) -> str:
+    """A local master that retries tasks: without that one killed Python worker ends the job."""
+    if master == "local":
+        return f"local[1,{TASK_ATTEMPTS}]"
+    match = LOCAL_MASTER.fullmatch(master)
+    return f"local[{match[1]},{TASK_ATTEMPTS}]" if match else master
+
+
+def default_conf() -> dict[str, str]:
+    """The settings of conf/spark.conf."""
+    lines = (line.split("#", 1)[0].split(None, 1) for line in SPARK_CONF.read_text(encoding="utf-8").splitlines())
+    return {name: value.strip() for name, value in (line for line in lines if line)}
+
+
+def session_conf(master: str, overrides: dict[str, str]) -> dict[str, str]:
+    """All of the session's settings; the jars go by class path here and by file server to a cluster."""
+    jars = sorted(str(path) for path in jars_folder().glob("*.jar"))
+    if len(jars) < len(JARS):
+        raise InputError(f"no jars in {jars_folder()}; run ./spark-submit.sh list once, which fetches them, or set URBANTRACE_JARS")
+    local = master.startswith("local")
+    paths = {"spark.driver.extraClassPath": ":".join(jars)} if local else {"spark.jars": ",".join(jars)}
+    return {**default_conf(), **paths, "spark.master": retrying(master), **overrides}
+
+
+def start_session(master: str, overrides: dict[str, str], app_name: str = "urbantrace") -> SparkSession:
+    """A session with Delta and Sedona. Raises InputError when there is no Java."""
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
+    builder = SparkSession.builder.appName(app_name)
+    for name, value in session_conf(master, overrides).items():
+        builder = builder.config(name, value)
+    spark = builder.getOrCreate()
+    spark.sparkContext.setLogLevel("ERROR")
+    return SedonaContext.create(spark)

@@ -1,0 +1,33 @@
+"""One quiet Spark session for all tests; real data where URBANTRACE_DATA names them."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from jobs.session import start_session
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    scratch = tmp_path_factory.mktemp("spark")
+    overrides = {
+        "spark.sql.shuffle.partitions": "2",
+        "spark.sql.warehouse.dir": str(scratch),
+        "spark.driver.host": "127.0.0.1",
+        "spark.local.dir": str(scratch),
+    }
+    session = start_session("local[2]", overrides, "urbantrace-tests")
+    yield session
+    session.stop()
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real inputs; skips the test, with a message, where there is none."""
+    folder = os.environ.get("URBANTRACE_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("real data: set URBANTRACE_DATA to their folder")
+    return Path(folder)
