@@ -1,0 +1,157 @@
+"""A model bundle: one safetensors file whose header also holds what the network is for. Nothing in it can run."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conf.errors import InputError
+
+KEY = "urbantrace"
+"""Name of the entry of the header's metadata that holds the spec as JSON."""
+
+HEADER_LIMIT = 1 << 20
+"""Bytes; a header of ours has some 10 kB, so a longer one is a broken or hostile file."""
+
+SUFFIX = ".safetensors"
+VALUES = ("reflectance", "rgb", "stretched")
+Tensors = Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What a network takes and gives; JSON in the bundle's header."""
+
+    name: str
+    layer: str
+    bands: tuple[str, ...]
+    """Names as in conf/sensors.py, in the network's order."""
+    sensors: tuple[str, ...]
+    """Keys of conf/sensors.py that it accepts."""
+    gsd_range: tuple[float, float]
+    """Finest and coarsest pixel it was trained for, metres."""
+    values: str
+    """`reflectance` 0-1, `rgb` 0-1 (8 bits / 255), or `stretched`: 0-1 between a scene's 2nd and 98th percentile."""
+    centre: int
+    """Side of what is kept of a window, pixels."""
+    halo: int
+    """Pixels around the centre that the network must see."""
+    threshold: float
+    """Probability from which a pixel counts, chosen on validation ground."""
+    architecture: dict[str, Any]
+    normalisation: dict[str, Any]
+    """`offset`, `scale` per band and `clip`: the network sees clip((value - offset) / scale)."""
+    calibration: dict[str, float] = field(default_factory=lambda: {"slope": 1.0, "shift": 0.0})
+    """Probability = sigmoid(slope * logit + shift)."""
+    flips: int = 1
+    """Mirrored copies whose probabilities are averaged: 1, 2 or 4."""
+
+    @property
+    def window(self) -> int:
+        """Side of a window, pixels."""
+        return self.centre + 2 * self.halo
+
+
+def write_bundle(path: Path, spec: ModelSpec, tensors: Tensors) -> None:
+    """Write spec and tensors as one file; the same input gives the same bytes."""
+    from safetensors.numpy import save
+
+    data = {name: np.ascontiguousarray(tensors[name], np.float32) for name in sorted(tensors)}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(save(data, {KEY: json.dumps(asdict(spec), sort_keys=True)}))
+
+
+def read_spec(path: str | Path) -> ModelSpec:
+    """The spec of a bundle; reads the header only. Raises InputError on anything but a sound bundle."""
+    size, header, _ = _read_header(Path(path))
+    _check_tensors(header, size, path)
+    return _parse_spec(header, path)
+
+
+def read_tensors(data: bytes, path: str | Path) -> dict[str, NDArray[np.float32]]:
+    """The tensors of a bundle's bytes; raises InputError when they are not finite float32."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        tensors = load(data)
+    except SafetensorError as error:
+        raise InputError(f"model {path}: not a sound safetensors file ({error}); build it again with the train job") from None
+    for name, values in tensors.items():
+        if values.dtype != np.float32 or not np.isfinite(values).all():
+            raise InputError(f"model {path}: tensor {name} holds {values.dtype}, or values that are not finite; build it again")
+    return tensors
+
+
+def refuse_pickles(path: str | Path) -> None:
+    """Raise InputError unless the name ends in .safetensors: other formats can run code when they are loaded."""
+    if Path(path).suffix != SUFFIX:
+        raise InputError(f"model {path}: pickle models not accepted; give a {SUFFIX} bundle made by the train job")
+
+
+def _read_header(path: Path) -> tuple[int, dict[str, Any], int]:
+    refuse_pickles(path)
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if size < 8 or not 2 <= length <= min(size - 8, HEADER_LIMIT):
+                raise InputError(f"model {path}: header of {length} bytes in a file of {size}; it is truncated or no safetensors file")
+            header = json.loads(file.read(length))
+    except OSError as error:
+        raise InputError(f"model {path}: {error.strerror}; check the path") from None
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"model {path}: its header is not JSON; it is no safetensors file") from None
+    if not isinstance(header, dict):
+        raise InputError(f"model {path}: its header is not a JSON object; it is no safetensors file")
+    return size - 8 - length, header, length
+
+
+def _check_tensors(header: Mapping[str, Any], size: int, path: str | Path) -> None:
+    expected = 0
+    try:
+        for name, entry in header.items():
+            if name != "__metadata__":
+                begin, end = entry["data_offsets"]
+                if entry["dtype"] != "F32" or end - begin != 4 * math.prod(entry["shape"]):
+                    raise InputError(f"model {path}: tensor {name} is {entry['dtype']} {entry['shape']}; bundles hold float32 of full size")
+                expected = max(expected, end)
+    except (TypeError, KeyError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"model {path}: its header does not describe tensors; it is no safetensors file") from None
+    if expected != size:
+        raise InputError(f"model {path}: {size} bytes of weights, {expected} declared; the file is truncated, fetch it again")
+
+
+def _parse_spec(header: Mapping[str, Any], path: str | Path) -> ModelSpec:
+    try:
+        values = json.loads(header["__metadata__"][KEY])
+        unknown = sorted(set(values) - {item.name for item in fields(ModelSpec)})
+        if unknown:
+            raise ValueError(f"unknown {unknown}")
+        typed: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        spec = ModelSpec(**typed)
+        _check_spec(spec)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"model {path}: its header holds no usable spec ({error}); build it again with the train job") from None
+    return spec
+
+
+def _check_spec(spec: ModelSpec) -> None:
+    if spec.centre <= 0 or spec.halo < 0 or not 0 < spec.threshold < 1:
+        raise ValueError(f"centre {spec.centre}, halo {spec.halo}, threshold {spec.threshold}")
+    if spec.values not in VALUES or spec.flips not in (1, 2, 4):
+        raise ValueError(f"values {spec.values}, flips {spec.flips}")
+    for name in ("offset", "scale"):
+        if len(spec.normalisation[name]) != len(spec.bands):
+            raise ValueError(f"{name} for {len(spec.normalisation[name])} of {len(spec.bands)} bands")
+    if spec.architecture["in_channels"] != len(spec.bands):
+        raise ValueError(f"{spec.architecture['in_channels']} channels for {len(spec.bands)} bands")

@@ -1,0 +1,134 @@
+"""The predictor: windows in, probabilities out. Loads safetensors bundles only, once per process; knows no MLflow."""
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conf.errors import InputError
+from models.bundle import ModelSpec, read_spec, read_tensors
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["ModelError", "ModelSpec", "Predictor", "load_predictor", "read_spec"]
+
+ONE = 250
+"""The uint8 value that stands for probability 1."""
+
+MIRRORS: dict[int, tuple[tuple[int, ...], ...]] = {1: ((),), 2: ((), (3,)), 4: ((), (3,), (2,), (2, 3))}
+"""Axes flipped in each averaged copy."""
+
+
+class ModelError(RuntimeError):
+    """The network gave something that cannot be probabilities of its input."""
+
+
+class Predictor:
+    """A network with its spec. Batches have one size, the last is padded, so no rounding depends on how many windows come."""
+
+    def __init__(self, spec: ModelSpec, network: "torch.nn.Module", batch: int, device: str) -> None:
+        self.spec = spec
+        self._network = network
+        self._batch = batch
+        self._device = device
+        shape = (1, len(spec.bands), 1, 1)
+        self._offset = np.asarray(spec.normalisation["offset"], np.float32).reshape(shape)
+        self._inverse = (1 / np.asarray(spec.normalisation["scale"], np.float64)).astype(np.float32).reshape(shape)
+        self._clip = float(spec.normalisation["clip"])
+
+    def predict(self, windows: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Probabilities of the windows' centres: (n, bands, window, window), NaN = no data → uint8 (n, centre, centre), 0-250.
+
+        No data counts as a pixel of average value; masking the result is the caller's. Raises ModelError on a faulty output.
+        """
+        side = self.spec.window
+        expected = (len(self.spec.bands), side, side)
+        if windows.shape[1:] != expected:
+            raise ModelError(f"model {self.spec.name} takes windows {expected}, got {windows.shape[1:]}")
+        results = np.empty((len(windows), self.spec.centre, self.spec.centre), np.uint8)
+        for start in range(0, len(windows), self._batch):
+            part = windows[start : start + self._batch]
+            results[start : start + len(part)] = self._predict_batch(self._normalised(part))[: len(part)]
+        return results
+
+    def _normalised(self, part: NDArray[np.float32]) -> NDArray[np.float32]:
+        batch = np.zeros((self._batch, *part.shape[1:]), np.float32)
+        values = batch[: len(part)]
+        np.subtract(part, self._offset, out=values)
+        np.multiply(values, self._inverse, out=values)
+        np.clip(values, -self._clip, self._clip, out=values)
+        np.nan_to_num(values, copy=False, nan=0.0)
+        return batch
+
+    def _predict_batch(self, batch: NDArray[np.float32]) -> NDArray[np.uint8]:
+        import torch
+
+        with torch.inference_mode():
+            images = torch.from_numpy(batch).to(self._device).contiguous(memory_format=torch.channels_last)
+            mean = torch.stack([self._probability(images, axes) for axes in MIRRORS[self.spec.flips]]).mean(0)
+            return (mean * ONE).round().to(torch.uint8).cpu().numpy()
+
+    def _probability(self, images: "torch.Tensor", axes: tuple[int, ...]) -> "torch.Tensor":
+        import torch
+
+        logits = self._network(images.flip(axes) if axes else images)
+        if logits.shape != (images.shape[0], 1, *images.shape[2:]):
+            raise ModelError(f"model {self.spec.name} gave shape {tuple(logits.shape)} for windows {tuple(images.shape)}")
+        if not torch.isfinite(logits).all():
+            raise ModelError(f"model {self.spec.name} gave values that are not finite")
+        _refuse_constant(logits, images, self.spec.name)
+        logits = logits.flip(axes) if axes else logits
+        first, last = self.spec.halo, self.spec.halo + self.spec.centre
+        calibration = self.spec.calibration
+        return torch.sigmoid(logits[:, 0, first:last, first:last] * calibration["slope"] + calibration["shift"])
+
+
+def _refuse_constant(logits: "torch.Tensor", images: "torch.Tensor", name: str) -> None:
+    """A trained network never gives one and the same float for an image that varies."""
+    for logit, image in zip(logits, images, strict=True):
+        if logit.min() == logit.max() and image.min() != image.max():
+            raise ModelError(f"model {name} gave the constant {float(logit.min()):g} for a window that varies")
+
+
+def load_predictor(path: str, sha256: str, threads: int = 1, batch: int = 1, backend: str = "cpu") -> Predictor:
+    """The predictor of a bundle, loaded once per process. Raises InputError unless the file is sound and has that sha256.
+
+    `threads` is set for the whole process; `backend` is `cpu` or a CUDA device.
+    """
+    return _load(str(path), sha256, threads, batch, backend)
+
+
+@lru_cache(maxsize=8)
+def _load(path: str, sha256: str, threads: int, batch: int, backend: str) -> Predictor:
+    spec = read_spec(path)
+    data = Path(path).read_bytes()
+    found = hashlib.sha256(data).hexdigest()
+    if found != sha256.lower():
+        raise InputError(f"model {path}: sha256 is {found}, {sha256} was asked for; fetch the bundle again or pin the new one")
+    network = _network(spec, read_tensors(data, path), path)
+    import torch
+
+    torch.set_num_threads(threads)
+    network = network.to(backend).to(memory_format=torch.channels_last)
+    return Predictor(spec, network, batch, backend)
+
+
+def _network(spec: ModelSpec, tensors: dict[str, NDArray[np.float32]], path: str) -> Any:
+    import torch
+
+    from models.inference import FoldedUnet
+
+    network = FoldedUnet(spec.architecture).eval()
+    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    found = {name: value.shape for name, value in tensors.items()}
+    wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+    if wrong:
+        name = wrong[0]
+        message = f"tensor {name} has shape {found.get(name)}, the network needs {expected.get(name)}"
+        raise InputError(f"model {path}: {message}; build the bundle again with the train job")
+    network.load_state_dict({name: torch.from_numpy(value) for name, value in tensors.items()})
+    return network
