@@ -36,7 +36,7 @@ class Layer(Settings):
 
     sensor: str = Field(description="a key of conf/sensors.py")
     model: str = Field(description="models:/NAME@ALIAS, models:/NAME/VERSION, or PATH#sha256=HEX")
-    resolution: float = Field(gt=0, description="pixel size, in the grid's units (metres, or degrees for a native one)")
+    resolution: float | None = Field(None, gt=0, description="pixel size, in the grid's units; a native grid takes it from its scenes")
     feeds: Literal["built_m2", "none"] = Field("none", description="one layer of a place feeds built_m2")
     threshold: float | None = Field(None, gt=0, lt=1, description="probability from which a pixel counts; default: the model's")
 
@@ -50,6 +50,10 @@ class Source(Settings):
     datetime: dt.date | None = Field(None, description="acquisition date, UTC")
     bands: tuple[str, ...] = Field((), description="bands in the file's order, or those {band} stands for; default: the sensor's")
     nodata: float | None = Field(None, description="nodata value where the files carry none")
+    scene_id: str | None = Field(None, description="name of the image; default: the file's name")
+    baseline: str | None = Field(None, description="processing baseline, e.g. 05.09, where the metadata carry none")
+    licence: str | None = None
+    attribution: str | None = None
 
     @model_validator(mode="after")
     def one_kind(self) -> "Source":
@@ -82,6 +86,13 @@ class Place(Settings):
         if len({epoch.name for epoch in epochs}) < len(epochs):
             raise ValueError("two epochs have one name")
         return tuple(sorted(epochs, key=lambda epoch: epoch.reference))
+
+    @model_validator(mode="after")
+    def sized(self) -> "Place":
+        unsized = [name for name, layer in self.layers.items() if layer.resolution is None]
+        if self.grid == "utm" and unsized:
+            raise ValueError(f"layer {unsized[0]} needs a resolution in metres on a utm grid")
+        return self
 
     @property
     def folder(self) -> Path:

@@ -1,0 +1,113 @@
+"""One image out of an epoch's dates, pixel by pixel; a date counts only where it is valid."""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conf.errors import ReadError
+from udfs.grid import BLOCK_PX, Grid, PixelBounds
+from udfs.images import ImagePool
+from udfs.reading import read_scene, strips
+from udfs.scenes import Scene
+
+Values = NDArray[np.float32]
+Stack = list[Values]
+"""Dates in order, each (bands, height, width), NaN in all bands where the date is not valid."""
+
+CompositeName = Literal["median", "mean", "latest"]
+STACK_PIXELS = 64 * 2**20
+"""Values held at once while a composite is made: 256 MiB of float32."""
+
+
+def median(dates: Stack) -> Values:
+    """Median of the valid dates, of an even number the mean of the middle two; NaN where there is none."""
+    if len(dates) == 1:
+        return dates[0]
+    ordered = np.sort(np.stack(dates), axis=0)  # NaN goes last
+    valid = np.isfinite(ordered).sum(axis=0)
+    middle = np.stack([np.maximum(valid - 1, 0) // 2, valid // 2])
+    low, high = np.take_along_axis(ordered, np.minimum(middle, len(dates) - 1), axis=0)
+    result = (low + high) * np.float32(0.5)
+    result[valid == 0] = np.nan
+    return np.asarray(result)
+
+
+def mean(dates: Stack) -> Values:
+    """Mean of the valid dates, summed in order of date; NaN where there is none."""
+    total = np.zeros(dates[0].shape)
+    count = np.zeros(dates[0].shape, np.int32)
+    for values in dates:
+        valid = ~np.isnan(values)
+        total += np.where(valid, values, 0)
+        count += valid
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
+
+
+def latest(dates: Stack) -> Values:
+    """The last valid date's value; NaN where there is none."""
+    result = dates[0].copy()
+    for values in dates[1:]:
+        np.copyto(result, values, where=~np.isnan(values))
+    return result
+
+
+COMPOSITES: dict[str, Callable[[Stack], Values]] = {"median": median, "mean": mean, "latest": latest}
+
+
+class Region(NamedTuple):
+    """A composite: `values` (bands, height, width), NaN without data; scene ids that gave pixels; scene id to its failure."""
+
+    values: Values
+    used: tuple[str, ...]
+    failed: dict[str, ReadError]
+    attempts: int
+
+
+class _SceneFailedError(Exception):
+    def __init__(self, scene_id: str, error: ReadError) -> None:
+        super().__init__(scene_id)
+        self.scene_id = scene_id
+        self.error = error
+
+
+def composite_region(pool: ImagePool, scenes: tuple[Scene, ...], bands: tuple[str, ...], grid: Grid, bounds: PixelBounds, composite: str) -> Region:
+    """The composite over `bounds` of the scenes that can be read; one that fails anywhere in it is left out of all of it."""
+    failed: dict[str, ReadError] = {}
+    tries = 1
+    while True:
+        sound = sorted((scene for scene in scenes if scene.scene_id not in failed), key=lambda scene: (scene.datetime, scene.scene_id))
+        try:
+            values, used, attempts = _composite(pool, tuple(sound), bands, grid, bounds, composite)
+            return Region(values, tuple(sorted(used)), failed, max(tries, attempts))
+        except _SceneFailedError as failure:
+            failed[failure.scene_id] = failure.error
+            tries = max(tries, failure.error.tries)
+
+
+def _composite(
+    pool: ImagePool, scenes: tuple[Scene, ...], bands: tuple[str, ...], grid: Grid, bounds: PixelBounds, composite: str
+) -> tuple[Values, set[str], int]:
+    values = np.full((len(bands), *bounds.shape_yx), np.nan, np.float32)
+    used: set[str] = set()
+    tries = 1
+    for strip in strips(bounds, _rows_at_once(len(scenes), len(bands), bounds.shape_yx[1])):
+        dates: Stack = []
+        for scene in scenes:
+            try:
+                read, attempts = read_scene(pool, scene, bands, grid, strip)
+            except ReadError as error:
+                raise _SceneFailedError(scene.scene_id, error) from error
+            tries = max(tries, attempts)
+            if not np.isnan(read[0]).all():
+                dates.append(read)
+                used.add(scene.scene_id)
+        if dates:
+            values[:, strip.top - bounds.top : strip.bottom - bounds.top] = COMPOSITES[composite](dates)
+    return values, used, tries
+
+
+def _rows_at_once(scenes: int, bands: int, width: int) -> int:
+    """Rows per strip: up to the blocks' height, fewer when many dates would not fit."""
+    return max(16, min(BLOCK_PX, STACK_PIXELS // max(1, scenes * bands * width)))

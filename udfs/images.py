@@ -1,0 +1,106 @@
+"""Opening images safely: plain GeoTIFF only, no side files, no other driver, a bounded set of open handles."""
+
+import math
+from collections import OrderedDict
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.errors import RasterioError
+from rasterio.windows import Window
+
+from conf.errors import ReadError
+
+GDAL_SETTINGS = {
+    "GDAL_PAM_ENABLED": "NO",  # .aux.xml beside an image could change what it means
+    "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
+    "GDAL_NUM_THREADS": "1",
+    "GDAL_CACHEMAX": "128",
+    "GTIFF_IGNORE_READ_ERRORS": "NO",
+}
+MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+BLOCK_BYTES = 256 * 2**20
+"""A larger block cannot be meant: GDAL would allocate it whole."""
+
+TRANSIENT = frozenset({"read_failed"})
+"""Kinds of ReadError worth another try with a fresh handle."""
+
+
+def check_tiff(path: str) -> None:
+    """Raises ReadError unless `path` is a local file that begins as a TIFF does; GDAL never sees anything else."""
+    if "://" in path or path.startswith("/vsi") or "\0" in path:
+        raise ReadError("path_not_allowed", f"{path[:80]!r} is no plain local path; copy the image to a folder and name it there")
+    try:
+        with Path(path).open("rb") as file:
+            start = file.read(4)
+    except FileNotFoundError:
+        raise ReadError("not_found", f"{Path(path).name}: no such file; check the place's sources") from None
+    except OSError as error:
+        raise ReadError("read_failed", f"{Path(path).name}: {error.strerror}") from None
+    if start not in MAGIC:
+        raise ReadError("not_a_tiff", f"{Path(path).name} begins with {start!r}, not as a TIFF does; fetch the image again")
+
+
+def open_image(path: str) -> Any:
+    """A rasterio dataset, GTiff driver only; raises ReadError. Call inside `rasterio.Env(**GDAL_SETTINGS)`."""
+    check_tiff(path)
+    try:
+        dataset = rasterio.open(path, driver="GTiff")
+    except RasterioError as error:
+        raise ReadError("not_a_tiff", f"{Path(path).name}: header cannot be read: {_first_line(error)}") from None
+    height, width = dataset.block_shapes[0]
+    if height * width * np.dtype(dataset.dtypes[0]).itemsize > BLOCK_BYTES:
+        dataset.close()
+        raise ReadError("block_size", f"{Path(path).name}: blocks of {height} x {width} pixels; rewrite it with blocks of 256 or 512")
+    return dataset
+
+
+def read_pixels(dataset: Any, index: int, window: Window, mask: bool = False) -> NDArray[Any]:
+    """Raw DN (height, width) of a 1-based band inside the image, or its mask (0 no data); raises ReadError, never gives zeros instead."""
+    try:
+        return np.asarray(dataset.read_masks(index, window=window) if mask else dataset.read(index, window=window))
+    except (RasterioError, OSError, ValueError, MemoryError) as error:
+        raise ReadError("read_failed", f"{Path(dataset.name).name}: {_first_line(error)}; fetch the image again") from None
+
+
+def is_georeferenced(dataset: Any) -> bool:
+    """Whether the image has a CRS and a north-up transform."""
+    transform = dataset.transform
+    upright = transform.b == 0 and transform.d == 0 and transform.a > 0 and transform.e < 0
+    return dataset.crs is not None and upright and all(math.isfinite(value) for value in transform)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error.__cause__ or error).splitlines() or [type(error).__name__])[0][:200]
+
+
+class ImagePool:
+    """Open images of one reader, the least recently used closed first. Use as a context manager, from one thread at a time."""
+
+    def __init__(self, most: int = 64) -> None:
+        self._most = most
+        self._open: OrderedDict[str, Any] = OrderedDict()
+
+    def get(self, path: str) -> Any:
+        """The open dataset of `path`; raises ReadError."""
+        if path not in self._open:
+            self._open[path] = open_image(path)
+            if len(self._open) > self._most:
+                self._open.popitem(last=False)[1].close()
+        self._open.move_to_end(path)
+        return self._open[path]
+
+    def drop(self, paths: tuple[str, ...]) -> None:
+        """Close these, so that the next read has a fresh handle."""
+        for path in paths:
+            if path in self._open:
+                self._open.pop(path).close()
+
+    def __enter__(self) -> "ImagePool":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.drop(tuple(self._open))
