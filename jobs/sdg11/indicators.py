@@ -1,0 +1,74 @@
+"""Indicators: SDG 11.3.1 of each unit and period, with both formulas, regimes and reasons. Parallel over units x periods.
+Run: ./spark-submit.sh indicators --place mumbai"""
+
+import datetime as dt
+from functools import partial
+from typing import Literal
+
+from pydantic import Field
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812
+
+from conf.place import Place
+from conf.settings import Settings
+from conf.tables import INDICATORS
+from jobs.job import Context, Tables, job
+from udfs.indicator_rows import PAIR_COLUMNS, Period, indicator_batches, periods_of
+from udfs.lcrpgr import years_between
+from udfs.null_reasons import Limits
+from udfs.uncertainty import Errors
+
+SUMS = {"built_m2": "built", "valid_m2": "valid", "total_m2": "total", "people": "people", "people_year": "people_year"}
+
+
+class IndicatorsSettings(Settings):
+    """Which periods, when a value is null, and the errors behind lower and upper."""
+
+    periods: Literal["consecutive", "whole", "consecutive+whole", "all"] = Field(
+        "consecutive+whole", description="between neighbouring epochs, from the first to the last, both, or between any two"
+    )
+    min_valid_share: float = Field(0.5, ge=0, le=1, description="share of a unit with data below which there is no value")
+    max_valid_gap: float = Field(0.05, ge=0, le=1, description="difference of that share between two epochs above which there is none")
+    max_people_gap_years: float = Field(1.5, ge=0, description="years between census and epoch above which there is no growth rate")
+    built_sd: float | None = Field(None, gt=0, lt=1, description="relative standard deviation of built-up area; null: no bounds")
+    people_sd: float | None = Field(None, gt=0, lt=1, description="relative standard deviation of people; null: no bounds")
+    built_correlation: float = Field(0.0, ge=0, lt=1, description="of the errors of built-up area at two epochs")
+    people_correlation: float = Field(0.0, ge=0, lt=1, description="of the errors of people at two epochs")
+    draws: int = Field(4000, ge=100, le=1_000_000, description="of the Monte Carlo behind lower and upper")
+
+
+@job(reads=("unit_statistics",), writes="indicators", settings=IndicatorsSettings, parallel_over="units x periods")
+def indicators(tables: Tables, settings: IndicatorsSettings, context: Context) -> DataFrame:
+    """Pairs each unit's sums at the start and end of every period, and applies the formulas."""
+    periods = periods_of([epoch.name for epoch in context.place.epochs], settings.periods)
+    pairs = _pairs(tables["unit_statistics"], _period_rows(context.spark, context.place, periods))
+    limits = Limits(settings.min_valid_share, settings.max_valid_gap, settings.max_people_gap_years)
+    errors = Errors(settings.built_sd, settings.people_sd, settings.built_correlation, settings.people_correlation, settings.draws)
+    names = INDICATORS.names
+    return pairs.mapInPandas(partial(indicator_batches, limits=limits, errors=errors), INDICATORS.ddl).select(*names)
+
+
+def _period_rows(spark: SparkSession, place: Place, periods: list[Period]) -> DataFrame:
+    """One row per period with its length and the reference dates as decimal years."""
+    dates = {epoch.name: epoch.reference for epoch in place.epochs}
+    rows = [
+        (p.start, p.end, years_between(dates[p.start], dates[p.end]), _decimal_year(dates[p.start]), _decimal_year(dates[p.end]))
+        for p in periods
+    ]
+    return spark.createDataFrame(rows, "period_start string, period_end string, years double, year_start double, year_end double")
+
+
+def _decimal_year(day: dt.date) -> float:
+    return day.year + years_between(dt.date(day.year, 1, 1), day)
+
+
+def _pairs(statistics: DataFrame, periods: DataFrame) -> DataFrame:
+    """PAIR_COLUMNS: the sums of a unit at both ends of each period."""
+    joined = F.broadcast(periods)
+    start = _sums_at(statistics, "start").join(joined, on="period_start", how="inner")
+    return start.join(_sums_at(statistics, "end"), on=["unit_id", "period_end"], how="inner").select(*PAIR_COLUMNS)
+
+
+def _sums_at(statistics: DataFrame, end: str) -> DataFrame:
+    sums = [F.col(column).alias(f"{name}_{end}") for column, name in SUMS.items()]
+    return statistics.select("unit_id", F.col("epoch").alias(f"period_{end}"), *sums)

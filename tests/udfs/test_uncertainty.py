@@ -1,0 +1,34 @@
+"""Bounds against closed forms, seeds by key, and none where an error is not declared."""
+
+import numpy as np
+import pytest
+
+from tests.udfs.test_indicator_rows import LCR, LIMITS, PGR, RATIO, period, row
+from udfs.uncertainty import Errors
+
+
+def test_bounds_of_city_a_match_the_log_normal_closed_form():
+    """ln(P2/P1) of two independent log-normal counts is normal: sd = sqrt(2 ln(1 + 0.1^2)) / T."""
+    found = row(period(), *PGR, errors=Errors(0.05, 0.1, 0.0, 0.0, 200_000))
+    half = 1.959964 * np.sqrt(2 * np.log1p(0.01)) / 10
+    assert [found.lower, found.upper] == pytest.approx([found.value - half, found.value + half], abs=2e-4)
+
+
+def test_correlated_errors_cancel():
+    apart, together = (row(period(), *LCR, errors=Errors(0.05, 0.1, r, 0.0, 20_000)) for r in (0.0, 0.9))
+    assert together.upper - together.lower == pytest.approx((apart.upper - apart.lower) * np.sqrt(0.1), rel=0.05)
+    people = [row(period(), *PGR, errors=Errors(0.05, 0.1, 0.0, r, 20_000)) for r in (0.0, 0.9)]
+    assert people[1].upper - people[1].lower < people[0].upper - people[0].lower
+
+
+def test_no_bounds_without_every_declared_error():
+    only_built = Errors(0.05, None, 0.0, 0.0, 1000)
+    assert row(period(), *LCR, errors=only_built).lower is not None
+    assert row(period(), *RATIO, errors=only_built).lower is None
+    assert row(period(), *PGR, errors=only_built).lower is None
+
+
+def test_seed_is_the_key():
+    errors = Errors(0.05, 0.1, 0.0, 0.0, 1000)
+    one, same, other = (row(period(unit), *RATIO, LIMITS, errors) for unit in ("A", "A", "B"))
+    assert (one.lower, one.upper) == (same.lower, same.upper) != (other.lower, other.upper)

@@ -1,0 +1,139 @@
+"""Rows of table `indicators` from the sums of a unit at the start and the end of a period."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from conf.indicators import INDICATORS, Indicator
+from conf.tables import INDICATORS as TABLE
+from udfs.lcrpgr import FORMULAS, LAND_RATES, Pair, Values, population_growth, regimes
+from udfs.null_reasons import Limits, Rows, Sums, Texts, is_null, null_reasons
+from udfs.uncertainty import Errors, bounds, drawn_pair
+
+PAIR_COLUMNS = (
+    "unit_id", "period_start", "period_end", "years",
+    "built_start", "valid_start", "total_start", "people_start", "people_year_start", "year_start",
+    "built_end", "valid_end", "total_end", "people_end", "people_year_end", "year_end",
+)  # fmt: skip
+"""One row is a unit x period. Areas in m2, `years` long; year_* are reference dates as decimal years. A state has
+period_start = period_end, the same sums twice and 0 years."""
+
+UNCOMPUTABLE = "the sums give no finite value"
+
+
+class Period(NamedTuple):
+    """Two epochs, or one twice for a state."""
+
+    start: str
+    end: str
+
+
+def periods_of(epochs: list[str], rule: str) -> list[Period]:
+    """Periods between epochs (names, by date): `consecutive`, `whole` (first to last), both, or `all` pairs; and each
+    epoch as a state. Sorted, each once."""
+    count = len(epochs)
+    steps = [(i, i + 1) for i in range(count - 1)] if "consecutive" in rule else []
+    whole = [(0, count - 1)] if "whole" in rule else []
+    every = [(i, j) for i in range(count) for j in range(i, count)] if rule == "all" else []
+    spans = sorted({*steps, *whole, *every, *((i, i) for i in range(count))})
+    return [Period(epochs[i], epochs[j]) for i, j in spans]
+
+
+def indicator_batches(frames: Iterator[pd.DataFrame], limits: Limits, errors: Errors) -> Iterator[pd.DataFrame]:
+    """Shell: frames with PAIR_COLUMNS to frames of `indicators` (without input digest and run)."""
+    for pairs in frames:
+        yield indicator_rows(pairs.reset_index(drop=True), limits, errors)
+
+
+def indicator_rows(pairs: pd.DataFrame, limits: Limits, errors: Errors) -> pd.DataFrame:
+    """A row per unit, period and declared indicator and formula: a value, or null with a reason. Index of `pairs`: 0..n-1."""
+    is_state = (pairs["period_start"] == pairs["period_end"]).to_numpy()
+    parts = []
+    for kind, rows in (("period", ~is_state), ("state", is_state)):
+        selected = pairs[rows].reset_index(drop=True)
+        sums = Sums(selected, pair_of(selected), limits)
+        drawn = _drawn(sums, errors)
+        parts += [_rows_of(sums, drawn, declared, errors) for declared in INDICATORS if declared.kind == kind]
+    # An empty part would make pandas guess the types of the others.
+    parts = [part for part in parts if len(part)] or parts[:1]
+    return pd.concat(parts, ignore_index=True)
+
+
+def pair_of(pairs: pd.DataFrame) -> Pair:
+    """The quantities of the formulas. Built-up area is its share of the ground with data, times the whole unit: two epochs
+    with a little less data at one of them then compare like with like."""
+    return Pair(
+        _built(pairs, "start"),
+        _built(pairs, "end"),
+        pairs["people_start"].to_numpy(np.float64),
+        pairs["people_end"].to_numpy(np.float64),
+        pairs["years"].to_numpy(np.float64),
+    )
+
+
+def _built(pairs: pd.DataFrame, end: str) -> Values:
+    built, valid, total = (pairs[f"{name}_{end}"].to_numpy(np.float64) for name in ("built", "valid", "total"))
+    share = np.divide(built, valid, out=np.full_like(built, np.nan), where=valid > 0)
+    return np.where(valid == total, built, share * total)
+
+
+def _rows_of(sums: Sums, drawn: list[Pair] | None, declared: Indicator, errors: Errors) -> pd.DataFrame:
+    pairs = sums.pairs
+    values = FORMULAS[declared.key](sums.pair)
+    reasons = null_reasons(sums, declared.needs)
+    reasons[np.isnan(values) & is_null(reasons)] = UNCOMPUTABLE
+    known = is_null(reasons)
+    lower, upper = _bounds(known, drawn, declared, errors)
+    columns = {
+        "unit_id": pairs["unit_id"],
+        "period_start": pairs["period_start"],
+        "period_end": pairs["period_end"],
+        "indicator": declared.id,
+        "formula_id": declared.formula_id,
+        "boundary": "unit",
+        "basis": "built_up",
+        "disaggregation": "all",
+        "value": np.where(known, values, np.nan),
+        "lower": lower,
+        "upper": upper,
+        "unit_of_measure": declared.unit_of_measure,
+        "regime": _regimes(sums, declared),
+        "reason": reasons,
+    }
+    frame = pd.DataFrame(columns, columns=list(TABLE.names[: len(columns)]))
+    numbers = frame[["value", "lower", "upper"]].astype(object)
+    # Spark takes a NaN in a double column for a number; null is None.
+    frame[["value", "lower", "upper"]] = numbers.where(numbers.notna(), None)
+    return frame
+
+
+def _regimes(sums: Sums, declared: Indicator) -> Texts:
+    if not declared.regime:
+        return np.full(len(sums.pairs), None, dtype=object)
+    # Without population growth there is no ratio, but there is a regime.
+    needs = tuple(need for need in declared.needs if need != "growth")
+    found = regimes(LAND_RATES[declared.formula_id](sums.pair), population_growth(sums.pair))
+    found[~is_null(null_reasons(sums, needs))] = None
+    return found
+
+
+def _drawn(sums: Sums, errors: Errors) -> list[Pair] | None:
+    if errors.built_sd is None and errors.people_sd is None:
+        return None
+    pairs = sums.pairs
+    keys = pairs["unit_id"] + "\n" + pairs["period_start"] + "\n" + pairs["period_end"]
+    rows = (Pair(*(values[i : i + 1] for values in sums.pair)) for i in range(len(pairs)))
+    return [drawn_pair(row, errors, key) for row, key in zip(rows, keys, strict=True)]
+
+
+def _bounds(known: Rows, drawn: list[Pair] | None, declared: Indicator, errors: Errors) -> Values:
+    """(2, n) bounds; NaN where there is no value or a quantity of the formula has no declared error."""
+    result = np.full((2, len(known)), np.nan)
+    undeclared = ("land" in declared.needs and errors.built_sd is None) or ("people" in declared.needs and errors.people_sd is None)
+    if drawn is None or undeclared:
+        return result
+    for i in np.flatnonzero(known):
+        result[:, i] = bounds(FORMULAS[declared.key], drawn[i])
+    return result
