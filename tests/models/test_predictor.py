@@ -1,0 +1,139 @@
+"""Predictor: folding keeps the network, seams stay away, faulty bundles and outputs are refused."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file, save
+
+from conf.errors import InputError
+from models.bundle import KEY, read_spec
+from models.inference import FoldedUnet
+from models.networks import build_network, folded_tensors
+from models.predictor import ModelError, Predictor, load_predictor
+from models.registry import file_sha256
+
+
+def _windows(count, side, bands=2):
+    return np.random.default_rng(5).uniform(0, 0.6, (count, bands, side, side)).astype(np.float32)
+
+
+def _load(path, **options):
+    return load_predictor(str(path), file_sha256(path), **options)
+
+
+@pytest.mark.parametrize(("fold", "dilation"), [(1, 1), (2, 3)])
+def test_folding_keeps_what_the_trained_network_gives(fold, dilation):
+    shape = {"in_channels": 2, "widths": [4, 6, 8], "decoder": [6, 4], "dilation": dilation, "fold": fold}
+    trained = build_network({"kind": "slim_unet", **shape}, seed=1)
+    for module in trained.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.uniform_(-0.5, 0.5)
+            module.running_var.uniform_(0.5, 2)
+    folded = FoldedUnet(shape).eval()
+    folded.load_state_dict({name: torch.from_numpy(value) for name, value in folded_tensors(trained).items()})
+    images = torch.from_numpy(_windows(2, 48))
+    with torch.no_grad():
+        assert torch.allclose(folded(images), trained.eval()(images), atol=1e-4)
+
+
+def test_one_window_gives_the_same_alone_and_in_any_company(make_bundle):
+    predictor = _load(make_bundle(), batch=2)
+    windows = _windows(3, 64)
+    windows[1, :, 20:30, 8:50] = np.nan
+    together = predictor.predict(windows)
+    assert together.shape == (3, 32, 32)
+    assert together.dtype == np.uint8
+    assert together.max() <= 250
+    assert len(np.unique(together)) > 5
+    alone = np.concatenate([predictor.predict(windows[i : i + 1]) for i in range(3)])
+    assert np.array_equal(together, alone)
+
+
+def test_no_data_is_an_average_pixel_and_wild_values_are_clipped(make_bundle):
+    predictor = _load(make_bundle())
+    windows = _windows(1, 64)
+    holes, average, wild, clipped = (windows.copy() for _ in range(4))
+    holes[:, 1, 30:34, 9:40] = np.nan
+    average[:, 1, 30:34, 9:40] = 0.3
+    wild[:, 0, 20, 20] = 1e9
+    clipped[:, 0, 20, 20] = 0.2 + 6.0 * 0.1
+    assert np.array_equal(predictor.predict(holes), predictor.predict(average))
+    assert np.array_equal(predictor.predict(wild), predictor.predict(clipped))
+
+
+def test_flips_average_mirrored_copies(make_bundle):
+    predictor = _load(make_bundle(flips=4))
+    windows = _windows(1, 64)
+    mirrored = predictor.predict(np.ascontiguousarray(windows[:, :, ::-1, ::-1]))
+    assert np.array_equal(predictor.predict(windows), mirrored[:, ::-1, ::-1])
+
+
+def _rewritten(path, change):
+    header = {KEY: json.dumps({**json.loads(_metadata(path)[KEY])})}
+    tensors = load_file(path)
+    change(tensors, header)
+    path.write_bytes(save(tensors, header))
+
+
+def _metadata(path):
+    data = path.read_bytes()
+    return json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
+
+
+FAULTS = {
+    "truncated": (lambda p: p.write_bytes(p.read_bytes()[:-100]), "truncated"),
+    "empty": (lambda p: p.write_bytes(b""), "truncated or no safetensors"),
+    "header of 2^63 bytes": (lambda p: p.write_bytes((2**63).to_bytes(8, "little") + p.read_bytes()[8:]), "header of"),
+    "html": (lambda p: p.write_bytes(b"<!doctype html><html>not found</html>"), "header of"),
+    "header no JSON": (lambda p: p.write_bytes((9).to_bytes(8, "little") + b"{'a': 1}  " * 3), "not JSON"),
+    "no spec": (lambda p: _rewritten(p, lambda tensors, header: header.clear()), "no usable spec"),
+    "NaN weights": (lambda p: _rewritten(p, lambda tensors, header: tensors["head.bias"].fill(np.nan)), "not finite"),
+    "missing key": (lambda p: _rewritten(p, lambda tensors, header: tensors.pop("head.bias")), "head.bias has shape None"),
+    "unexpected key": (lambda p: _rewritten(p, lambda tensors, header: tensors.update(more=np.zeros(2, np.float32))), "more has shape"),
+    "wrong shape": (lambda p: _rewritten(p, lambda tensors, header: tensors.update({"head.bias": np.zeros(2, np.float32)})), "has shape"),
+    "half precision": (lambda p: _rewritten(p, lambda tensors, header: tensors.update({"head.bias": np.zeros(1, np.float16)})), "F16"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faulty_bundles_are_refused_in_one_line(make_bundle, fault):
+    path = make_bundle(name="faulty")
+    change, says = FAULTS[fault]
+    change(path)
+    with pytest.raises(InputError, match=says) as error:
+        _load(path)
+    assert "\n" not in str(error.value)
+
+
+def test_another_sha256_and_pickles_are_refused_without_being_opened(make_bundle, tmp_path):
+    with pytest.raises(InputError, match="was asked for"):
+        load_predictor(str(make_bundle()), "0" * 64)
+    marker = tmp_path / "ran"
+    bomb = tmp_path / "model.pth"
+    bomb.write_bytes(b"cos\nsystem\n(S'touch %s'\ntR." % str(marker).encode())
+    with pytest.raises(InputError, match="pickle models not accepted"):
+        read_spec(bomb)
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("output", "says"),
+    [
+        (lambda x: x[:, :1] * torch.nan, "not finite"),
+        (lambda x: x[:, :1, 4:], "gave shape"),
+        (lambda x: x[:, :2], "gave shape"),
+        (lambda x: x[:, :1] * 0 - 3, "constant -3"),
+    ],
+)
+def test_faulty_outputs_are_errors(make_bundle, output, says):
+    spec = read_spec(make_bundle())
+    with pytest.raises(ModelError, match=says):
+        Predictor(replace(spec, name="odd"), output, 1, "cpu").predict(_windows(1, 64))
+
+
+def test_windows_of_another_shape_are_errors(make_bundle):
+    with pytest.raises(ModelError, match="takes windows"):
+        _load(make_bundle()).predict(_windows(1, 60))
