@@ -122,7 +122,7 @@ def _crossed(start: NDArray[np.float64], end: NDArray[np.float64], last: float) 
 def edges_in_block(edges: Edges, grid: Grid, block: Tile) -> Edges:
     """Edges from the grid's CRS to pixels of a block."""
     a, _, x, _, e, y = grid.transform(block.pixels.top, block.pixels.left)[:6]
-    return (edges - np.array([x, y, x, y])) / np.array([a, e, a, e])
+    return np.asarray((edges - np.array([x, y, x, y])) / np.array([a, e, a, e]), np.float64)
 
 
 def _window(edges: Edges) -> PixelBounds:
@@ -203,7 +203,9 @@ SUMS_DDL = "unit_id string, epoch string, built bigint, valid bigint, total bigi
 SUMS_SCHEMA = pa.schema([("unit_id", "string"), ("epoch", "string"), *((name, "int64") for name in Sums._fields)])
 
 
-def sums_batches(batches: Iterable[pa.RecordBatch], grid: Grid, tile_px: int, epochs: Sequence[str], method: str) -> Iterator[pa.RecordBatch]:
+def sums_batches(
+    batches: Iterable[pa.RecordBatch], grid: Grid, tile_px: int, epochs: Sequence[str], method: str
+) -> Iterator[pa.RecordBatch]:
     """Shell: rows (row, col, units [unit_id, outline WKB], layers [epoch, threshold, probability]) to rows of sums.
 
     Every unit of a tile gets a row per epoch. In memory: a tile's decoded epochs and one block's areas.

@@ -1,0 +1,101 @@
+"""Population: people per unit and census year, from a column, a table or a raster; parents are sums of their children.
+Parallel over units where a raster is summed. Run: ./spark-submit.sh population --place olinda"""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from conf.errors import InputError
+from conf.place import Place
+from conf.settings import Settings
+from jobs.hierarchy import leaf_ancestry, leaves
+from jobs.job import Context, Tables, job
+from udfs.population import raster_batches, read_population
+from udfs.units import file_digest
+
+STORAGE = "{storage}"
+RASTERS = (".tif", ".tiff")
+
+
+class PopulationSettings(Settings):
+    """Where the counts lie; ids are those of the units."""
+
+    path: str | None = Field(
+        None, description="CSV, vector file or GeoTIFF; {storage} is the place's folder", json_schema_extra={"matters": False}
+    )
+    id: str = Field("unit_id", description="column of unit ids; a raster needs none")
+    people: str = Field("people", description="column of residents; a raster needs none")
+    year: int | str = Field("year", description="census year, or the column that holds it; a raster needs a number")
+    source: str | None = Field(None, description="who counted, kept in the table")
+
+
+def no_population(place: Place, settings: PopulationSettings) -> str | None:
+    """Why the place does not run the job."""
+    return None if settings.path else "no population.path is declared"
+
+
+def population_sources(place: Place, settings: PopulationSettings) -> Any:
+    """Digest of the file after a full check of it. Raises InputError."""
+    path = _file(place, settings)
+    if path is None or (STORAGE in str(settings.path) and not path.exists()):
+        return {"pending": True}
+    sha256 = file_digest(path)
+    if _is_raster(path) and not isinstance(settings.year, int):
+        raise InputError(f"setting population.year = {settings.year!r}: a raster has no columns; give the year as a number")
+    if not _is_raster(path):
+        read_population(path, settings.id, settings.people, settings.year)
+    return {"sha256": sha256}
+
+
+def _file(place: Place, settings: PopulationSettings) -> Path | None:
+    return Path(settings.path.replace(STORAGE, str(place.folder))) if settings.path else None
+
+
+def _is_raster(path: Path) -> bool:
+    return path.suffix.lower() in RASTERS
+
+
+@job(
+    reads=("units",), writes="population", settings=PopulationSettings, parallel_over="units",
+    after=("simulated_city",), absent=no_population, sources=population_sources,
+)  # fmt: skip
+def population(tables: Tables, settings: PopulationSettings, context: Context) -> DataFrame:
+    """The counts as given, and for each parent without its own the sum of its smallest units, where all have one."""
+    path = _file(context.place, settings)
+    if path is None:
+        raise ValueError("population.path is not set; the job is absent here")
+    units = tables["units"]
+    given = _raster(units, path, settings) if _is_raster(path) else _table(units, path, settings, context)
+    summed = _parents(given, units)
+    source = F.lit(settings.source or path.name).alias("source")
+    return given.unionByName(summed.join(given, on=["unit_id", "year"], how="left_anti")).select("unit_id", "year", "people", source)
+
+
+def _table(units: DataFrame, path: Path, settings: PopulationSettings, context: Context) -> DataFrame:
+    counts = read_population(path, settings.id, settings.people, settings.year)
+    given = context.spark.createDataFrame(counts.astype(object).to_numpy().tolist(), "unit_id string, year int, people double")
+    unknown = given.join(units, on="unit_id", how="left_anti").agg(F.min("unit_id")).first()
+    if unknown and unknown[0] is not None:
+        raise InputError(f"{path.name}: unit {unknown[0]!r} is not among the units; set population.id to the column that holds their ids")
+    return given
+
+
+def _raster(units: DataFrame, path: Path, settings: PopulationSettings) -> DataFrame:
+    summing = partial(raster_batches, path=str(path))
+    summed = leaves(units).select("unit_id", "geometry").mapInPandas(summing, "unit_id string, people double")
+    return summed.select("unit_id", F.lit(settings.year).cast("int").alias("year"), "people")
+
+
+def _parents(given: DataFrame, units: DataFrame) -> DataFrame:
+    """Sums of smallest units per unit and year, left out where one of them has no count. Decimals: the order cannot matter."""
+    ancestry = leaf_ancestry(units)
+    sizes = ancestry.groupBy("unit_id").agg(F.count("leaf_id").alias("leaves"))
+    counted = ancestry.join(given.withColumnRenamed("unit_id", "leaf_id"), on="leaf_id", how="inner")
+    people = F.sum(F.col("people").cast("decimal(24,6)")).alias("people")
+    sums = counted.groupBy("unit_id", "year").agg(people, F.count("leaf_id").alias("found"))
+    whole = sums.join(sizes, on="unit_id", how="inner").where(F.col("found") == F.col("leaves"))
+    return whole.select("unit_id", "year", F.col("people").cast("double").alias("people"))

@@ -1,0 +1,80 @@
+"""Units: administrative units with ids, parents and geodesic areas, from any vector file. One small read on the driver.
+Run: ./spark-submit.sh units --place mumbai"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import shapely
+from pydantic import Field
+from pyspark.sql import DataFrame
+
+from conf.place import Place
+from conf.settings import Settings
+from conf.tables import UNITS
+from jobs.job import Context, Tables, job
+from udfs.units import Columns, file_digest, geodesic_area_m2, overlap_share, overlaps, read_units
+
+STORAGE = "{storage}"
+
+
+class UnitsSettings(Settings):
+    """Where the units lie and which attributes mean what."""
+
+    path: str | None = Field(None, description="vector file; {storage} is the place's folder", json_schema_extra={"matters": False})
+    id: str = Field("unit_id", description="column of unique ids")
+    name: str | None = Field(None, description="column of names")
+    parent: str | None = Field(None, description="column of parent ids; parents that are no rows are dissolved from their children")
+    parent_name: str | None = Field(None, description="column of the names of dissolved parents")
+    crs: str | None = Field(None, description="overrides the file's CRS, e.g. EPSG:4674")
+    encoding: str | None = Field(None, description="of a shapefile that declares none")
+
+    @property
+    def columns(self) -> Columns:
+        return Columns(self.id, self.name, self.parent, self.parent_name)
+
+
+def no_units(place: Place, settings: UnitsSettings) -> str | None:
+    """Why the place does not run the job."""
+    return None if settings.path else "no units.path is declared"
+
+
+def units_sources(place: Place, settings: UnitsSettings) -> Any:
+    """Digest and bounds (degrees) of the file after a full check of it. Raises InputError."""
+    path = _file(place, settings)
+    if path is None or (STORAGE in str(settings.path) and not path.exists()):
+        return {"pending": True}
+    shapes = read_units(path, settings.columns, settings.crs, settings.encoding)["geometry"].to_numpy()
+    return {"sha256": file_digest(path), "bounds": [float(edge) for edge in shapely.total_bounds(shapes)]}
+
+
+def _file(place: Place, settings: UnitsSettings) -> Path | None:
+    return Path(settings.path.replace(STORAGE, str(place.folder))) if settings.path else None
+
+
+@job(writes="units", settings=UnitsSettings, parallel_over="nothing", after=("simulated_city",), absent=no_units, sources=units_sources)
+def units(tables: Tables, settings: UnitsSettings, context: Context) -> DataFrame:
+    """Reads, repairs and measures the units; overlaps are noted and counted, never cut away."""
+    path = _file(context.place, settings)
+    if path is None:
+        raise ValueError("units.path is not set; the job is absent here")
+    frame = read_units(path, settings.columns, settings.crs, settings.encoding)
+    shapes = frame["geometry"].to_numpy()
+    leaf = np.flatnonzero(~frame["unit_id"].isin(frame["parent_id"]))
+    context.figures["overlap_share"] = overlap_share(shapes[leaf])
+    frame["note"] = _with_overlaps(frame, leaf)
+    bounds = shapely.bounds(shapes)
+    frame = frame.assign(**{name: bounds[:, k] for k, name in enumerate(("xmin", "ymin", "xmax", "ymax"))})
+    frame = frame.assign(area_m2=geodesic_area_m2(shapes), geometry=shapely.to_wkb(shapes), level=frame["level"].astype("int32"))
+    rows = frame[list(UNITS.names)].astype(object).to_numpy().tolist()
+    return context.spark.createDataFrame(rows, UNITS.ddl)
+
+
+def _with_overlaps(frame: pd.DataFrame, leaf: Any) -> list[str | None]:
+    notes: list[list[str]] = [[note] if note else [] for note in frame["note"]]
+    ids = frame["unit_id"].to_numpy()
+    for first, second, share in overlaps(frame["geometry"].to_numpy()[leaf]):
+        for one, other in ((leaf[first], leaf[second]), (leaf[second], leaf[first])):
+            notes[one].append(f"overlaps {ids[other]} by {share:.2g} of the smaller")
+    return ["; ".join(parts) or None for parts in notes]

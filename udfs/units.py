@@ -1,0 +1,213 @@
+"""Administrative units from a file: ids, parents, repaired outlines, geodesic areas."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pyogrio
+import shapely
+from numpy.typing import NDArray
+from pyproj import CRS, Transformer
+from pyproj.exceptions import CRSError
+
+from conf.errors import InputError
+from udfs.pixel_areas import band_m2
+
+POLYGONAL = (3, 6)
+"""shapely's type ids of Polygon and MultiPolygon."""
+
+OVERLAP_SHARE = 1e-6
+"""Overlaps of less than this share of the smaller unit are digitising noise and not noted."""
+
+GAUSS_POINTS, GAUSS_WEIGHTS = np.polynomial.legendre.leggauss(3)
+
+
+class Columns(NamedTuple):
+    """Which attributes of the file hold what; `parent_name` names parents that are no rows themselves."""
+
+    unit_id: str
+    name: str | None
+    parent: str | None
+    parent_name: str | None
+
+
+def file_digest(path: Path) -> str:
+    """sha256 over a vector file and what lies beside it (a shapefile's .dbf, .shx, .prj). Raises InputError if missing."""
+    if not path.is_file():
+        raise InputError(f"{path} is missing; set the section's path to the file")
+    beside = sorted(p for p in path.parent.glob(f"{path.stem}.*") if p.suffix.lower() in (".shp", ".dbf", ".shx", ".prj", ".cpg"))
+    content = hashlib.sha256()
+    for part in beside if path.suffix.lower() == ".shp" else [path]:
+        content.update(part.suffix.encode() + part.read_bytes())
+    return content.hexdigest()
+
+
+def read_attributes(path: Path, columns: Sequence[str], geometry: bool, encoding: str | None = None) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Named attributes of a vector file or CSV, with `geometry` (WKB) if asked for, and pyogrio's metadata.
+
+    Raises InputError on a missing or unreadable file, a missing column, no rows.
+    """
+    file_digest(path)
+    try:
+        meta, _, wkb, values = pyogrio.raw.read(path, read_geometry=geometry, encoding=encoding)
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path} cannot be read: {reason}; give GeoJSON, GeoPackage, shapefile or CSV") from None
+    fields = [str(field) for field in meta["fields"]]
+    for column in columns:
+        if column not in fields:
+            raise InputError(f"{path.name} has no column {column!r}; it has: {', '.join(fields)}")
+    frame = pd.DataFrame({column: values[fields.index(column)] for column in columns})
+    if geometry:
+        frame["geometry"] = wkb
+    if frame.empty:
+        raise InputError(f"{path.name} has no rows; give a file with at least one")
+    return frame, meta
+
+
+def identifiers(values: pd.Series) -> pd.Series:
+    """Ids as text, nulls kept; 28801.0 becomes '28801', as such columns are whole numbers stored as floats."""
+    if pd.api.types.is_float_dtype(values) and (values.dropna() % 1 == 0).all():
+        values = values.astype("Int64")
+    text = values.astype("string").str.strip()
+    return text.mask(text == "").astype(object).where(text.notna() & (text != ""), None)
+
+
+def read_units(path: Path, columns: Columns, crs: str | None = None, encoding: str | None = None) -> pd.DataFrame:
+    """Units as rows unit_id, parent_id, level, name, geometry (shapely, EPSG:4326), note.
+
+    Parents that are no rows are made by dissolving their children. `crs` overrides the file's. Raises InputError on
+    ids that are missing, null or repeated, no or wrong CRS, geometries that are not polygons, unknown or circular parents.
+    """
+    names = [name for name in columns if name]
+    frame, meta = read_attributes(path, list(dict.fromkeys(names)), geometry=True, encoding=encoding)
+    units = pd.DataFrame({"unit_id": _unique_ids(frame[columns.unit_id], path, columns.unit_id)})
+    units["name"] = _text(frame[columns.name]) if columns.name else None
+    units["parent_id"] = identifiers(frame[columns.parent]) if columns.parent else None
+    units["parent_name"] = _text(frame[columns.parent_name]) if columns.parent_name else None
+    shapes = _located(shapely.from_wkb(frame["geometry"].to_numpy()), crs or meta["crs"], path.name)
+    units["geometry"], units["note"] = _repaired(shapes, units["unit_id"], path.name)
+    units = _with_parents(units, path.name)
+    units["level"] = _levels(dict(zip(units["unit_id"], units["parent_id"], strict=True)), path.name)
+    return units.sort_values(["level", "unit_id"], ignore_index=True)[["unit_id", "parent_id", "level", "name", "geometry", "note"]]
+
+
+def _text(values: pd.Series) -> pd.Series:
+    return values.astype(object).where(values.notna(), None).map(lambda value: None if value is None else str(value))
+
+
+def _unique_ids(values: pd.Series, path: Path, column: str) -> pd.Series:
+    ids = identifiers(values)
+    if ids.isna().any():
+        raise InputError(f"{path.name}: {int(ids.isna().sum())} of {len(ids)} rows have no {column}; name a column that is never empty")
+    repeated = ids[ids.duplicated()]
+    if len(repeated):
+        raise InputError(f"{path.name}: {column} {repeated.iloc[0]!r} occurs more than once; name a column of unique ids")
+    return ids
+
+
+def _located(shapes: Any, crs: str | None, name: str) -> Any:
+    """Polygons in EPSG:4326, 2D; a bare or empty geometry is refused by `_repaired`."""
+    if not crs:
+        raise InputError(f"{name} has no CRS; set the section's crs, e.g. EPSG:4326")
+    try:
+        source = CRS.from_user_input(crs)
+    except CRSError:
+        raise InputError(f"{name}: CRS {crs[:60]!r} is unknown; set the section's crs, e.g. EPSG:4326") from None
+    shapes = shapely.force_2d(shapes)
+    if source != CRS.from_epsg(4326):
+        transformer = Transformer.from_crs(source, "EPSG:4326", always_xy=True)
+        shapes = shapely.transform(shapes, transformer.transform, interleaved=False)
+    west, south, east, north = shapely.total_bounds(shapes)
+    if not (-180 <= west <= east <= 180 and -90 <= south <= north <= 90):
+        raise InputError(f"{name}: {west:g}..{east:g}, {south:g}..{north:g} are not degrees; set the section's crs to the true one")
+    return shapes
+
+
+def _repaired(shapes: Any, ids: pd.Series, name: str) -> tuple[list[Any], list[str | None]]:
+    """Valid polygons and what was done to each. Raises InputError where nothing polygonal is left."""
+    notes: list[str | None] = [None] * len(shapes)
+    shapes = np.array(shapes, dtype=object)
+    for index in np.flatnonzero(~(shapely.is_valid(shapes) & np.isin(shapely.get_type_id(shapes), POLYGONAL))):
+        reason = "no geometry" if shapes[index] is None else str(shapely.is_valid_reason(shapes[index])).split("[")[0]
+        shapes[index] = polygons_only(shapely.make_valid(shapes[index]))
+        notes[index] = f"outline repaired: {reason.lower()}"
+    gone = np.flatnonzero(shapely.is_empty(shapes) | shapely.is_missing(shapes))
+    if len(gone):
+        raise InputError(f"{name}: unit {ids.iloc[gone[0]]!r} has no polygon; give it one, or leave the row out")
+    return list(shapes), notes
+
+
+def polygons_only(shape: Any) -> Any:
+    """The polygonal part of a geometry; None where it has none."""
+    parts = shapely.get_parts(shapely.get_parts(shape))
+    polygons = parts[shapely.get_type_id(parts) == POLYGONAL[0]]
+    return shapely.union_all(polygons) if len(polygons) else None
+
+
+def _with_parents(units: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Adds a dissolved row per parent where the file has none; else parents must all be rows."""
+    wanted = units["parent_id"].dropna()
+    missing = sorted(set(wanted) - set(units["unit_id"]))
+    if missing and len(missing) < wanted.nunique():
+        raise InputError(f"{name}: parent {missing[0]!r} is no unit, others are; add its row")
+    groups = [units[units["parent_id"] == parent] for parent in missing]
+    parents = pd.DataFrame(
+        {
+            "unit_id": missing,
+            "parent_id": None,
+            "name": [group["parent_name"].iloc[0] or parent for parent, group in zip(missing, groups, strict=True)],
+            "geometry": [shapely.union_all(group["geometry"].to_numpy()) for group in groups],
+            "note": [f"dissolved from {len(group)} units" for group in groups],
+        },
+        dtype=object,
+    )
+    return pd.concat([parents, units.astype(object)], ignore_index=True) if missing else units
+
+
+def _levels(parent_of: dict[str, str | None], name: str) -> list[int]:
+    """Steps to the top. Raises InputError on a circle."""
+    levels = []
+    for unit in parent_of:
+        level, above = 0, parent_of[unit]
+        while above is not None:
+            level, above = level + 1, parent_of[above]
+            if level > len(parent_of):
+                raise InputError(f"{name}: unit {unit!r} is its own ancestor; correct the parents")
+        levels.append(level)
+    return levels
+
+
+def geodesic_area_m2(shapes: Any) -> NDArray[np.float64]:
+    """Area on the WGS 84 ellipsoid, m2, of polygons (EPSG:4326) whose edges are straight in degrees, as GeoJSON has them.
+
+    The integral of `band_m2` along the edges, by Gauss' rule on edges cut at 0.1 degree; holes subtract.
+    """
+    shapes = shapely.orient_polygons(shapely.segmentize(shapes, 0.1), exterior_cw=True)
+    parts, part_shape = shapely.get_parts(shapes, return_index=True)
+    rings, ring_part = shapely.get_rings(parts, return_index=True)
+    points, ring = shapely.get_coordinates(rings, return_index=True)
+    same = ring[1:] == ring[:-1]
+    start, end, owner = points[:-1][same], points[1:][same], part_shape[ring_part[ring[:-1][same]]]
+    base = band_m2(shapely.bounds(shapes)[:, 1], "EPSG:4326")[owner]
+    latitudes = ((start[:, 1] + end[:, 1])[:, None] + (end[:, 1] - start[:, 1])[:, None] * GAUSS_POINTS) / 2
+    height = ((band_m2(latitudes, "EPSG:4326") - base[:, None]) * GAUSS_WEIGHTS).sum(axis=1) / 2
+    return np.bincount(owner, height * np.radians(end[:, 0] - start[:, 0]), len(shapes)).astype(np.float64)
+
+
+def overlap_share(shapes: Any) -> float:
+    """Sum of areas over the area of the union, less 1: 0 where units do not overlap."""
+    union = geodesic_area_m2(np.array([shapely.union_all(shapes)], dtype=object))
+    return float(geodesic_area_m2(shapes).sum() / union[0] - 1)
+
+
+def overlaps(shapes: Any) -> list[tuple[int, int, float]]:
+    """Pairs of units that overlap by more than noise: indexes and the share of the smaller one."""
+    first, second = shapely.STRtree(shapes).query(shapes, predicate="intersects")
+    first, second = first[first < second], second[first < second]
+    common = shapely.area(shapely.intersection(shapes[first], shapes[second]))
+    share = common / np.minimum(shapely.area(shapes[first]), shapely.area(shapes[second]))
+    return [(int(i), int(j), float(s)) for i, j, s in zip(first, second, share, strict=True) if s > OVERLAP_SHARE]
