@@ -67,7 +67,9 @@ def _stand_in(broken: Scene, sound: list[Scene]) -> Scene:
     like = alike[0]
     LOG.warning("scene %s: %s", broken.scene_id, broken.fault)
     whole = shapely.to_wkb(shapely.union_all(shapely.from_wkb([scene.footprint for scene in alike])))
-    return replace(broken, crs=like.crs, transform=like.transform, width=like.width, height=like.height, footprint=broken.footprint or whole)
+    return replace(
+        broken, crs=like.crs, transform=like.transform, width=like.width, height=like.height, footprint=broken.footprint or whole
+    )
 
 
 def _from_pattern(source: Source, storage: Path) -> Scene:
@@ -128,7 +130,9 @@ def _from_item(item: pystac.Item, source: Source) -> Scene:
     hrefs, indexes = _assets(item, sensor)
     missing = sorted(set(source.bands) - set(hrefs))
     if missing or not hrefs:
-        raise InputError(f"item {item.id}: no asset for {', '.join(missing) or 'any band'} of {sensor.name}; it has {', '.join(sorted(item.assets))}")
+        raise InputError(
+            f"item {item.id}: no asset for {', '.join(missing) or 'any band'} of {sensor.name}; it has {', '.join(sorted(item.assets))}"
+        )
     stamp = item.datetime if item.datetime.tzinfo else item.datetime.replace(tzinfo=dt.UTC)
     cloud = item.properties.get("eo:cloud_cover")
     return Scene(

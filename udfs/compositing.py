@@ -72,7 +72,9 @@ class _SceneFailedError(Exception):
         self.error = error
 
 
-def composite_region(pool: ImagePool, scenes: tuple[Scene, ...], bands: tuple[str, ...], grid: Grid, bounds: PixelBounds, composite: str) -> Region:
+def composite_region(
+    pool: ImagePool, scenes: tuple[Scene, ...], bands: tuple[str, ...], grid: Grid, bounds: PixelBounds, composite: str
+) -> Region:
     """The composite over `bounds` of the scenes that can be read; one that fails anywhere in it is left out of all of it."""
     failed: dict[str, ReadError] = {}
     tries = 1

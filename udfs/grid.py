@@ -88,6 +88,14 @@ def native_grid(crs: str, transform: Affine) -> Grid:
     return Grid(name, crs, transform.c, transform.f, transform.a, -transform.e)
 
 
+def grid_of_tile(name: str, crs: str, transform: Affine, tile: Tile) -> Grid:
+    """The grid that a row of `tiles` lies on, from the transform of its upper left corner."""
+    width, height = transform.a, -transform.e
+    if name.startswith("utm"):  # exact, where going back from a corner could lose the last bit
+        return Grid(name, crs, 0.0, UTM_TOP, width, height)
+    return Grid(name, crs, transform.c - tile.pixels.left * width, transform.f + tile.pixels.top * height, width, height)
+
+
 def tile_id(grid: Grid, tile: Tile) -> str:
     """E.g. `utm43n_10_512_r1573_c58`."""
     return f"{grid.name}_{grid.pixel_width:g}_{tile.tile_px}_r{tile.row}_c{tile.col}"

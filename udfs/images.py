@@ -14,11 +14,11 @@ from rasterio.windows import Window
 
 from conf.errors import ReadError
 
-GDAL_SETTINGS = {
+GDAL_SETTINGS: dict[str, str | int] = {
     "GDAL_PAM_ENABLED": "NO",  # .aux.xml beside an image could change what it means
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_NUM_THREADS": "1",
-    "GDAL_CACHEMAX": "128",
+    "GDAL_CACHEMAX": 128 * 2**20,
     "GTIFF_IGNORE_READ_ERRORS": "NO",
 }
 MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")

@@ -90,7 +90,9 @@ def _ring(grid: Grid, bounds: PixelBounds) -> NDArray[np.float64]:
     steps = np.arange(8) / 8
     across = bounds.left + steps * (bounds.right - bounds.left)
     down = bounds.top + steps * (bounds.bottom - bounds.top)
-    columns = np.concatenate([across, np.full(8, bounds.right), bounds.right - (across - bounds.left), np.full(8, bounds.left), [bounds.left]])
+    columns = np.concatenate(
+        [across, np.full(8, bounds.right), bounds.right - (across - bounds.left), np.full(8, bounds.left), [bounds.left]]
+    )
     rows = np.concatenate([np.full(8, bounds.top), down, np.full(8, bounds.bottom), bounds.bottom - (down - bounds.top), [bounds.top]])
     return np.column_stack([grid.origin_x + columns * grid.pixel_width, grid.origin_y - rows * grid.pixel_height])
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import rasterio
 import shapely
-from affine import Affine
 from numpy.typing import NDArray
 from pyproj import CRS, Geod, Transformer
 
@@ -63,7 +62,9 @@ def inspected(scene: Scene) -> Scene:
     """`scene` with what its headers say. Raises InputError where the declaration is wrong, sets `fault` where a file is broken."""
     for path in scene.files:
         if not Path(path).is_file():
-            raise InputError(f"scene {scene.scene_id}: no file {Path(path).name} in {Path(path).parent}; fetch it or correct the place's sources")
+            raise InputError(
+                f"scene {scene.scene_id}: no file {Path(path).name} in {Path(path).parent}; fetch it or correct the place's sources"
+            )
     digested = replace(scene, content_digest=content_digest(scene.files))
     try:
         with rasterio.Env(**GDAL_SETTINGS):
@@ -89,7 +90,12 @@ def _with_headers(scene: Scene) -> Scene:
         raise InputError(f"scene {scene.scene_id}: no band of sensor {sensor.name}; it has {', '.join(sensor.band_names)}")
     crs, width, height, transform = finest
     known = replace(
-        scene, crs=_crs_text(crs), transform=tuple(transform)[:6], width=width, height=height, nodata=nodata if nodata is not None else sensor.nodata
+        scene,
+        crs=_crs_text(crs),
+        transform=tuple(transform)[:6],
+        width=width,
+        height=height,
+        nodata=nodata if nodata is not None else sensor.nodata,
     )
     return replace(known, footprint=scene.footprint or footprint(known), stretch=_stretch(known) if sensor.values == "stretched" else None)
 
@@ -97,7 +103,9 @@ def _with_headers(scene: Scene) -> Scene:
 def _check_band(scene: Scene, band: str, dataset: Any, sensor: Sensor) -> None:
     name = f"scene {scene.scene_id}, {Path(dataset.name).name}"
     if scene.band_indexes[band] > dataset.count:
-        raise InputError(f"{name}: band {band} is missing, the file has {dataset.count} of {len(scene.band_indexes)} bands; correct `bands`")
+        raise InputError(
+            f"{name}: band {band} is missing, the file has {dataset.count} of {len(scene.band_indexes)} bands; correct `bands`"
+        )
     found = dataset.dtypes[scene.band_indexes[band] - 1]
     expected = "uint8" if band == sensor.classes else sensor.dtype
     if found != expected:

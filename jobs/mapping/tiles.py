@@ -1,0 +1,150 @@
+"""Tiles: the plan of work, a row per square x epoch x layer, with the scenes for it. Parallel over scenes, then tiles.
+Run: ./spark-submit.sh tiles --place mumbai"""
+
+import datetime as dt
+from functools import partial, reduce
+from typing import Any, NamedTuple
+
+from pydantic import Field, field_validator
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from conf.errors import InputError
+from conf.place import Epoch, Place
+from conf.settings import Settings
+from conf.tables import TILES
+from jobs.job import Context, Tables, job
+from udfs.grid import TILE_SIDES, Grid
+from udfs.planning import layer_grid, outlined_batches, place_point, predicted_seconds, touched_batches
+from udfs.scenes import Scene
+
+OUTLINED = (
+    "tile_id string, row int, col int, transform array<double>, outline binary, reach binary, "
+    "xmin double, ymin double, xmax double, ymax double"
+)
+
+
+class TilesSettings(Settings):
+    """How the work is cut. Results are the same for every `tile_px`."""
+
+    tile_px: int = Field(512, description="side of a tile, pixels: 256, 512 or 1024")
+    area: tuple[float, float, float, float] | None = Field(
+        None, description="west, south, east, north, degrees; default: all that scenes cover"
+    )
+
+    @field_validator("tile_px")
+    @classmethod
+    def known_side(cls, tile_px: int) -> int:
+        if tile_px not in TILE_SIDES:
+            raise ValueError(f"use one of {', '.join(map(str, TILE_SIDES))}")
+        return tile_px
+
+    @field_validator("area")
+    @classmethod
+    def ordered_area(cls, area: tuple[float, float, float, float] | None) -> tuple[float, float, float, float] | None:
+        if area is not None and not (area[0] < area[2] and area[1] < area[3]):
+            raise ValueError("west < east and south < north must hold")
+        return area
+
+
+class _Layer(NamedTuple):
+    name: str
+    sensor: str
+    grid: Grid
+
+
+@job(reads=("scenes",), writes="tiles", settings=TilesSettings, parallel_over="scenes, then tiles")
+def tiles(tables: Tables, settings: TilesSettings, context: Context) -> DataFrame:
+    """All tiles that a layer's scenes touch in any epoch, times every epoch; the scenes of a tile are those that reach it."""
+    place = context.place
+    scenes = tables["scenes"].where(_in_epochs(place.epochs)).persist()
+    planned = [_of_layer(scenes, layer, settings, place.epochs) for layer in _layers(scenes, place)]
+    return reduce(DataFrame.unionAll, planned).select(*TILES.names)
+
+
+def _in_epochs(epochs: tuple[Epoch, ...]) -> Column:
+    return reduce(Column.__or__, [_within(epoch) for epoch in epochs])
+
+
+def _within(epoch: Epoch) -> Column:
+    end = epoch.end + dt.timedelta(days=1)
+    return (F.col("datetime") >= F.lit(epoch.start).cast("timestamp")) & (F.col("datetime") < F.lit(end).cast("timestamp"))
+
+
+def _layers(scenes: DataFrame, place: Place) -> list[_Layer]:
+    """Raises InputError when no scene lies in any epoch, or a layer has none."""
+    grids = [
+        row.asDict()
+        for row in scenes.select("scene_id", "sensor", "datetime", "crs", "transform", "width", "height", "footprint").collect()
+    ]
+    if not grids:
+        spans = ", ".join(f"{epoch.name} {epoch.start}..{epoch.end}" for epoch in place.epochs)
+        raise InputError(f"no scene is dated within an epoch ({spans}); correct the epochs or add scenes")
+    headers = [_header(row) for row in grids]
+    point = place_point(header.footprint for header in headers)
+    chosen = {name: [header for header in headers if header.sensor == layer.sensor] for name, layer in place.layers.items()}
+    return [
+        _Layer(name, layer.sensor, layer_grid(place.grid, name, layer.resolution, chosen[name], point))
+        for name, layer in place.layers.items()
+    ]  # fmt: skip
+
+
+def _header(row: dict[str, Any]) -> Scene:
+    return Scene(**{**row, "transform": tuple(row["transform"]), "footprint": bytes(row["footprint"])}, hrefs={}, band_indexes={})
+
+
+def _of_layer(scenes: DataFrame, layer: _Layer, settings: TilesSettings, epochs: tuple[Epoch, ...]) -> DataFrame:
+    # One sensor at a time: an equality beside the spatial condition would cost Sedona's join.
+    images = scenes.where(F.col("sensor") == layer.sensor).select("scene_id", "datetime", "content_digest", "footprint")
+    touched = images.select("footprint").mapInPandas(
+        partial(touched_batches, grid=layer.grid, tile_px=settings.tile_px), "row int, col int"
+    )
+    squares = touched.distinct().mapInPandas(partial(outlined_batches, grid=layer.grid, tile_px=settings.tile_px), OUTLINED)
+    reached = _reached(_inside(squares, settings), images).persist()
+    covered = reached.groupBy("tile_id").agg(F.max("share").alias("most")).where("most > 0").select("tile_id")
+    squares = _inside(squares, settings).join(covered, on="tile_id", how="inner")
+    return reduce(DataFrame.unionAll, [_in_epoch(squares, reached, layer, settings, epoch) for epoch in epochs])
+
+
+def _inside(squares: DataFrame, settings: TilesSettings) -> DataFrame:
+    if settings.area is None:
+        return squares
+    west, south, east, north = settings.area
+    return squares.where((F.col("xmax") > west) & (F.col("xmin") < east) & (F.col("ymax") > south) & (F.col("ymin") < north))
+
+
+def _reached(squares: DataFrame, images: DataFrame) -> DataFrame:
+    """Pairs of tile and scene that come within reach, with the share of the tile that the scene covers, 0-1."""
+    left = squares.selectExpr("tile_id", "ST_GeomFromWKB(outline) AS square", "ST_GeomFromWKB(reach) AS reach")
+    right = images.selectExpr("scene_id", "datetime", "content_digest", "ST_GeomFromWKB(footprint) AS ground")
+    pairs = left.join(right, F.expr("ST_Intersects(reach, ground)"), how="inner")
+    share = "least(1.0, ST_Area(ST_Intersection(square, ground)) / ST_Area(square)) AS share"
+    return pairs.selectExpr("tile_id", "scene_id", "datetime", "content_digest", share)
+
+
+def _in_epoch(squares: DataFrame, reached: DataFrame, layer: _Layer, settings: TilesSettings, epoch: Epoch) -> DataFrame:
+    days = F.abs(F.datediff(F.col("datetime"), F.lit(epoch.reference)))
+    why = F.format_string("covers %d %%, %d days from reference", F.round(F.col("share") * 100).cast("int"), days)
+    chosen = reached.where(_within(epoch)).groupBy("tile_id").agg(
+        F.sort_array(F.collect_list(F.struct(F.col("scene_id"), why.alias("why")))).alias("scenes"),
+        F.sha2(F.concat_ws(",", F.sort_array(F.collect_list("content_digest"))), 256).alias("scenes_digest"),
+        F.sum("share").alias("covered"),
+    )  # fmt: skip
+    planned = squares.join(chosen, on="tile_id", how="left")
+    none = F.array().cast("array<struct<scene_id:string,why:string>>")
+    at_least, per_cover, per_ground = _seconds(layer.sensor, settings.tile_px)
+    covered = F.coalesce("covered", F.lit(0.0))
+    return planned.select(
+        F.lit(layer.name).alias("layer"), F.lit(epoch.name).alias("epoch"), "tile_id",
+        F.lit(layer.grid.name).alias("grid"), F.lit(layer.grid.crs).alias("crs"), F.lit(settings.tile_px).alias("tile_px"),
+        "row", "col", "transform", F.coalesce("scenes", none).alias("scenes"),
+        (at_least + per_cover * covered + per_ground * F.least(covered, F.lit(1.0))).alias("predicted_seconds"),
+        F.coalesce("scenes_digest", F.sha2(F.lit(""), 256)).alias("scenes_digest"),
+        "outline", "xmin", "ymin", "xmax", "ymax",
+    )  # fmt: skip
+
+
+def _seconds(sensor: str, tile_px: int) -> tuple[float, float, float]:
+    """The cost of an empty tile, of each full cover by a scene, and of running the network over all of it."""
+    empty, one, two = (predicted_seconds(sensor, tile_px, covered) for covered in (0.0, 1.0, 2.0))
+    return empty, two - one, one - empty - (two - one)

@@ -1,0 +1,206 @@
+"""From images to probabilities, tile by tile. The network only ever sees windows of one size on the global grid."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import shapely
+from affine import Affine
+from numpy.typing import NDArray
+
+from conf.errors import ReadError
+from conf.sensors import SENSORS
+from models.predictor import ModelError, Predictor, load_predictor
+from udfs.compositing import Region, composite_region
+from udfs.grid import Grid, Tile, grid_of_tile, tiles_over
+from udfs.images import ImagePool
+from udfs.rasters import NO_DATA, encode_raster
+from udfs.scenes import Scene
+
+Frames = Iterable[pd.DataFrame]
+Raster = NDArray[np.uint8]
+COPIED = ("layer", "epoch", "tile_id", "grid", "crs", "tile_px", "row", "col", "transform", "outline", "xmin", "ymin", "xmax", "ymax")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a layer is mapped: plain values, so that it can travel to a worker."""
+
+    model_path: str
+    model_name: str
+    model_version: str
+    model_sha256: str
+    bands: tuple[str, ...]
+    """In the network's order."""
+    centre: int
+    """Side of what is kept of a window, pixels; divides 256."""
+    halo: int
+    """Pixels seen around the centre."""
+    threshold: int
+    """0-250."""
+    composite: str
+    min_clear: float
+    """After a scene failed: the share of the ground the scenes cover that must still have data."""
+    threads: int
+    batch: int
+    backend: str
+    settings_digest: str
+
+    @property
+    def predictor(self) -> Predictor:
+        """The network, loaded once in a process."""
+        return load_predictor(self.model_path, self.model_sha256, self.threads, self.batch, self.backend)
+
+
+class Plan(NamedTuple):
+    """A tile to map. `scenes` may hold more than touch it."""
+
+    grid: Grid
+    tile: Tile
+    sensor: str
+    scenes: tuple[Scene, ...]
+    outline: bytes
+
+
+class Outcome(NamedTuple):
+    """A tile's result: `probability` uint8 (tile_px, tile_px), 255 no data, or None with the reason in `error`."""
+
+    probability: Raster | None
+    valid_share: float
+    region: Region | None
+    error: ReadError | None = None
+
+
+def read_tile(pool: ImagePool, plan: Plan, recipe: Recipe) -> Region:
+    """The composite of a tile and its halo, every pixel read once."""
+    bands = tuple(SENSORS[plan.sensor].band_called(name) or name for name in recipe.bands)
+    return composite_region(pool, plan.scenes, bands, plan.grid, plan.tile.pixels.grown(recipe.halo), recipe.composite)
+
+
+def map_tile(plan: Plan, region: Region, recipe: Recipe, predict: Callable[[NDArray[np.float32]], Raster]) -> Outcome:
+    """Probabilities of a tile from its composite; windows whose centre has no data are not shown to the network."""
+    halo, side = recipe.halo, plan.tile.tile_px
+    valid = ~np.isnan(region.values[0, halo : halo + side, halo : halo + side])
+    share = float(np.count_nonzero(valid)) / valid.size
+    if region.failed and share < max(recipe.min_clear * _covered(plan), 1 / valid.size):
+        return Outcome(None, share, region, _first_failure(region))
+    if share == 0:
+        return Outcome(None, 0.0, region)
+    try:
+        probability = _predicted(plan.tile, region.values, valid, recipe, predict)
+    except ModelError as error:
+        return Outcome(None, share, region, ReadError("model", str(error)))
+    probability[~valid] = NO_DATA
+    return Outcome(probability, share, region)
+
+
+def _predicted(
+    tile: Tile, values: NDArray[np.float32], valid: NDArray[np.bool_], recipe: Recipe, predict: Callable[[NDArray[np.float32]], Raster]
+) -> Raster:
+    corners = [
+        (window.pixels.top - tile.pixels.top, window.pixels.left - tile.pixels.left)
+        for window in tiles_over(tile.pixels, recipe.centre)
+    ]  # fmt: skip
+    seen = [(top, left) for top, left in corners if valid[top : top + recipe.centre, left : left + recipe.centre].any()]
+    result = np.full(valid.shape, NO_DATA, np.uint8)
+    width = recipe.centre + 2 * recipe.halo
+    for start in range(0, len(seen), recipe.batch):
+        part = seen[start : start + recipe.batch]
+        windows = np.stack([values[:, top : top + width, left : left + width] for top, left in part])
+        for (top, left), centre in zip(part, predict(windows), strict=True):
+            result[top : top + recipe.centre, left : left + recipe.centre] = centre
+    return result
+
+
+def _covered(plan: Plan) -> float:
+    """Share of the tile that its scenes' footprints cover, 0-1."""
+    outline = shapely.from_wkb(plan.outline)
+    whole = shapely.union_all(shapely.from_wkb([scene.footprint for scene in plan.scenes]))
+    return float(shapely.area(shapely.intersection(outline, whole)) / shapely.area(outline))
+
+
+def _first_failure(region: Region) -> ReadError:
+    scene_id = min(region.failed)
+    error = region.failed[scene_id]
+    more = f" (and {len(region.failed) - 1} more scenes)" if len(region.failed) > 1 else ""
+    return ReadError(error.kind, f"scene {scene_id}: {error}{more}", error.tries)
+
+
+class _Work(NamedTuple):
+    row: Any
+    plan: Plan
+    recipe: Recipe
+    started: float
+
+
+def built_up_batches(
+    frames: Frames, scenes: dict[str, Scene], recipes: dict[str, Recipe], sensors: dict[str, str]
+) -> Iterator[pd.DataFrame]:
+    """Frames of planned tiles (with `scene_ids`) to frames of `built_up`, one row each. `recipes`, `sensors` by layer.
+
+    The next tile is read in a thread while the network runs: at most two composites are held, 2 x bands x (tile_px + 2 halo)^2 x 4 bytes.
+    """
+    with ImagePool() as pool, ThreadPoolExecutor(1) as reader:
+        works = (
+            _Work(row, _plan(row, scenes, sensors), recipes[row.layer], time.monotonic()) for frame in frames for row in frame.itertuples()
+        )
+        for work, region in _read_ahead(works, pool, reader):
+            yield pd.DataFrame([_result(work, region)])
+
+
+def _read_ahead(works: Iterator[_Work], pool: ImagePool, reader: ThreadPoolExecutor) -> Iterator[tuple[_Work, tuple[Region, float]]]:
+    waiting: tuple[_Work, Future[tuple[Region, float]]] | None = None
+    for work in works:
+        following = work, reader.submit(_timed_read, pool, work)
+        if waiting is not None:
+            yield waiting[0], waiting[1].result()
+        waiting = following
+    if waiting is not None:
+        yield waiting[0], waiting[1].result()
+
+
+def _timed_read(pool: ImagePool, work: _Work) -> tuple[Region, float]:
+    started = time.monotonic()
+    return read_tile(pool, work.plan, work.recipe), time.monotonic() - started
+
+
+def _plan(row: Any, scenes: dict[str, Scene], sensors: dict[str, str]) -> Plan:
+    tile = Tile(int(row.row), int(row.col), int(row.tile_px))
+    grid = grid_of_tile(row.grid, row.crs, Affine(*row.transform), tile)
+    return Plan(grid, tile, sensors[row.layer], tuple(scenes[scene_id] for scene_id in row.scene_ids), bytes(row.outline))
+
+
+def _result(work: _Work, read: tuple[Region, float]) -> dict[str, Any]:
+    region, reading = read
+    started = time.monotonic()
+    outcome = map_tile(work.plan, region, work.recipe, lambda windows: work.recipe.predictor.predict(windows))
+    used = [scene for scene in work.plan.scenes if scene.scene_id in region.used]
+    dates = sorted(scene.datetime for scene in used)
+    raster, error = outcome.probability, outcome.error
+    return {
+        **{name: getattr(work.row, name) for name in COPIED},
+        "status": "quarantined" if error else "nodata" if raster is None else "done",
+        "probability": None if raster is None else encode_raster(raster),
+        "threshold": work.recipe.threshold,
+        "valid_share": outcome.valid_share,
+        "error_class": error.kind if error else None,
+        "message": str(error) if error else None,
+        "attempts": max(region.attempts, error.tries if error else 1),
+        "first_date": _timestamp(dates[0]) if dates else pd.NaT,
+        "last_date": _timestamp(dates[-1]) if dates else pd.NaT,
+        "scenes_used": sorted(scene.scene_id for scene in used),
+        "scenes_failed": sorted(region.failed),
+        "model_name": work.recipe.model_name,
+        "model_version": work.recipe.model_version,
+        "model_sha256": work.recipe.model_sha256,
+        "settings_digest": work.recipe.settings_digest,
+        "seconds": reading + time.monotonic() - started,
+    }
+
+
+def _timestamp(moment: Any) -> pd.Timestamp:
+    return pd.Timestamp(moment).tz_convert("UTC").tz_localize(None)
