@@ -1,0 +1,132 @@
+"""Buildings: the same rows for any tiles and partitions, whole across seams, measured on the earth."""
+
+import datetime as dt
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import shapely
+from pyproj import Geod
+from pyspark.sql import DataFrame, SparkSession
+
+from conf.place import Place
+from jobs.connecting import components
+from jobs.job import Context
+from jobs.mapping.buildings import BuildingsSettings, buildings, fine_layers
+from udfs.grid import PixelBounds, Tile, tiles_over, utm_grid
+from udfs.rasters import encode_raster
+
+GRID = utm_grid(32.58, 0.35, 0.5)
+TOP, LEFT = 19_922_944, 905_216
+SCENE_SIDE = 1024
+
+
+def place(resolution: float = 0.5) -> Place:
+    epoch = {"name": "2020", "start": "2020-01-01", "end": "2020-12-31", "reference": "2020-07-01"}
+    layer = {"sensor": "rgb", "model": "models:/buildings_50cm@champion", "resolution": resolution}
+    return Place.model_validate({"name": "test", "epochs": [epoch], "layers": {"buildings_50cm": layer}})
+
+
+def scene() -> np.ndarray:
+    """Blocks of many sizes, some over seams; a ring around 256 px; noise; no data at one side."""
+    random = np.random.default_rng(11)
+    pixels = random.choice(np.array([0, 60, 130, 250], np.uint8), (SCENE_SIDE, SCENE_SIDE), p=[0.9, 0.05, 0.03, 0.02])
+    for _ in range(150):
+        (y, x), (height, width) = random.integers(0, 980, 2), random.integers(6, 60, 2)
+        pixels[y : y + height, x : x + width] = random.integers(125, 250)
+    pixels[250:520, 250:520] = 200
+    pixels[256:512, 256:512] = 10
+    pixels[:, 1000:] = 255
+    return pixels
+
+
+def built_up_rows(pixels: np.ndarray, tile_px: int, quarantined: frozenset[tuple[int, int]] = frozenset()) -> pd.DataFrame:
+    rows = []
+    for tile in tiles_over(PixelBounds(TOP, LEFT, TOP + pixels.shape[0], LEFT + pixels.shape[1]), tile_px):
+        bounds = tile.pixels
+        part = np.full((tile_px, tile_px), 255, np.uint8)
+        found = pixels[bounds.top - TOP : bounds.bottom - TOP, bounds.left - LEFT : bounds.right - LEFT]
+        part[: found.shape[0], : found.shape[1]] = found
+        rows.append(built_up_row(tile, part, (tile.row, tile.col) in quarantined))
+    return pd.DataFrame(rows)
+
+
+def built_up_row(tile: Tile, part: np.ndarray, quarantined: bool) -> dict[str, object]:
+    date = dt.datetime(2020, 3, 1 + tile.col % 20)
+    return {
+        "layer": "buildings_50cm", "epoch": "2020", "grid": GRID.name, "crs": GRID.crs, "tile_px": tile.tile_px,
+        "row": tile.row, "col": tile.col, "transform": list(GRID.transform(tile.pixels.top, tile.pixels.left))[:6],
+        "status": "quarantined" if quarantined else "done", "probability": None if quarantined else encode_raster(part),
+        "threshold": 125, "first_date": date, "last_date": date, "model_sha256": "ab",
+    }  # fmt: skip
+
+
+def run(spark: SparkSession, rows: pd.DataFrame, partitions: int = 2, **settings: float) -> pd.DataFrame:
+    schema = (
+        "layer string, epoch string, grid string, crs string, tile_px int, row int, col int, transform array<double>, status string, "
+        "probability binary, threshold int, first_date timestamp, last_date timestamp, model_sha256 string"
+    )
+    table = spark.createDataFrame(rows, schema).repartition(partitions)
+    context = Context(spark, place(), "run", Path())
+    found: DataFrame = buildings.run({"built_up": table}, BuildingsSettings(**settings), context)
+    return found.toPandas().sort_values("building_id", ignore_index=True)
+
+
+def fingerprint(rows: pd.DataFrame) -> bytes:
+    return rows.drop(columns=["first_date", "last_date"]).to_csv().encode() + b"".join(bytes(shape) for shape in rows["geometry"])
+
+
+def test_tiles_and_partitions_change_nothing(spark: SparkSession) -> None:
+    pixels = scene()
+    expected = run(spark, built_up_rows(pixels, 1024), 1)
+    assert len(expected) > 60
+    assert expected["building_id"].is_unique
+    assert fingerprint(run(spark, built_up_rows(pixels, 256), 7)) == fingerprint(expected)
+    assert fingerprint(run(spark, built_up_rows(pixels, 512), 1)) == fingerprint(expected)
+
+
+def test_area_confidence_and_bounds_of_one_building(spark: SparkSession) -> None:
+    pixels = np.zeros((1024, 1024), np.uint8)
+    pixels[500:530, 490:513] = 125
+    pixels[500, 490] = 250
+    pixels[10:12, 10:13] = 250
+    found = run(spark, built_up_rows(pixels, 256))
+    assert found["vertices"].tolist() == [4]
+    assert found["confidence"].tolist() == [(690 * 125 + 125) / (690 * 250)]
+    polygon = shapely.from_wkb(found["geometry"][0])
+    area, _ = Geod(ellps="WGS84").geometry_area_perimeter(polygon)
+    assert found["area_m2"][0] == area == pytest.approx(690 * 0.25, rel=1e-3)
+    assert polygon.bounds == tuple(found.loc[0, ["xmin", "ymin", "xmax", "ymax"]])
+    assert len(run(spark, built_up_rows(pixels, 256), min_area_m2=1)) == 2
+
+
+def test_a_quarantined_neighbour_opens_the_edge_and_an_end_of_the_image_does_not(spark: SparkSession) -> None:
+    pixels = np.zeros((512, 512), np.uint8)
+    pixels[100:120, 240:256] = pixels[300:320, 0:20] = pixels[200:220, 100:120] = pixels[250:256, 20:60] = 200
+    east = (TOP // 256, LEFT // 256 + 1)
+    found = run(spark, built_up_rows(pixels, 256, frozenset([east])))
+    west_of_it = found["area_m2"].round() == round(20 * 16 * 0.25)
+    assert found["open_edge"].tolist() == west_of_it.tolist()
+    assert found["open_edge"].sum() == 1
+
+
+def test_star_contraction_finds_the_components_of_a_long_chain(spark: SparkSession) -> None:
+    order = np.random.default_rng(5).permutation(20).tolist()
+    chain = [("a", "e", "g", max(pair), min(pair)) for pair in pairwise(order[:14])]
+    other = [("a", "e", "g", max(pair), min(pair)) for pair in pairwise(order[14:])]
+    pairs = spark.createDataFrame(chain + other, "layer string, epoch string, grid string, u bigint, v bigint")
+    for one_task_pairs in (0, 1000):
+        found = {row["piece"]: row["component"] for row in components(pairs, one_task_pairs).collect()}
+        assert found == {node: min(order[:14] if node in order[:14] else order[14:]) for node in order}
+
+
+def test_no_built_pixel_is_no_building(spark: SparkSession) -> None:
+    assert run(spark, built_up_rows(np.zeros((256, 256), np.uint8), 256)).empty
+
+
+@pytest.mark.parametrize(("resolution", "fine"), [(0.5, True), (2.0, True), (2.5, False), (0.000_01, True), (0.0003, False)])
+def test_only_layers_of_two_metres_or_finer(resolution: float, fine: bool) -> None:
+    assert bool(fine_layers(place(resolution))) == fine
+    assert (buildings.absent(place(resolution), BuildingsSettings()) is None) == fine
