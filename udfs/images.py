@@ -29,6 +29,11 @@ TRANSIENT = frozenset({"read_failed"})
 """Kinds of ReadError worth another try with a fresh handle."""
 
 
+def gdal() -> Any:
+    """The context to open and read images in; each thread needs its own."""
+    return rasterio.Env(**GDAL_SETTINGS)  # type: ignore[no-untyped-call]
+
+
 def check_tiff(path: str) -> None:
     """Raises ReadError unless `path` is a local file that begins as a TIFF does; GDAL never sees anything else."""
     if "://" in path or path.startswith("/vsi") or "\0" in path:
@@ -45,7 +50,7 @@ def check_tiff(path: str) -> None:
 
 
 def open_image(path: str) -> Any:
-    """A rasterio dataset, GTiff driver only; raises ReadError. Call inside `rasterio.Env(**GDAL_SETTINGS)`."""
+    """A rasterio dataset, GTiff driver only; raises ReadError. Call inside `gdal()`."""
     check_tiff(path)
     try:
         dataset = rasterio.open(path, driver="GTiff")

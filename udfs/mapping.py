@@ -23,7 +23,7 @@ from udfs.scenes import Scene
 
 Frames = Iterable[pd.DataFrame]
 Raster = NDArray[np.uint8]
-COPIED = ("layer", "epoch", "tile_id", "grid", "crs", "tile_px", "row", "col", "transform", "outline", "xmin", "ymin", "xmax", "ymax")
+COPIED = ("layer", "epoch", "tile_id", "grid", "crs", "tile_px", "row", "col", "transform", "geometry", "xmin", "ymin", "xmax", "ymax")
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,9 @@ def built_up_batches(
     """
     with ImagePool() as pool, ThreadPoolExecutor(1) as reader:
         works = (
-            _Work(row, _plan(row, scenes, sensors), recipes[row.layer], time.monotonic()) for frame in frames for row in frame.itertuples()
+            _Work(row, _plan(row, scenes, sensors), recipes[str(row.layer)], time.monotonic())
+            for frame in frames
+            for row in frame.itertuples()
         )
         for work, region in _read_ahead(works, pool, reader):
             yield pd.DataFrame([_result(work, region)])
@@ -171,7 +173,7 @@ def _timed_read(pool: ImagePool, work: _Work) -> tuple[Region, float]:
 def _plan(row: Any, scenes: dict[str, Scene], sensors: dict[str, str]) -> Plan:
     tile = Tile(int(row.row), int(row.col), int(row.tile_px))
     grid = grid_of_tile(row.grid, row.crs, Affine(*row.transform), tile)
-    return Plan(grid, tile, sensors[row.layer], tuple(scenes[scene_id] for scene_id in row.scene_ids), bytes(row.outline))
+    return Plan(grid, tile, sensors[row.layer], tuple(scenes[scene_id] for scene_id in row.scene_ids), bytes(row.geometry))
 
 
 def _result(work: _Work, read: tuple[Region, float]) -> dict[str, Any]:

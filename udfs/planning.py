@@ -125,7 +125,7 @@ def outlined_batches(frames: Iterable[pd.DataFrame], grid: Grid, tile_px: int) -
             "row": np.array([tile.row for tile in tiles], "int32"),
             "col": np.array([tile.col for tile in tiles], "int32"),
             "transform": [list(grid.transform(*tile.pixels[:2]))[:6] for tile in tiles],
-            "outline": shapely.to_wkb(shapes),
+            "geometry": shapely.to_wkb(shapes),
             "reach": shapely.to_wkb(outlines(grid, tiles, REACH_PX)),
             **{name: boxes[:, number] for number, name in enumerate(("xmin", "ymin", "xmax", "ymax"))},
         })  # fmt: skip

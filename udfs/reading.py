@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import rasterio
-from affine import Affine
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 from rasterio.windows import Window
@@ -16,13 +14,15 @@ from rasterio.windows import Window
 from conf.errors import ReadError
 from conf.sensors import SENSORS, Sensor
 from udfs.grid import Grid, PixelBounds
-from udfs.images import GDAL_SETTINGS, TRANSIENT, ImagePool, is_georeferenced, read_pixels
+from udfs.images import TRANSIENT, ImagePool, gdal, is_georeferenced, read_pixels
 from udfs.scenes import Scene
 
 Values = NDArray[np.float32]
 Positions = NDArray[np.float64]
 TRIES = 3
 BACK_OFF_SECONDS = 0.05
+CORNERS = ((0, 0), (1, 0), (0, 1), (1, 1))
+MASKS = frozenset({"per_dataset", "alpha"})
 ALIGNED_PX = 0.01
 """Grids that differ by less, in pixels, over the whole image are one grid."""
 
@@ -42,7 +42,7 @@ def read_scene(pool: ImagePool, scene: Scene, bands: tuple[str, ...], grid: Grid
     """
     for attempt in range(1, TRIES + 1):
         try:
-            with rasterio.Env(**GDAL_SETTINGS):
+            with gdal():
                 return _read(pool, scene, bands, grid, bounds), attempt
         except ReadError as error:
             pool.drop(scene.files)
@@ -63,16 +63,29 @@ def _read(pool: ImagePool, scene: Scene, bands: tuple[str, ...], grid: Grid, bou
     if not _meets(scene, points):
         return values
     empty = np.ones(bounds.shape_yx, bool)
+    lattices: dict[tuple[float, ...], _Lattice] = {}
     for number, band in enumerate(bands):
         dataset = _dataset(pool, scene, band)
-        raw, hollow = _sampled(dataset, scene, sensor, band, points, grid)
-        values[number] = _physical(raw, scene, sensor, band)
-        empty &= hollow
-    invalid = np.isnan(values).any(axis=0) | (empty if sensor.nodata_in == "all" else False)
+        lattice = _lattice(lattices, dataset, scene, grid, points)
+        block = _block(dataset, scene, sensor, band, lattice)
+        values[number] = _physical(lattice.sampled(block), scene, sensor, band)
+        if sensor.nodata_in == "all":
+            empty &= block.at(block.hollow, *lattice.nearest)
+    invalid = np.isnan(values).any(axis=0)
+    if sensor.nodata_in == "all":
+        invalid |= empty
     if sensor.classes is not None and sensor.classes in scene.hrefs:
-        invalid |= ~_clear(_dataset(pool, scene, sensor.classes), scene, sensor, points)
+        dataset = _dataset(pool, scene, sensor.classes)
+        invalid |= ~_clear(dataset, scene, sensor, _lattice(lattices, dataset, scene, grid, points))
     values[:, invalid] = np.nan
     return values
+
+
+def _lattice(known: dict[tuple[float, ...], "_Lattice"], dataset: Any, scene: Scene, grid: Grid, points: Points) -> "_Lattice":
+    key = (*tuple(dataset.transform), dataset.width, dataset.height)
+    if key not in known:
+        known[key] = _Lattice(dataset, scene, grid, points)
+    return known[key]
 
 
 def _dataset(pool: ImagePool, scene: Scene, band: str) -> Any:
@@ -96,12 +109,13 @@ def _transformer(source: str, target: str) -> Transformer | None:
 
 def pixel_centres(grid: Grid, bounds: PixelBounds, crs: str) -> Points:
     """Centres of the grid's pixels in `crs`: a row and a column vector where the CRS is the grid's, else full arrays."""
-    x = (grid.origin_x + (np.arange(bounds.left, bounds.right) + 0.5) * grid.pixel_width)[None, :]
-    y = (grid.origin_y - (np.arange(bounds.top, bounds.bottom) + 0.5) * grid.pixel_height)[:, None]
+    x: Positions = np.asarray(grid.origin_x + (np.arange(bounds.left, bounds.right) + 0.5) * grid.pixel_width, np.float64)[None, :]
+    y: Positions = np.asarray(grid.origin_y - (np.arange(bounds.top, bounds.bottom) + 0.5) * grid.pixel_height, np.float64)[:, None]
     transformer = _transformer(grid.crs, crs)
     if transformer is None:
         return Points(x, y)
-    return Points(*transformer.transform(*np.broadcast_arrays(x, y)))
+    full_x, full_y = np.broadcast_arrays(x, y)
+    return Points(*transformer.transform(full_x, full_y))
 
 
 def _meets(scene: Scene, points: Points) -> bool:
@@ -110,9 +124,33 @@ def _meets(scene: Scene, points: Points) -> bool:
     return bool(inside.any())
 
 
-def _pixel_positions(transform: Affine, points: Points) -> tuple[Positions, Positions]:
-    """Fractional (column, row) of points in an image; the centre of its first pixel is (0.5, 0.5)."""
-    return (points.x - transform.c) / transform.a, (points.y - transform.f) / transform.e
+class _Lattice:
+    """Where points lie among an image's pixels. Bands of one size share it, for its arrays are most of the work."""
+
+    def __init__(self, dataset: Any, scene: Scene, grid: Grid, points: Points) -> None:
+        transform = dataset.transform
+        columns, rows = (points.x - transform.c) / transform.a, (points.y - transform.f) / transform.e
+        self.nearest = np.floor(columns).astype(np.int64), np.floor(rows).astype(np.int64)
+        self.aligned = _is_aligned(dataset, scene, grid)
+        left, top = np.floor(columns - 0.5).astype(np.int64), np.floor(rows - 0.5).astype(np.int64)
+        self.corner = left, top
+        across, down = columns - 0.5 - left, rows - 0.5 - top
+        self.shares = {(right, below): (across if right else 1 - across) * (down if below else 1 - down) for right, below in CORNERS}
+
+    def sampled(self, block: "_Block") -> Values:
+        """DN at the points, float32: on an aligned grid the pixel's own, else bilinear among those with data; NaN where the nearest has none."""
+        nearest = block.at(block.values, *self.nearest)
+        if self.aligned:
+            return nearest
+        total, weight = np.zeros(nearest.shape), np.zeros(nearest.shape)
+        for (right, below), share in self.shares.items():
+            corner = block.at(block.values, self.corner[0] + right, self.corner[1] + below)
+            known = ~np.isnan(corner)
+            total += np.where(known, corner, 0) * share
+            weight += known * share
+        valid = ~np.isnan(nearest) & (weight > 0)
+        mean: Positions = np.divide(total, weight, out=np.full(nearest.shape, np.nan), where=valid)
+        return mean.astype(np.float32)
 
 
 def _is_aligned(dataset: Any, scene: Scene, grid: Grid) -> bool:
@@ -121,92 +159,54 @@ def _is_aligned(dataset: Any, scene: Scene, grid: Grid) -> bool:
         return False
     transform = dataset.transform
     starts = (transform.c - grid.origin_x) / grid.pixel_width, (grid.origin_y - transform.f) / grid.pixel_height
-    ends = starts[0] + dataset.width * transform.a / grid.pixel_width, starts[1] - dataset.height * transform.e / grid.pixel_height
-    spans = ends[0] - starts[0] - dataset.width, ends[1] - starts[1] - dataset.height
-    return all(abs(value - round(value)) < ALIGNED_PX for value in (*starts, *ends)) and all(abs(span) < ALIGNED_PX for span in spans)
-
-
-def _sampled(dataset: Any, scene: Scene, sensor: Sensor, band: str, points: Points, grid: Grid) -> tuple[Values, NDArray[np.bool_]]:
-    """DN of a band as float32, NaN where it has no data; and where the nearest pixel holds the nodata value."""
-    columns, rows = _pixel_positions(dataset.transform, points)
-    if _is_aligned(dataset, scene, grid):
-        return _gathered(dataset, scene, sensor, band, np.floor(columns).astype(np.int64), np.floor(rows).astype(np.int64))
-    left, top = np.floor(columns - 0.5).astype(np.int64), np.floor(rows - 0.5).astype(np.int64)
-    across, down = columns - 0.5 - left, rows - 0.5 - top
-    block = _Block.around(dataset, scene, sensor, band, left, top)
-    total, weight = np.zeros(np.broadcast_shapes(left.shape, top.shape)), np.zeros(np.broadcast_shapes(left.shape, top.shape))
-    for right, below in ((0, 0), (1, 0), (0, 1), (1, 1)):
-        share = (across if right else 1 - across) * (down if below else 1 - down)
-        corner = block.at(left + right, top + below)
-        known = ~np.isnan(corner)
-        total += np.where(known, corner, 0) * share
-        weight += np.where(known, share, 0)
-    nearest = np.floor(columns).astype(np.int64), np.floor(rows).astype(np.int64)
-    hollow = block.is_hollow(*nearest)
-    valid = ~np.isnan(block.at(*nearest)) & (weight > 0)
-    return np.where(valid, total / np.where(weight > 0, weight, 1), np.nan).astype(np.float32), hollow
-
-
-def _gathered(
-    dataset: Any, scene: Scene, sensor: Sensor, band: str, columns: NDArray[np.int64], rows: NDArray[np.int64]
-) -> tuple[Values, NDArray[np.bool_]]:
-    block = _Block.around(dataset, scene, sensor, band, columns, rows)
-    return block.at(columns, rows), block.is_hollow(columns, rows)
+    spans = dataset.width * (transform.a / grid.pixel_width - 1), dataset.height * (-transform.e / grid.pixel_height - 1)
+    return all(abs(start - round(start)) < ALIGNED_PX for start in starts) and all(abs(span) < ALIGNED_PX for span in spans)
 
 
 class _Block(NamedTuple):
-    """Pixels of a band around some positions, NaN and hollow outside the image: looked up by column and row of the image."""
+    """The pixels of a band around some points: looked up by column and row of the image. NaN and hollow outside it."""
 
     values: Values
     hollow: NDArray[np.bool_]
     left: int
     top: int
 
-    @staticmethod
-    def around(dataset: Any, scene: Scene, sensor: Sensor, band: str, columns: NDArray[np.int64], rows: NDArray[np.int64]) -> "_Block":
-        window, left, top, shape = _window(dataset, columns, rows)
-        values = np.full(shape, np.nan, np.float32)
-        hollow = np.ones(shape, bool)
-        if window is not None:
-            index = scene.band_indexes[band]
-            raw = read_pixels(dataset, index, window)
-            known = np.isfinite(raw) if raw.dtype.kind == "f" else np.ones(raw.shape, bool)
-            if {"per_dataset", "alpha"} & {flag.name for flag in dataset.mask_flag_enums[index - 1]}:
-                known &= read_pixels(dataset, index, window, mask=True) > 0
-            zero = np.zeros(raw.shape, bool) if scene.nodata is None else raw == scene.nodata
-            if sensor.nodata_in == "any":
-                known &= ~zero
-            place = _inside(window, left, top)
-            values[place] = np.where(known, raw, np.nan)
-            hollow[place] = zero
+    def at(self, array: NDArray[Any], columns: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[Any]:
+        row = np.clip(rows - self.top, 0, array.shape[0] - 1)
+        column = np.clip(columns - self.left, 0, array.shape[1] - 1)
+        if len(row[0]) == 1 and len(column) == 1:  # a row and a column vector: taking one after the other is faster
+            return np.asarray(array[row[:, 0]][:, column[0]])
+        return np.asarray(array[row, column])
+
+
+def _block(dataset: Any, scene: Scene, sensor: Sensor, band: str, lattice: _Lattice) -> _Block:
+    window, left, top, shape = _window(dataset, *lattice.nearest)
+    values, hollow = np.full(shape, np.nan, np.float32), np.ones(shape, bool)
+    if window is None:
         return _Block(values, hollow, left, top)
-
-    def at(self, columns: NDArray[np.int64], rows: NDArray[np.int64]) -> Values:
-        return np.asarray(self.values[self._row(rows), self._column(columns)])
-
-    def is_hollow(self, columns: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        return np.asarray(self.hollow[self._row(rows), self._column(columns)])
-
-    def _row(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.clip(rows - self.top, 0, self.values.shape[0] - 1)
-
-    def _column(self, columns: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.clip(columns - self.left, 0, self.values.shape[1] - 1)
+    index = scene.band_indexes[band]
+    raw = read_pixels(dataset, index, window)
+    inside = _inside(window, left, top)
+    values[inside] = raw
+    empty = np.zeros(raw.shape, bool) if scene.nodata is None else raw == scene.nodata
+    unknown = ~np.isfinite(raw) if raw.dtype.kind == "f" else np.zeros(raw.shape, bool)
+    if MASKS & {flag.name for flag in dataset.mask_flag_enums[index - 1]}:
+        unknown |= read_pixels(dataset, index, window, mask=True) == 0
+    values[inside][unknown | empty if sensor.nodata_in == "any" else unknown] = np.nan
+    hollow[inside] = empty
+    return _Block(values, hollow, left, top)
 
 
 def _window(dataset: Any, columns: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[Window | None, int, int, tuple[int, int]]:
-    """The part of the image under positions and their right and lower neighbours; and the block's corner and shape: at most the image and
-    a rim of one pixel, so that positions far off land on the rim."""
-    left, right = max(int(columns.min()), -1), min(int(columns.max()) + 2, dataset.width + 1)
-    top, bottom = max(int(rows.min()), -1), min(int(rows.max()) + 2, dataset.height + 1)
-    if left > dataset.width or top > dataset.height or right < 0 or bottom < 0:
-        return None, left, top, (1, 1)
+    """The part of the image under these pixels and their neighbours; and the corner and shape of a block that holds it, with
+    a rim of one pixel where it reaches over the image's edge: positions far off land on the rim."""
+    left, right = max(int(columns.min()) - 1, -1), min(int(columns.max()) + 2, dataset.width + 1)
+    top, bottom = max(int(rows.min()) - 1, -1), min(int(rows.max()) + 2, dataset.height + 1)
     first, last = max(left, 0), min(right, dataset.width)
     upper, lower = max(top, 0), min(bottom, dataset.height)
-    shape = max(bottom - top, 1), max(right - left, 1)
     if first >= last or upper >= lower:
-        return None, left, top, shape
-    return Window(first, upper, last - first, lower - upper), left, top, shape
+        return None, left, top, (1, 1)
+    return Window(first, upper, last - first, lower - upper), left, top, (bottom - top, right - left)
 
 
 def _inside(window: Window, left: int, top: int) -> tuple[slice, slice]:
@@ -214,16 +214,13 @@ def _inside(window: Window, left: int, top: int) -> tuple[slice, slice]:
     return slice(row, row + window.height), slice(column, column + window.width)
 
 
-def _clear(dataset: Any, scene: Scene, sensor: Sensor, points: Points) -> NDArray[np.bool_]:
-    columns, rows = _pixel_positions(dataset.transform, points)
-    nearest = np.floor(columns).astype(np.int64), np.floor(rows).astype(np.int64)
-    window, left, top, shape = _window(dataset, *nearest)
+def _clear(dataset: Any, scene: Scene, sensor: Sensor, lattice: _Lattice) -> NDArray[np.bool_]:
+    window, left, top, shape = _window(dataset, *lattice.nearest)
     clear = np.zeros(shape, bool)
     if window is not None:
         classes = read_pixels(dataset, scene.band_indexes[str(sensor.classes)], window)
         clear[_inside(window, left, top)] = np.isin(classes, sorted(sensor.clear))
-    row, column = np.clip(nearest[1] - top, 0, shape[0] - 1), np.clip(nearest[0] - left, 0, shape[1] - 1)
-    return np.asarray(clear[row, column])
+    return np.asarray(_Block(clear, clear, left, top).at(clear, *lattice.nearest), dtype=bool)
 
 
 def _physical(raw: Values, scene: Scene, sensor: Sensor, band: str) -> Values:

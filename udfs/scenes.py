@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
 import shapely
 from numpy.typing import NDArray
 from pyproj import CRS, Geod, Transformer
+from rasterio.windows import Window
 
 from conf.errors import InputError, ReadError
 from conf.sensors import SENSORS, Sensor
-from udfs.images import GDAL_SETTINGS, is_georeferenced, open_image
-from udfs.images import read_pixels as read_pixels
+from udfs.images import gdal, is_georeferenced, open_image, read_pixels
 
 HASHED_WHOLE = 256 * 2**20
 """Files up to this size, in bytes, are digested whole; of larger ones both ends and the size."""
@@ -67,7 +66,7 @@ def inspected(scene: Scene) -> Scene:
             )
     digested = replace(scene, content_digest=content_digest(scene.files))
     try:
-        with rasterio.Env(**GDAL_SETTINGS):
+        with gdal():
             return _with_headers(digested)
     except ReadError as error:
         return replace(digested, fault=f"{error.kind}: {error}")
@@ -157,7 +156,7 @@ def _thinned(scene: Scene, band: str) -> NDArray[Any]:
         strips = []
         for top in range(0, scene.height, step * 256):
             rows = min(step * 256, scene.height - top)
-            window = rasterio.windows.Window(0, top, scene.width, rows)
+            window = Window(0, top, scene.width, rows)
             strips.append(read_pixels(dataset, scene.band_indexes[band], window)[::step, ::step])
     return np.concatenate(strips)
 

@@ -14,7 +14,7 @@ from conf.errors import InputError
 from conf.place import Layer, Place
 from conf.sensors import SENSORS
 from conf.settings import Settings, digest
-from conf.tables import BUILT_UP
+from conf.tables import BUILT_UP, SCENES
 from jobs.job import Context, Tables, job
 from jobs.tracking import tracking_uri
 from models.predictor import ModelSpec, read_spec
@@ -136,14 +136,15 @@ def _grouped(planned: DataFrame, settings: BuiltUpSettings, context: Context) ->
 def _scenes(scenes: DataFrame, planned: DataFrame) -> dict[str, Scene]:
     """The scenes that the planned tiles name, by id."""
     wanted = planned.select(F.explode("scene_ids").alias("scene_id")).distinct()
-    names = [name for name in Scene.__dataclass_fields__ if name != "fault"]
+    names = [name for name in SCENES.names if name in Scene.__dataclass_fields__ or name == "geometry"]
     rows = scenes.join(wanted, on="scene_id", how="left_semi").select(*names).collect()
     return {row["scene_id"]: _scene(row.asDict()) for row in rows}
 
 
 def _scene(row: dict[str, Any]) -> Scene:
     moment = row["datetime"].astimezone(None)
-    return Scene(**{**row, "transform": tuple(row["transform"]), "footprint": bytes(row["footprint"]), "datetime": moment})
+    footprint = bytes(row.pop("geometry"))
+    return Scene(**{**row, "transform": tuple(row["transform"]), "footprint": footprint, "datetime": moment})
 
 
 def _recipe(name: str, settings: BuiltUpSettings, context: Context) -> Recipe:

@@ -57,7 +57,7 @@ def _row(scene: Scene, place: Place) -> tuple[Any, ...]:
         **{name: getattr(scene, name, None) for name in SCENES.names},
         "transform": [float(value) for value in scene.transform],
         "nodata": None if scene.nodata is None else float(scene.nodata),
-        "footprint": bytearray(scene.footprint),
+        "geometry": bytearray(scene.footprint),
         "attribution": scene.attribution or place.attribution or None,
         "xmin": west,
         "ymin": south,

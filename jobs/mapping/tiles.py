@@ -6,7 +6,7 @@ from functools import partial, reduce
 from typing import Any, NamedTuple
 
 from pydantic import Field, field_validator
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from conf.errors import InputError
@@ -19,7 +19,7 @@ from udfs.planning import layer_grid, outlined_batches, place_point, predicted_s
 from udfs.scenes import Scene
 
 OUTLINED = (
-    "tile_id string, row int, col int, transform array<double>, outline binary, reach binary, "
+    "tile_id string, row int, col int, transform array<double>, geometry binary, reach binary, "
     "xmin double, ymin double, xmax double, ymax double"
 )
 
@@ -57,13 +57,9 @@ class _Layer(NamedTuple):
 def tiles(tables: Tables, settings: TilesSettings, context: Context) -> DataFrame:
     """All tiles that a layer's scenes touch in any epoch, times every epoch; the scenes of a tile are those that reach it."""
     place = context.place
-    scenes = tables["scenes"].where(_in_epochs(place.epochs)).persist()
+    scenes = tables["scenes"].where(F.size(_epochs_of_image(place.epochs)) > 0)
     planned = [_of_layer(scenes, layer, settings, place.epochs) for layer in _layers(scenes, place)]
     return reduce(DataFrame.unionAll, planned).select(*TILES.names)
-
-
-def _in_epochs(epochs: tuple[Epoch, ...]) -> Column:
-    return reduce(Column.__or__, [_within(epoch) for epoch in epochs])
 
 
 def _within(epoch: Epoch) -> Column:
@@ -74,8 +70,7 @@ def _within(epoch: Epoch) -> Column:
 def _layers(scenes: DataFrame, place: Place) -> list[_Layer]:
     """Raises InputError when no scene lies in any epoch, or a layer has none."""
     grids = [
-        row.asDict()
-        for row in scenes.select("scene_id", "sensor", "datetime", "crs", "transform", "width", "height", "footprint").collect()
+        row.asDict() for row in scenes.select("scene_id", "sensor", "datetime", "crs", "transform", "width", "height", "geometry").collect()
     ]
     if not grids:
         spans = ", ".join(f"{epoch.name} {epoch.start}..{epoch.end}" for epoch in place.epochs)
@@ -90,20 +85,23 @@ def _layers(scenes: DataFrame, place: Place) -> list[_Layer]:
 
 
 def _header(row: dict[str, Any]) -> Scene:
-    return Scene(**{**row, "transform": tuple(row["transform"]), "footprint": bytes(row["footprint"])}, hrefs={}, band_indexes={})
+    footprint = bytes(row.pop("geometry"))
+    return Scene(**{**row, "transform": tuple(row["transform"])}, footprint=footprint, hrefs={}, band_indexes={})
 
 
 def _of_layer(scenes: DataFrame, layer: _Layer, settings: TilesSettings, epochs: tuple[Epoch, ...]) -> DataFrame:
     # One sensor at a time: an equality beside the spatial condition would cost Sedona's join.
-    images = scenes.where(F.col("sensor") == layer.sensor).select("scene_id", "datetime", "content_digest", "footprint")
-    touched = images.select("footprint").mapInPandas(
-        partial(touched_batches, grid=layer.grid, tile_px=settings.tile_px), "row int, col int"
+    images = scenes.where(F.col("sensor") == layer.sensor).select(
+        "scene_id", "datetime", "content_digest", F.col("geometry").alias("footprint"), F.explode(_epochs_of_image(epochs)).alias("epoch")
     )
-    squares = touched.distinct().mapInPandas(partial(outlined_batches, grid=layer.grid, tile_px=settings.tile_px), OUTLINED)
-    reached = _reached(_inside(squares, settings), images).persist()
-    covered = reached.groupBy("tile_id").agg(F.max("share").alias("most")).where("most > 0").select("tile_id")
-    squares = _inside(squares, settings).join(covered, on="tile_id", how="inner")
-    return reduce(DataFrame.unionAll, [_in_epoch(squares, reached, layer, settings, epoch) for epoch in epochs])
+    cut = {"grid": layer.grid, "tile_px": settings.tile_px}
+    touched = images.select("footprint").mapInPandas(partial(touched_batches, **cut), "row int, col int")
+    squares = _inside(touched.distinct().mapInPandas(partial(outlined_batches, **cut), OUTLINED), settings).persist()
+    return _described(_with_scenes(squares, _chosen(_reached(squares, images), epochs), epochs), layer, settings)
+
+
+def _epochs_of_image(epochs: tuple[Epoch, ...]) -> Column:
+    return F.array_compact(F.array(*(F.when(_within(epoch), F.lit(epoch.name)) for epoch in epochs)))
 
 
 def _inside(squares: DataFrame, settings: TilesSettings) -> DataFrame:
@@ -115,33 +113,49 @@ def _inside(squares: DataFrame, settings: TilesSettings) -> DataFrame:
 
 def _reached(squares: DataFrame, images: DataFrame) -> DataFrame:
     """Pairs of tile and scene that come within reach, with the share of the tile that the scene covers, 0-1."""
-    left = squares.selectExpr("tile_id", "ST_GeomFromWKB(outline) AS square", "ST_GeomFromWKB(reach) AS reach")
-    right = images.selectExpr("scene_id", "datetime", "content_digest", "ST_GeomFromWKB(footprint) AS ground")
+    left = squares.selectExpr("tile_id", "ST_GeomFromWKB(geometry) AS square", "ST_GeomFromWKB(reach) AS reach")
+    right = images.selectExpr("scene_id", "epoch", "datetime", "content_digest", "ST_GeomFromWKB(footprint) AS ground")
     pairs = left.join(right, F.expr("ST_Intersects(reach, ground)"), how="inner")
     share = "least(1.0, ST_Area(ST_Intersection(square, ground)) / ST_Area(square)) AS share"
-    return pairs.selectExpr("tile_id", "scene_id", "datetime", "content_digest", share)
+    return pairs.selectExpr("tile_id", "scene_id", "epoch", "datetime", "content_digest", share)
 
 
-def _in_epoch(squares: DataFrame, reached: DataFrame, layer: _Layer, settings: TilesSettings, epoch: Epoch) -> DataFrame:
-    days = F.abs(F.datediff(F.col("datetime"), F.lit(epoch.reference)))
+def _chosen(reached: DataFrame, epochs: tuple[Epoch, ...]) -> DataFrame:
+    """One row per tile and epoch that has scenes."""
+    reference = F.create_map(*(F.lit(part) for epoch in epochs for part in (epoch.name, epoch.reference)))
+    days = F.abs(F.datediff(F.col("datetime"), reference[F.col("epoch")]))
     why = F.format_string("covers %d %%, %d days from reference", F.round(F.col("share") * 100).cast("int"), days)
-    chosen = reached.where(_within(epoch)).groupBy("tile_id").agg(
+    return reached.groupBy("tile_id", "epoch").agg(
         F.sort_array(F.collect_list(F.struct(F.col("scene_id"), why.alias("why")))).alias("scenes"),
         F.sha2(F.concat_ws(",", F.sort_array(F.collect_list("content_digest"))), 256).alias("scenes_digest"),
-        F.sum("share").alias("covered"),
-    )  # fmt: skip
-    planned = squares.join(chosen, on="tile_id", how="left")
+        # Rounded, so that the order of addition cannot show.
+        F.round(F.sum("share"), 6).alias("covered"),
+        F.max("share").alias("most"),
+    )
+
+
+def _with_scenes(squares: DataFrame, chosen: DataFrame, epochs: tuple[Epoch, ...]) -> DataFrame:
+    """Every tile that a scene of any epoch covers in part, times every epoch."""
+    every = squares.withColumn("epoch", F.explode(F.array(*(F.lit(epoch.name) for epoch in epochs))))
+    found = every.join(chosen, on=["tile_id", "epoch"], how="left")
+    ever = F.max("most").over(Window.partitionBy("tile_id"))
+    return found.withColumn("ever", ever).where(F.col("ever") > 0)
+
+
+def _described(found: DataFrame, layer: _Layer, settings: TilesSettings) -> DataFrame:
     none = F.array().cast("array<struct<scene_id:string,why:string>>")
     at_least, per_cover, per_ground = _seconds(layer.sensor, settings.tile_px)
     covered = F.coalesce("covered", F.lit(0.0))
-    return planned.select(
-        F.lit(layer.name).alias("layer"), F.lit(epoch.name).alias("epoch"), "tile_id",
-        F.lit(layer.grid.name).alias("grid"), F.lit(layer.grid.crs).alias("crs"), F.lit(settings.tile_px).alias("tile_px"),
-        "row", "col", "transform", F.coalesce("scenes", none).alias("scenes"),
-        (at_least + per_cover * covered + per_ground * F.least(covered, F.lit(1.0))).alias("predicted_seconds"),
-        F.coalesce("scenes_digest", F.sha2(F.lit(""), 256)).alias("scenes_digest"),
-        "outline", "xmin", "ymin", "xmax", "ymax",
-    )  # fmt: skip
+    added = {
+        "layer": F.lit(layer.name),
+        "grid": F.lit(layer.grid.name),
+        "crs": F.lit(layer.grid.crs),
+        "tile_px": F.lit(settings.tile_px),
+        "scenes": F.coalesce("scenes", none),
+        "predicted_seconds": at_least + per_cover * covered + per_ground * F.least(covered, F.lit(1.0)),
+        "scenes_digest": F.coalesce("scenes_digest", F.sha2(F.lit(""), 256)),
+    }
+    return found.withColumns(added).select(*TILES.names)
 
 
 def _seconds(sensor: str, tile_px: int) -> tuple[float, float, float]:
