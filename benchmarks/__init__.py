@@ -1,0 +1,1 @@
+"""Speeds beside those of others, on one machine in one run: `python -m benchmarks NAME … | all [--json FILE]`."""
