@@ -51,7 +51,7 @@ INDICATORS = (
         "Continuous growth rate of built-up area, still used by some national portals.",
     ),
     Indicator(
-        "11.3.1-pgr", "ln-legacy", "Population growth rate", "period", "1/a", "ln(P2 / P1) / T",
+        "11.3.1-pgr", "pgr", "Population growth rate", "period", "1/a", "ln(P2 / P1) / T",
         ("people", "years_of_people"), SHEET, 0.003077165867,
         "Continuous growth rate of people; one formula serves both ratios.",
     ),

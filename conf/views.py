@@ -20,7 +20,7 @@ def _value(indicator: str, formula_id: str, column: str, field: str = "value") -
 _LCRPGR = (
     _value("11.3.1-lcr", "un-2021", "lcr_un_2021"),
     _value("11.3.1-lcr", "ln-legacy", "lcr_ln_legacy"),
-    _value("11.3.1-pgr", "ln-legacy", "pgr"),
+    _value("11.3.1-pgr", "pgr", "pgr"),
     _value("11.3.1", "un-2021", "lcrpgr_un_2021"),
     _value("11.3.1", "ln-legacy", "lcrpgr_ln_legacy"),
     _value("11.3.1-change", "change", "built_change"),

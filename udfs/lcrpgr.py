@@ -78,7 +78,7 @@ def built_per_person(pair: Pair) -> Values:
 FORMULAS: dict[tuple[str, str], Callable[[Pair], Values]] = {
     ("11.3.1-lcr", "un-2021"): land_consumption,
     ("11.3.1-lcr", "ln-legacy"): land_consumption_ln,
-    ("11.3.1-pgr", "ln-legacy"): population_growth,
+    ("11.3.1-pgr", "pgr"): population_growth,
     ("11.3.1", "un-2021"): lcrpgr,
     ("11.3.1", "ln-legacy"): lcrpgr_ln,
     ("11.3.1-built-per-person", "built-per-person"): built_per_person,

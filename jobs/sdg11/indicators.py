@@ -2,12 +2,14 @@
 Run: ./spark-submit.sh indicators --place mumbai"""
 
 import datetime as dt
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Literal
 
+import pandas as pd
 from pydantic import Field
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from conf.place import Place
 from conf.settings import Settings
@@ -42,10 +44,14 @@ def indicators(tables: Tables, settings: IndicatorsSettings, context: Context) -
     """Pairs each unit's sums at the start and end of every period, and applies the formulas."""
     periods = periods_of([epoch.name for epoch in context.place.epochs], settings.periods)
     pairs = _pairs(tables["unit_statistics"], _period_rows(context.spark, context.place, periods))
+    return pairs.mapInPandas(shell_of(settings), INDICATORS.ddl).select(*INDICATORS.names)
+
+
+def shell_of(settings: IndicatorsSettings) -> Callable[[Iterator[pd.DataFrame]], Iterator[pd.DataFrame]]:
+    """The batch function that the settings ask for."""
     limits = Limits(settings.min_valid_share, settings.max_valid_gap, settings.max_people_gap_years)
     errors = Errors(settings.built_sd, settings.people_sd, settings.built_correlation, settings.people_correlation, settings.draws)
-    names = INDICATORS.names
-    return pairs.mapInPandas(partial(indicator_batches, limits=limits, errors=errors), INDICATORS.ddl).select(*names)
+    return partial(indicator_batches, limits=limits, errors=errors)
 
 
 def _period_rows(spark: SparkSession, place: Place, periods: list[Period]) -> DataFrame:

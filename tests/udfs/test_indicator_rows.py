@@ -57,7 +57,7 @@ def test_city_a_has_every_declared_value_and_its_regime():
 
 NAN = float("nan")
 RATIO = ("11.3.1", "un-2021")
-LCR, LN, PGR = ("11.3.1-lcr", "un-2021"), ("11.3.1-lcr", "ln-legacy"), ("11.3.1-pgr", "ln-legacy")
+LCR, LN, PGR = ("11.3.1-lcr", "un-2021"), ("11.3.1-lcr", "ln-legacy"), ("11.3.1-pgr", "pgr")
 REASONS = [
     (LCR, {"built_start": 0.0}, "no built-up area at 2010"),
     (LN, {"built_end": 0.0}, "no built-up area at 2020"),

@@ -1,16 +1,19 @@
 """Job `indicators` on a small table: City A through Spark, any partitioning, and every setting used."""
 
 import datetime as dt
+from functools import cache
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from conf.place import Epoch, Layer, Place
 from conf.tables import INDICATORS, UNIT_STATISTICS
 from conf.views import VIEWS
 from jobs.job import Context
-from jobs.sdg11.indicators import IndicatorsSettings, indicators
+from jobs.sdg11.indicators import IndicatorsSettings, indicators, shell_of
 from jobs.table_checks import check_rows, in_declared_order
+from tests.udfs.test_indicator_rows import period
 
 KEY = ["unit_id", "indicator", "formula_id", "period_start", "period_end"]
 
@@ -39,6 +42,7 @@ ROWS = [
 def made(spark):
     """Rows of the job for settings and a number of partitions, sorted."""
 
+    @cache
     def make(partitions=2, **settings):
         statistics = spark.createDataFrame(ROWS, UNIT_STATISTICS.ddl).repartition(partitions)
         context = Context(spark, PLACE, "run", Path("nowhere"))
@@ -65,18 +69,25 @@ def test_the_same_with_one_and_seven_partitions(made):
 @pytest.mark.parametrize(
     "change",
     [
-        {"periods": "all"}, {"periods": "whole"}, {"min_valid_share": 0.85}, {"max_valid_gap": 0.2}, {"max_people_gap_years": 9},
-        {"built_sd": 0.1}, {"people_sd": 0.2}, {"built_correlation": 0.5}, {"people_correlation": 0.5}, {"draws": 101},
+        {"min_valid_share": 0.85}, {"max_valid_gap": 0.2}, {"max_people_gap_years": 9}, {"built_sd": 0.1}, {"people_sd": 0.2},
+        {"built_correlation": 0.5}, {"people_correlation": 0.5}, {"draws": 101},
     ],
 )  # fmt: skip
-def test_every_setting_changes_rows(made, change):
-    base = {"built_sd": 0.05, "people_sd": 0.1, "draws": 100, "periods": "consecutive"}
-    assert not made(**base)[1].equals(made(**{**base, **change})[1])
+def test_every_setting_changes_rows(change):
+    base = {"built_sd": 0.05, "people_sd": 0.1, "draws": 100}
+    pairs = pd.concat([period(), period("cut", valid_end=70e6), period("counted late", people_year_start="2014")], ignore_index=True)
+    before, after = (next(shell_of(IndicatorsSettings(**settings))(iter([pairs]))) for settings in (base, {**base, **change}))
+    assert not before.equals(after)
+
+
+def test_periods_are_those_asked_for(made):
+    rows = made(periods="whole")[1]
+    assert set(rows.period_start + "-" + rows.period_end) == {"2000-2020", "2000-2000", "2010-2010", "2020-2020"}
 
 
 def test_all_settings_are_tried():
     marks = test_every_setting_changes_rows.pytestmark
-    assert {name for change in marks[0].args[1] for name in change} == set(IndicatorsSettings.model_fields)
+    assert {"periods"} | {name for change in marks[0].args[1] for name in change} == set(IndicatorsSettings.model_fields)
 
 
 def test_views_pivot_the_long_table(spark, made):
