@@ -1,0 +1,140 @@
+"""Zonal sums: coverage against hand-made fractions, exactextract and shapely; tiles cut in any way."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import shapely
+from exactextract import exact_extract
+from exactextract.raster import NumPyRasterSource
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from udfs.grid import Grid, Tile, tiles_over
+from udfs.pixel_areas import block_areas_mm2
+from udfs.rasters import NO_DATA, encode_raster
+from udfs.zonal import Layer, Sums, coverage, edges_of, outlines_on_grid, sums_batches, tile_sums
+
+GRID = Grid("utm43n", "EPSG:32643", 0.0, 10_000_000.0, 10.0, 10.0)
+ORIGIN = (786_432, 26_624)
+
+
+def covered(shape: shapely.Geometry, shape_yx: tuple[int, int]) -> np.ndarray:
+    """Coverage of a shape given in pixels with y upwards: `coverage` itself wants y downwards."""
+    flipped = np.array([[1.0, -1.0, 1.0, -1.0]]) * edges_of(shapely.orient_polygons(shape, exterior_cw=False))
+    return coverage(flipped + np.array([0, shape_yx[0], 0, shape_yx[0]]), shape_yx)
+
+
+def test_coverage_by_hand() -> None:
+    """A triangle with corners (0, 0), (3, 0), (0, 2), y upwards, on 2 x 4 pixels: its slanted side falls 2 in 3."""
+    triangle = shapely.Polygon([(0, 0), (3, 0), (0, 2)])
+    expected = [[2 / 3, 1 / 12, 0, 0], [1, 11 / 12, 1 / 3, 0]]
+    assert covered(triangle, (2, 4)) == pytest.approx(np.array(expected), abs=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_coverage_is_the_clipped_area_of_any_polygon(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    star = shapely.Polygon(_star(rng, rng.integers(5, 40), 9.0), [_star(rng, 7, 1.5)[::-1]])
+    shape = shapely.intersection(shapely.make_valid(star), shapely.box(-50, -50, 50, 50))
+    shape = shapely.union_all([part for part in shapely.get_parts(shape) if part.geom_type == "Polygon"])
+    cells = np.array([[shapely.box(c, 6 - r, c + 1, 7 - r) for c in range(5)] for r in range(7)])
+    assert covered(shape, (7, 5)) == pytest.approx(shapely.area(shapely.intersection(cells, shape)), abs=1e-9)
+
+
+def _star(rng: np.random.Generator, corners: int, radius: float) -> list[tuple[float, float]]:
+    angles = np.sort(rng.uniform(0, 2 * np.pi, corners))
+    reach = rng.uniform(0.4, 1.0, corners) * radius
+    return list(zip(2.3 + reach * np.cos(angles), 3.1 + reach * np.sin(angles), strict=True))
+
+
+def test_coverage_equals_exactextract() -> None:
+    rng = np.random.default_rng(3)
+    shape = shapely.Polygon(_star(rng, 60, 90.0))
+    source = NumPyRasterSource(np.zeros((80, 70)), 0, 0, 70, 80)
+    found = exact_extract(source, [{"type": "Feature", "geometry": shapely.geometry.mapping(shape)}], ["cell_id", "coverage"])
+    expected = np.zeros(80 * 70)
+    expected[found[0]["properties"]["cell_id"]] = found[0]["properties"]["coverage"]
+    assert covered(shape, (80, 70)) == pytest.approx(expected.reshape(80, 70), abs=1e-6)
+
+
+def test_neighbours_share_out_every_pixel() -> None:
+    """Parts of a square between slanted lines cover each pixel exactly once; projected edges included."""
+    square = shapely.box(72.85, 18.90, 72.92, 18.95)
+    zigzag = shapely.LineString([(72.84, 18.91), (72.87, 18.944), (72.9, 18.907), (72.93, 18.94)])
+    pieces = shapely.get_parts(shapely.polygonize([shapely.union_all([square.exterior, shapely.intersection(zigzag, square)])]))
+    parts = outlines_on_grid(np.array([*pieces, shapely.union_all(pieces)], dtype=object), GRID.crs)
+    px = GRID.pixels_over(*shapely.bounds(parts[-1]))
+    shift = np.array([px.left * 10.0, 1e7 - px.top * 10.0] * 2)
+    shares = [coverage((edges_of(part) - shift) / np.array([10.0, -10.0, 10.0, -10.0]), px.shape_yx) for part in parts]
+    assert len(pieces) >= 2
+    assert np.abs(sum(shares[:-1]) - shares[-1]).max() < 1e-9
+
+
+def sample() -> tuple[list[shapely.Geometry], np.ndarray]:
+    """Three units in the grid's CRS, one inside a hole of another, and 1024 x 1024 pixels with a gap."""
+    at = np.array(GRID.transform(*ORIGIN) @ (0, 0))
+    ring = shapely.Polygon([(500, -900), (9000, -300), (9900, -8000), (-800, -7000)], [[(3000, -3000), (4111, -3000), (3500, -5000)]])
+    inner = shapely.Polygon(ring.interiors[0])
+    low = shapely.box(-2000, -30000, 9000, -8500)
+    units = [shapely.transform(unit, lambda xy: xy + at) for unit in (ring, inner, low)]
+    rng = np.random.default_rng(11)
+    probability = rng.integers(0, 251, (1024, 1024)).astype(np.uint8)
+    probability[200:260, 100:900] = NO_DATA
+    return list(shapely.orient_polygons(units, exterior_cw=False)), probability
+
+
+def summed(tile_px: int, method: str) -> list[Sums]:
+    units, probability = sample()
+    total = [Sums(0, 0, 0)] * 3
+    for tile in tiles_over(Tile(ORIGIN[0] // 1024, ORIGIN[1] // 1024, 1024).pixels, tile_px):
+        top, left = tile.pixels.top - ORIGIN[0], tile.pixels.left - ORIGIN[1]
+        layer = Layer(probability[top : top + tile_px, left : left + tile_px], 200)
+        total = [old.plus(new[0]) for old, new in zip(total, tile_sums(units, [layer], GRID, tile, method), strict=True)]
+    return total
+
+
+@pytest.mark.parametrize("method", ["exact", "fast"])
+def test_sums_do_not_depend_on_the_tile(method: str) -> None:
+    assert summed(256, method) == summed(512, method) == summed(1024, method)
+
+
+def test_sums_by_hand_in_one_unit_of_whole_pixels() -> None:
+    tile = Tile(ORIGIN[0] // 256, ORIGIN[1] // 256, 256)
+    west, north = GRID.transform(*ORIGIN) @ (10, 20)
+    unit = shapely.orient_polygons(shapely.box(west, north - 30, west + 20, north), exterior_cw=False)
+    probability = np.zeros((256, 256), np.uint8)
+    probability[20:23, 10:12] = [[200, 199], [NO_DATA, 250], [0, 3]]
+    areas = block_areas_mm2(GRID, tile.row, tile.col)
+    built, gap = areas[20, 10] + areas[21, 11], areas[21, 10]
+    total = areas[20:23, 10:12].sum()
+    for method in ("exact", "fast"):
+        assert tile_sums([unit], [Layer(probability, 200), Layer(None, 0)], GRID, tile, method) == [
+            [Sums(built, total - gap, total), Sums(0, 0, total)]
+        ]
+
+
+def test_fast_is_near_exact() -> None:
+    fast, exact = np.array(summed(512, "fast")), np.array(summed(512, "exact"))
+    assert np.abs(fast / exact - 1).max() < 2e-3
+    assert fast.sum() == pytest.approx(exact.sum(), rel=5e-4)
+
+
+def test_shell_gives_each_unit_a_row_per_epoch_in_any_order_of_units() -> None:
+    units, probability = sample()
+    named = [{"unit_id": f"u{index}", "outline": shapely.to_wkb(unit)} for index, unit in enumerate(units)]
+    layers = [{"epoch": "2018", "threshold": 200, "probability": encode_raster(probability)}]
+    cell = {"row": ORIGIN[0] // 1024, "col": ORIGIN[1] // 1024, "layers": layers}
+    rows = [
+        [row for batch in sums_batches([pa.RecordBatch.from_pylist([{**cell, "units": order}])], GRID, 1024, ["2015", "2018"], "exact") for row in batch.to_pylist()]
+        for order in (named, named[::-1])
+    ]
+    assert rows[0] == rows[1]
+    assert [(row["unit_id"], row["epoch"], row["valid"] > 0) for row in rows[0]] == [
+        ("u0", "2015", False), ("u0", "2018", True), ("u1", "2015", False), ("u1", "2018", True), ("u2", "2015", False), ("u2", "2018", True),
+    ]  # fmt: skip
+
+
+def test_units_beyond_the_projection_are_refused() -> None:
+    with pytest.raises(ValueError, match="outside of what EPSG:32643 can show"):
+        outlines_on_grid(np.array([shapely.box(164, -1, 166, 1)], dtype=object), GRID.crs)
