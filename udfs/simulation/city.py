@@ -1,6 +1,7 @@
 """The plan of a simulated city: every shape with its cover and years. Coordinates are local metres from the south-west corner."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import shapely
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from udfs.simulation.growth import FOREVER, Calendar, Standing, Years, built_years, calendar
 from udfs.simulation.looks import Look, look_named
 from udfs.simulation.nature import fields, natural_cover, water_body
+from udfs.simulation.painting import Outlines, flattened
 from udfs.simulation.plots import Plots, outlines, plan_plots
 from udfs.simulation.quarters import NEVER, Doubles, Lines, Objects, Quarters, plan_quarters, plan_streets
 from udfs.simulation.seeds import generator
@@ -19,6 +21,7 @@ CRS = "EPSG:32637"
 WEST, NORTH = 412_340.0, 1_203_470.0
 """Upper left corner in CRS: on whole 10 m pixels of the zone, off every multiple of 256 of them."""
 NO_BUILDING = -1
+STOREY_M = 3.0
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,35 @@ class City:
     def placed(self, local: Objects) -> Objects:
         """Local geometries in CRS."""
         return np.asarray(shapely.transform(local, lambda points: points + np.array([WEST, NORTH - self.size_m])))
+
+    @cached_property
+    def ground(self) -> Outlines:
+        """Outlines of `shapes`."""
+        return flattened(self.shapes.geometry)
+
+    @cached_property
+    def roofs(self) -> Outlines:
+        """Outlines of `footprints`."""
+        return flattened(self.footprints)
+
+    @cached_property
+    def crowns(self) -> Outlines:
+        """Outlines of `trees`, octagons."""
+        turn = np.append(np.arange(8), 0) * np.pi / 4
+        ring = np.stack([np.cos(turn), np.sin(turn)], -1) * self.trees.radius[:, None, None] + self.trees.centre[:, None]
+        return flattened(shapely.polygons(ring))
+
+    @cached_property
+    def shadows(self) -> Outlines:
+        """Outlines of the mid-morning shadows of `footprints`; those of low buildings are too short to matter in 2 m cells."""
+        azimuth, elevation = np.radians(self.look.sun_azimuth), np.radians(self.look.sun_elevation)
+        length = np.where(self.standing.plots.floors >= 3, self.standing.plots.floors * STOREY_M / np.tan(elevation), 0.0)
+        points, owner = shapely.get_coordinates(self.footprints, return_index=True)
+        away = np.array([-np.sin(azimuth), -np.cos(azimuth)])
+        thrown = np.concatenate([points, points + away * length[owner][:, None]])
+        order = np.argsort(np.tile(owner, 2), kind="stable")
+        clouds = shapely.multipoints(thrown[order], indices=np.tile(owner, 2)[order])
+        return flattened(np.where(length > 0, shapely.convex_hull(clouds), shapely.Polygon()))
 
     @property
     def key(self) -> tuple[object, ...]:

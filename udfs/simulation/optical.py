@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from udfs.simulation.city import City
-from udfs.simulation.clouds import Sky, plan_sky, scene_classes
+from udfs.simulation.clouds import plan_sky, scene_classes
 from udfs.simulation.land import shares
 from udfs.simulation.seeds import Floats, fractal_noise, generator
 from udfs.simulation.spectra import BANDS, COVER, COVERS, ROOFS, SEALED, pure_spectra
@@ -26,7 +26,7 @@ _BUILT_COVERS = [COVER[name] for name in ROOFS] + list(SEALED)
 
 
 class Sentinel2Image(NamedTuple):
-    """`bands`: uint8-free digital numbers, uint16 (rows, cols), 10 m or 20 m by band, 0 no data. `scl`: scene classes, uint8, 20 m."""
+    """`bands`: digital numbers, uint16 (rows, cols), 10 m or 20 m by band, 0 no data. `scl`: scene classes, uint8, 20 m."""
 
     bands: dict[str, NDArray[np.uint16]]
     scl: NDArray[np.uint8]
@@ -123,5 +123,3 @@ def _cut_corner(bands: dict[str, NDArray[np.uint16]], scl: NDArray[np.uint8], dr
         line = (foot + slant * np.arange(rows) / rows) * cols
         image[np.arange(cols)[None] >= line[:, None]] = 0
 
-
-__all__ = ["COARSE_BANDS", "FINE_BANDS", "Sentinel2Image", "Sky", "render_landsat", "render_sentinel2"]
