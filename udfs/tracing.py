@@ -53,8 +53,10 @@ def corners_of_labels(labels: NDArray[np.int32]) -> Corners:
     inside = (padded > 0).view(np.int8)
     step = inside[:, 1:] - inside[:, :-1]
     turn = step[1:] - step[:-1]
-    y, x = np.nonzero(turn)
-    turns = turn[y, x].astype(np.int64)
+    # Many times faster than np.nonzero of the int8 array itself.
+    found = np.flatnonzero(turn.ravel() != 0)
+    y, x = np.divmod(found, turn.shape[1])
+    turns = turn.ravel()[found].astype(np.int64)
     around = np.stack([padded[y, x], padded[y, x + 1], padded[y + 1, x], padded[y + 1, x + 1]])
     one = around.max(axis=0)
     # Of the two pixels at a corner contact, the smaller label: the sum of both less the larger one.
