@@ -138,7 +138,7 @@ class _Lattice:
         self.shares = {(right, below): (across if right else 1 - across) * (down if below else 1 - down) for right, below in CORNERS}
 
     def sampled(self, block: "_Block") -> Values:
-        """DN at the points, float32: on an aligned grid the pixel's own, else bilinear among those with data; NaN where the nearest has none."""
+        """DN at the points, float32: on an aligned grid the pixel's own, else bilinear among those with data; NaN where the nearest is."""
         nearest = block.at(block.values, *self.nearest)
         if self.aligned:
             return nearest
@@ -180,7 +180,7 @@ class _Block(NamedTuple):
 
 
 def _block(dataset: Any, scene: Scene, sensor: Sensor, band: str, lattice: _Lattice) -> _Block:
-    window, left, top, shape = _window(dataset, *lattice.nearest)
+    window, left, top, shape = _window(dataset, lattice, 0 if lattice.aligned else 1)
     values, hollow = np.full(shape, np.nan, np.float32), np.ones(shape, bool)
     if window is None:
         return _Block(values, hollow, left, top)
@@ -197,11 +197,12 @@ def _block(dataset: Any, scene: Scene, sensor: Sensor, band: str, lattice: _Latt
     return _Block(values, hollow, left, top)
 
 
-def _window(dataset: Any, columns: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[Window | None, int, int, tuple[int, int]]:
-    """The part of the image under these pixels and their neighbours; and the corner and shape of a block that holds it, with
-    a rim of one pixel where it reaches over the image's edge: positions far off land on the rim."""
-    left, right = max(int(columns.min()) - 1, -1), min(int(columns.max()) + 2, dataset.width + 1)
-    top, bottom = max(int(rows.min()) - 1, -1), min(int(rows.max()) + 2, dataset.height + 1)
+def _window(dataset: Any, lattice: _Lattice, around: int) -> tuple[Window | None, int, int, tuple[int, int]]:
+    """The part of the image under the points and `around` pixels further; and the corner and shape of a block that holds it,
+    with a rim of one pixel where it reaches over the image's edge: points far off land on the rim."""
+    columns, rows = lattice.nearest
+    left, right = max(int(columns.min()) - around, -1), min(int(columns.max()) + 1 + around, dataset.width + 1)
+    top, bottom = max(int(rows.min()) - around, -1), min(int(rows.max()) + 1 + around, dataset.height + 1)
     first, last = max(left, 0), min(right, dataset.width)
     upper, lower = max(top, 0), min(bottom, dataset.height)
     if first >= last or upper >= lower:
@@ -215,7 +216,7 @@ def _inside(window: Window, left: int, top: int) -> tuple[slice, slice]:
 
 
 def _clear(dataset: Any, scene: Scene, sensor: Sensor, lattice: _Lattice) -> NDArray[np.bool_]:
-    window, left, top, shape = _window(dataset, *lattice.nearest)
+    window, left, top, shape = _window(dataset, lattice, 0)
     clear = np.zeros(shape, bool)
     if window is not None:
         classes = read_pixels(dataset, scene.band_indexes[str(sensor.classes)], window)

@@ -1,0 +1,219 @@
+"""Reading scenes: values do not depend on the window, and a fault is never a pixel."""
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+
+from conf.errors import InputError, ReadError
+from conf.place import Source
+from udfs.catalogs import scenes_of
+from udfs.grid import Grid, PixelBounds, native_grid, utm_grid
+from udfs.images import ImagePool
+from udfs.reading import read_scene
+from udfs.scenes import Scene
+
+ORIGIN = (300_000.0, 9_000_000.0)
+DAY = dt.date(2020, 5, 4)
+
+
+def write(path: Path, pixels: Any, pixel: float = 10.0, crs: str | None = "EPSG:32725", **more: Any) -> Path:
+    pixels = np.atleast_3d(pixels.T).T
+    profile = {"count": len(pixels), "height": pixels.shape[1], "width": pixels.shape[2], "dtype": pixels.dtype, "crs": crs}
+    transform = Affine(pixel, 0, ORIGIN[0], 0, -pixel, ORIGIN[1])
+    layout = {"driver": "GTiff", "tiled": True, "blockxsize": 128, "blockysize": 128, "compress": "deflate"}
+    with rasterio.open(path, "w", **profile, **{"transform": transform, **layout, **more}) as file:
+        file.write(pixels)
+    return path
+
+
+def tilted(height: int, width: int, seed: int = 0) -> Any:
+    """DN without symmetry."""
+    rows, columns = np.mgrid[:height, :width]
+    noise = np.random.default_rng(seed).integers(0, 200, (height, width))
+    return (500 + 3 * rows + 7 * columns + noise).astype(np.uint16)
+
+
+def sentinel(folder: Path, **files: Any) -> Scene:
+    """A Sentinel-2 scene of band files in `folder`."""
+    href = str(folder / "s2_{band}.tif")
+    return scenes_of((Source(sensor="sentinel2_l2a", href=href, datetime=DAY, bands=tuple(files) or ("B02", "B11")),), folder)[0]
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    write(tmp_path / "s2_B02.tif", tilted(400, 600))
+    write(tmp_path / "s2_B11.tif", tilted(200, 300, seed=1), pixel=20.0)
+    return sentinel(tmp_path)
+
+
+GRID = native_grid("EPSG:32725", Affine(10, 0, ORIGIN[0], 0, -10, ORIGIN[1]))
+
+
+def read(scene: Scene, bands: tuple[str, ...], grid: Grid, bounds: PixelBounds) -> Any:
+    with ImagePool() as pool:
+        return read_scene(pool, scene, bands, grid, bounds)[0]
+
+
+def assert_quarters_equal(scene: Scene, bands: tuple[str, ...], grid: Grid, whole: PixelBounds) -> None:
+    values = read(scene, bands, grid, whole)
+    assert 0.05 < np.isfinite(values).mean()
+    height, width = whole.shape_yx
+    for top in (0, height // 2):
+        for left in (0, width // 2):
+            quarter = PixelBounds(whole.top + top, whole.left + left, whole.top + top + height // 2, whole.left + left + width // 2)
+            part = values[:, top : top + height // 2, left : left + width // 2]
+            assert read(scene, bands, grid, quarter).tobytes() == part.tobytes()
+
+
+def test_aligned_pixels_are_the_files_own(scene: Scene) -> None:
+    with rasterio.open(scene.hrefs["B02"]) as file:
+        expected = file.read(1)[100:150, 200:270] * np.float32(1e-4)
+    np.testing.assert_array_equal(read(scene, ("B02",), GRID, PixelBounds(100, 200, 150, 270))[0], expected)
+
+
+def test_coarse_band_is_bilinear_at_the_pixels_centre(tmp_path: Path) -> None:
+    ramp = (1000 + 100 * np.arange(8)[:, None] + 10 * np.arange(9)[None, :]).astype(np.uint16)
+    write(tmp_path / "s2_B11.tif", ramp, pixel=20.0)
+    values = read(sentinel(tmp_path, B11=1), ("B11",), GRID, PixelBounds(2, 4, 3, 5))
+    # Centre of fine pixel (2, 4) is at (1.25, 2.25) coarse pixels, (0.75, 1.75) from the first centre.
+    assert values[0, 0, 0] == pytest.approx((1000 + 75 + 17.5) * 1e-4, abs=1e-7)
+
+
+def test_quarters_equal_the_whole(scene: Scene) -> None:
+    assert_quarters_equal(scene, ("B02", "B11"), GRID, PixelBounds(-64, 100, 448, 612))
+    assert_quarters_equal(scene, ("B02", "B11"), utm_grid(-34.9, -9.1, 7.0), PixelBounds(142_800, 42_800, 143_312, 43_312))
+
+
+def test_outside_and_nodata_and_clouds_are_nan(tmp_path: Path) -> None:
+    pixels = tilted(200, 200)
+    pixels[10, 20] = 0
+    write(tmp_path / "s2_B02.tif", pixels)
+    write(tmp_path / "s2_B03.tif", tilted(200, 200, 1))
+    classes = np.full((100, 100), 4, np.uint8)
+    classes[30, 40] = 9
+    write(tmp_path / "s2_SCL.tif", classes, pixel=20.0)
+    scene = sentinel(tmp_path, B02=1, B03=1, SCL=1)
+    missing = np.isnan(read(scene, ("B03", "B02"), GRID, PixelBounds(-1, 0, 200, 200)))
+    expected = np.zeros((201, 200), bool)
+    expected[0] = expected[11, 20] = expected[61:63, 80:82] = True
+    np.testing.assert_array_equal(missing, np.stack([expected, expected]))
+
+
+@pytest.mark.parametrize(("baseline", "offset"), [("02.14", 0.0), ("04.00", -0.1), ("05.09", -0.1), (None, 0.0)])
+def test_offset_follows_the_baseline(tmp_path: Path, baseline: str | None, offset: float) -> None:
+    path = write(tmp_path / "late_B04.tif", np.full((130, 140), 3000, np.uint16))
+    source = Source(sensor="sentinel2_l2a", href=str(path).replace("B04", "{band}"), datetime=DAY, bands=("B04",), baseline=baseline)
+    values = read(scenes_of((source,), tmp_path)[0], ("B04",), GRID, PixelBounds(0, 0, 5, 7))
+    np.testing.assert_allclose(values, 0.3 + offset, atol=1e-7)
+
+
+def test_mask_band_and_empty_colour(tmp_path: Path) -> None:
+    pixels = np.stack([tilted(150, 160, seed) % 200 for seed in range(3)]).astype(np.uint8) + 1
+    mask = np.full((150, 160), 255, np.uint8)
+    mask[3, 5] = 0
+    path = tmp_path / "drone.tif"
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+        write(path, pixels)
+        with rasterio.open(path, "r+") as file:
+            file.write_mask(mask)
+    scene = scenes_of((Source(sensor="rgb", href=str(path), datetime=DAY),), tmp_path)[0]
+    values = read(scene, ("green",), GRID, PixelBounds(0, 0, 150, 160))[0]
+    np.testing.assert_array_equal(np.isnan(values), mask == 0)
+    assert values[7, 9] == np.float32(pixels[1, 7, 9] * np.float32(1 / 255))
+
+
+def test_stretch_is_between_the_scenes_percentiles(tmp_path: Path) -> None:
+    pixels = np.stack([np.arange(128 * 200).reshape(128, 200) % 101 + 40 * band for band in range(4)]).astype(np.uint8)
+    scene = scenes_of((Source(sensor="landsat_stretched", href=str(write(tmp_path / "p.tif", pixels)), datetime=DAY),), tmp_path)[0]
+    assert scene.stretch is not None
+    assert scene.stretch["nir"] == pytest.approx(np.percentile(pixels[1], [2, 98]).tolist())
+    assert read(scene, ("nir", "green"), GRID, PixelBounds(0, 0, 128, 200)).max() == 1.0
+
+
+def test_truncated_file_fails_only_where_it_is_cut(scene: Scene) -> None:
+    path = Path(scene.hrefs["B02"])
+    path.write_bytes(path.read_bytes()[:-20_000])
+    assert np.isfinite(read(scene, ("B02",), GRID, PixelBounds(0, 0, 128, 128))).all()
+    with pytest.raises(ReadError, match=r"s2_B02\.tif") as caught:
+        read(scene, ("B02",), GRID, PixelBounds(384, 512, 400, 600))
+    assert (caught.value.kind, caught.value.tries) == ("read_failed", 3)
+
+
+def test_flipped_bytes_fail(scene: Scene) -> None:
+    path = Path(scene.hrefs["B02"])
+    with rasterio.open(path) as file:
+        offset = int(file.get_tag_item("BLOCK_OFFSET_1_1", "TIFF", bidx=1))
+    data = bytearray(path.read_bytes())
+    data[offset + 50 : offset + 80] = bytes(value ^ 0xFF for value in data[offset + 50 : offset + 80])
+    path.write_bytes(data)
+    assert np.isfinite(read(scene, ("B02",), GRID, PixelBounds(0, 0, 128, 128))).all()
+    with pytest.raises(ReadError):
+        read(scene, ("B02",), GRID, PixelBounds(128, 128, 256, 256))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"<!DOCTYPE html><html>503</html>",
+        b"",
+        b'<VRTDataset rasterXSize="9" rasterYSize="9"><VRTRasterBand dataType="Byte" band="1" subClass="VRTRawRasterBand">'
+        b"<SourceFilename>/etc/passwd</SourceFilename></VRTRasterBand></VRTDataset>",
+    ],
+)
+def test_only_tiffs_are_opened(scene: Scene, content: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(scene.hrefs["B02"]).write_bytes(content)
+    opened: list[str] = []
+    monkeypatch.setattr(rasterio, "open", lambda path, **_: opened.append(path))
+    with pytest.raises(ReadError) as caught:
+        read(scene, ("B02",), GRID, PixelBounds(0, 0, 9, 9))
+    assert (caught.value.kind, opened) == ("not_a_tiff", [])
+
+
+def test_remote_paths_are_refused(scene: Scene) -> None:
+    with pytest.raises(InputError, match="folders"):
+        scenes_of((Source(sensor="rgb", href="/vsicurl/http://127.0.0.1:9/a.tif", datetime=DAY),), Path())
+
+
+def test_one_scene_without_crs_stays_and_fails_where_it_is_read(tmp_path: Path) -> None:
+    write(tmp_path / "good.tif", np.full((3, 200, 180), 9, np.uint8))
+    bad = write(tmp_path / "bad.tif", np.full((3, 200, 180), 9, np.uint8), crs=None)
+    sources = tuple(Source(sensor="rgb", href=str(tmp_path / name), datetime=DAY) for name in ("good.tif", "bad.tif"))
+    found = {scene.scene_id: scene for scene in scenes_of(sources, tmp_path)}
+    assert found["bad"].footprint == found["good"].footprint
+    with pytest.raises(ReadError) as caught:
+        read(found["bad"], ("red",), GRID, PixelBounds(0, 0, 9, 9))
+    assert caught.value.kind == "georeference"
+    with pytest.raises(InputError, match="no CRS"):
+        scenes_of((Source(sensor="rgb", href=str(bad), datetime=DAY),), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "message"),
+    [(np.ones((3, 130, 130), np.uint16), "uint16"), (np.ones((2, 130, 130), np.uint8), "band blue is missing")],
+)
+def test_wrong_declaration_is_refused(tmp_path: Path, pixels: Any, message: str) -> None:
+    path = write(tmp_path / "wrong.tif", pixels)
+    with pytest.raises(InputError, match=message):
+        scenes_of((Source(sensor="rgb", href=str(path), datetime=DAY),), tmp_path)
+    with pytest.raises(InputError, match=r"no file absent\.tif"):
+        scenes_of((Source(sensor="rgb", href=str(tmp_path / "absent.tif"), datetime=DAY),), tmp_path)
+
+
+def test_digest_follows_content_not_folder(tmp_path: Path) -> None:
+    found = []
+    for name, value in (("a", 1), ("b", 1), ("c", 2)):
+        (tmp_path / name).mkdir()
+        path = write(tmp_path / name / "same.tif", np.full((3, 130, 130), value, np.uint8))
+        found.append(scenes_of((Source(sensor="rgb", href=str(path), datetime=DAY),), tmp_path)[0].content_digest)
+    assert found[0] == found[1] != found[2]
+
+
+def test_degree_pixels_onto_utm_do_not_depend_on_the_window(real_data: Path) -> None:
+    href = str(real_data / "oscd_s2/mumbai/date1_{band}.tif")
+    scene = scenes_of((Source(sensor="sentinel2_l1c", href=href, datetime=DAY),), Path())[0]
+    assert_quarters_equal(scene, ("B02", "B05", "B01"), utm_grid(72.93, 19.07, 10.0), PixelBounds(788_800, 28_000, 789_312, 28_512))
