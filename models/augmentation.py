@@ -1,0 +1,156 @@
+"""Crops as a network sees them in training: turned, scaled, and lit as another sensor, hour or air would show them."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from models.windows import FULL_LABEL, FULL_WEIGHT, Window
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How far crops are changed. Values are physical, 0-1; all spreads are standard deviations unless said otherwise."""
+
+    turn: bool = False
+    """Turn by any angle and scale (resamples); else only flips and quarter turns."""
+    scale: tuple[float, float] = (1.0, 1.0)
+    """Smallest and largest zoom, for `turn`."""
+    gain: float = 0.0
+    """Of one factor for all bands (log)."""
+    band_gain: float = 0.0
+    """Of a factor per band (log)."""
+    offset: float = 0.0
+    """Of a summand for all bands."""
+    band_offset: float = 0.0
+    """Of a summand per band."""
+    gamma: float = 0.0
+    """Of the exponent (log); values are clipped to 0-1 first."""
+    noise: float = 0.0
+    """Largest standard deviation of noise per pixel and band."""
+    blur: float = 0.0
+    """Share of crops blurred by a pixel."""
+    haze: float = 0.0
+    """Largest share of a bright veil."""
+    holes: float = 0.0
+    """Share of crops with a rectangle of no data."""
+
+
+class Crops(NamedTuple):
+    """A batch: normalised images (n, bands, side, side), labels 0-1 and weights (n, 1, side, side)."""
+
+    images: torch.Tensor
+    labels: torch.Tensor
+    weights: torch.Tensor
+
+
+class Normaliser:
+    """clip((value - offset) / scale), no data to 0, as the predictor does; tensors (..., bands, height, width)."""
+
+    def __init__(self, offset: list[float], scale: list[float], clip: float) -> None:
+        self._offset = torch.tensor(offset).reshape(-1, 1, 1)
+        self._scale = torch.tensor(scale).reshape(-1, 1, 1)
+        self._clip = clip
+
+    def __call__(self, values: torch.Tensor) -> torch.Tensor:
+        normal = (values - self._offset) / self._scale
+        return torch.nan_to_num(normal.clamp(-self._clip, self._clip), nan=0.0)
+
+
+def draw_crops(
+    windows: list[Window], count: int, side: int, normalise: Normaliser, change: Augmentation, random: np.random.Generator
+) -> Crops:
+    """`count` crops, windows drawn by share times pixels."""
+    odds = np.array([window.share * window.labels.size for window in windows], np.float64)
+    picks = random.choice(len(windows), count, p=odds / odds.sum())
+    drawn = [_crop(windows[pick], side, change, random) for pick in picks]
+    images = torch.stack([normalise(_holed(_lit(values, change, random), change, random)) for values, _, _ in drawn])
+    labels, weights = (torch.stack([item[part] for item in drawn]) for part in (1, 2))
+    return Crops(images, labels, weights)
+
+
+def _crop(window: Window, side: int, change: Augmentation, random: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    return _turned(window, side, change, random) if change.turn else _cut(window, side, random)
+
+
+def _cut(window: Window, side: int, random: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    height, width = window.labels.shape
+    top, left = (int(random.integers(0, max(size - side, 0) + 1)) for size in (height, width))
+    block = np.s_[top : top + side, left : left + side]
+    values = _square(window.values[:, *block], side, np.nan)
+    labels = _square(window.labels[block][None], side, 0) / FULL_LABEL
+    weights = _square(window.weights[block][None], side, 0) / FULL_WEIGHT
+    turns, flip = int(random.integers(4)), bool(random.integers(2))
+    return _quarter(values, turns, flip), _quarter(labels, turns, flip), _quarter(weights, turns, flip)
+
+
+def _square(part: NDArray[Any], side: int, fill: float) -> torch.Tensor:
+    missing = [(0, 0), (0, side - part.shape[1]), (0, side - part.shape[2])]
+    return torch.from_numpy(np.pad(part.astype(np.float32), missing, constant_values=fill))
+
+
+def _quarter(part: torch.Tensor, turns: int, flip: bool) -> torch.Tensor:
+    turned = torch.rot90(part, turns, (1, 2))
+    return turned.flip(2) if flip else turned
+
+
+def _turned(
+    window: Window, side: int, change: Augmentation, random: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    low, high = np.log(change.scale)
+    zoom, angle = float(np.exp(random.uniform(low, high))), float(random.uniform(0, 2 * math.pi))
+    reach = math.ceil(side / zoom * math.sqrt(0.5)) + 2
+    height, width = window.labels.shape
+    row, col = (float(random.uniform(min(side / 3, size / 2), max(size - side / 3, size / 2))) for size in (height, width))
+    top, left = max(int(row) - reach, 0), max(int(col) - reach, 0)
+    block = np.s_[top : int(row) + reach, left : int(col) + reach]
+    grid = _sampling_grid(side, zoom, angle, bool(random.integers(2)), (row - top, col - left), window.labels[block].shape)
+    values = torch.from_numpy(window.values[:, *block].astype(np.float32))
+    masks = torch.from_numpy(np.stack([window.labels[block] / FULL_LABEL, window.weights[block] / FULL_WEIGHT]).astype(np.float32))
+    missing = torch.isnan(values).any(0, keepdim=True).float() - 1
+    sampled = functional.grid_sample(torch.nan_to_num(values)[None], grid, align_corners=False)[0]
+    labels, weights, present = functional.grid_sample(torch.cat([masks, missing])[None], grid, align_corners=False)[0].split(1)
+    return torch.where(present > -0.99, torch.nan, sampled), labels, weights
+
+
+def _sampling_grid(
+    side: int, zoom: float, angle: float, flip: bool, centre: tuple[float, float], shape_yx: tuple[int, int]
+) -> torch.Tensor:
+    steps = (torch.arange(side) - (side - 1) / 2) / zoom
+    y, x = torch.meshgrid(steps, -steps if flip else steps, indexing="ij")
+    rows = centre[0] + y * math.cos(angle) + x * math.sin(angle)
+    cols = centre[1] - y * math.sin(angle) + x * math.cos(angle)
+    return torch.stack([2 * cols / shape_yx[1] - 1, 2 * rows / shape_yx[0] - 1], -1)[None].float()
+
+
+def _lit(values: torch.Tensor, change: Augmentation, random: np.random.Generator) -> torch.Tensor:
+    bands = len(values)
+    gain = np.exp(random.normal(0, change.gain) + random.normal(0, change.band_gain, bands))
+    offset = random.normal(0, change.offset) + random.normal(0, change.band_offset, bands)
+    lit = values * _column(gain) + _column(offset)
+    if change.gamma:
+        lit = lit.clamp(0, 1) ** float(np.exp(random.normal(0, change.gamma)))
+    veil = change.haze * float(random.uniform()) ** 2
+    lit = lit * (1 - veil) + veil * float(random.uniform(0.3, 0.9))
+    if random.uniform() < change.blur:
+        lit = functional.avg_pool2d(functional.pad(lit[None], (1, 1, 1, 1), mode="replicate"), 3, 1)[0]
+    sigma = change.noise * float(random.uniform())
+    return lit + torch.from_numpy(random.standard_normal(lit.shape, np.float32)) * sigma if sigma else lit
+
+
+def _holed(values: torch.Tensor, change: Augmentation, random: np.random.Generator) -> torch.Tensor:
+    if random.uniform() < change.holes:
+        side = values.shape[1]
+        top, left = (int(random.integers(0, side)) for _ in range(2))
+        high, wide = (int(random.integers(1, side // 2)) for _ in range(2))
+        values = values.clone()
+        values[:, top : top + high, left : left + wide] = torch.nan
+    return values
+
+
+def _column(numbers: NDArray[Any]) -> torch.Tensor:
+    return torch.from_numpy(numbers.astype(np.float32)).reshape(-1, 1, 1)
