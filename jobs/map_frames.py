@@ -1,0 +1,54 @@
+"""What a map needs from the tables, brought to the driver at the map's resolution: its size bounds the memory."""
+
+from functools import partial
+from typing import Any
+
+import pandas as pd
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from udfs.map_pixels import MAP_PIXELS_DDL, MapGrid, map_grid, map_pixel_batches
+
+
+def grid_of(built_up: DataFrame, layer: str, most_px: int) -> MapGrid | None:
+    """The picture over the done tiles of a layer; of several grids the one with most tiles. None without a done tile."""
+    done = _done(built_up, layer).withColumn("a", F.col("transform")[0]).withColumn("e", -F.col("transform")[4])
+    west, north = F.col("transform")[2], F.col("transform")[5]
+    row = (
+        done.groupBy("grid", "crs", "a", "e")
+        .agg(
+            F.count(F.lit(1)).alias("tiles"),
+            F.min(west).alias("west"),
+            F.max(west + F.col("tile_px") * F.col("a")).alias("east"),
+            F.min(north - F.col("tile_px") * F.col("e")).alias("south"),
+            F.max(north).alias("north"),
+        )
+        .orderBy(F.desc("tiles"), "grid")
+        .first()
+    )
+    return map_grid(row.crs, (row.west, row.south, row.east, row.north), (row.a, row.e), most_px) if row else None
+
+
+def map_pixels(built_up: DataFrame, layer: str, grid: MapGrid) -> pd.DataFrame:
+    """Rows of MAP_PIXELS_DDL of every epoch. Tiles of another zone are left out."""
+    columns = ("epoch", "tile_px", "transform", "threshold", "probability")
+    rows = _done(built_up, layer).where(F.col("crs") == grid.crs).select(*columns)
+    return rows.mapInPandas(partial(map_pixel_batches, grid=grid), MAP_PIXELS_DDL).toPandas()
+
+
+def scenes_of(scenes: DataFrame, built_up: DataFrame, layer: str, epoch: str) -> list[dict[str, Any]]:
+    """Rows of `scenes` that tiles of a layer and epoch come from."""
+    used = _done(built_up, layer).where(F.col("epoch") == epoch).select(F.explode("scenes_used").alias("scene_id")).distinct()
+    columns = ("scene_id", "sensor", "hrefs", "band_indexes", "nodata", "cloud")
+    return [row.asDict() for row in scenes.join(used, on="scene_id", how="left_semi").select(*columns).orderBy("scene_id").collect()]
+
+
+def polygons_of(buildings: DataFrame, layer: str, epoch: str, most: int) -> tuple[list[bytes], int]:
+    """WKB of up to `most` buildings, chosen by id, and how many there are."""
+    rows = buildings.where((F.col("layer") == layer) & (F.col("epoch") == epoch))
+    chosen = rows.orderBy("building_id").limit(most).select("geometry").collect()
+    return [bytes(row.geometry) for row in chosen], rows.count()
+
+
+def _done(built_up: DataFrame, layer: str) -> DataFrame:
+    return built_up.where((F.col("layer") == layer) & (F.col("status") == "done"))

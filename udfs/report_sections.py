@@ -1,0 +1,115 @@
+"""Sections of the report as HTML, from small pandas frames. Numbers are printed with their units; a null with its reason."""
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from conf.regimes import REGIMES
+from udfs.report_page import Cell, Number, facts, paragraph, table
+
+REGIME_TEXT = {regime.id: f"{regime.id}: {regime.text} ({regime.efficiency})" for regime in REGIMES}
+
+MEASURES = (
+    ("LCR, un-2021, %/a", "11.3.1-lcr", "un-2021", 100.0, 3),
+    ("LCR, ln-legacy, %/a", "11.3.1-lcr", "ln-legacy", 100.0, 3),
+    ("PGR, %/a", "11.3.1-pgr", "pgr", 100.0, 3),
+    ("LCRPGR, un-2021", "11.3.1", "un-2021", 1.0, 3),
+    ("LCRPGR, ln-legacy", "11.3.1", "ln-legacy", 1.0, 3),
+    ("built-up change, %", "11.3.1-change", "change", 100.0, 2),
+)
+"""Column, indicator, formula, factor to the printed unit, decimals."""
+
+
+def number(value: float | None, decimals: int, factor: float = 1.0) -> Number:
+    """A cell; a dash for null."""
+    if value is None or pd.isna(value):
+        return Number(None, "–")
+    return Number(float(value), f"{float(value) * factor:,.{decimals}f}")
+
+
+def summary(statistics: pd.DataFrame, top: list[str], epochs: list[str], layers: Mapping[str, str]) -> str:
+    """What the place comes to: sums over the units of the coarsest level in the first and the last epoch."""
+    sums = statistics[statistics["unit_id"].isin(top)].groupby("epoch")[["built_m2", "valid_m2", "total_m2"]].sum()
+    people = statistics[statistics["unit_id"].isin(top)].groupby("epoch")["people"].sum(min_count=1)
+    pairs = []
+    for epoch in dict.fromkeys((epochs[0], epochs[-1])):
+        row = sums.loc[epoch]
+        pairs.append((f"{row['built_m2'] / 1e6:,.2f} km²", f"built-up, {epoch}"))
+        pairs.append((f"{row['valid_m2'] / row['total_m2'] * 100:,.1f} %", f"of the units has data, {epoch}"))
+        if pd.notna(people[epoch]):
+            pairs.append((f"{people[epoch]:,.0f}", f"people, {epoch}"))
+    pairs.append((str(statistics["unit_id"].nunique()), "units"))
+    return facts(pairs) + paragraph(f"Layers: {'; '.join(f'{name}, {text}' for name, text in layers.items())}.", note=True)
+
+
+def indicator_table(rows: pd.DataFrame, names: Mapping[str, str], caption: str) -> str:
+    """A line per unit and period: both formulas, the regime beside each ratio, reasons for nulls. `rows` is long."""
+    headings = ["unit", "period"]
+    for heading, indicator, _, _, _ in MEASURES:
+        headings += [heading, "regime"] if indicator == "11.3.1" else [heading]
+    lines = [_indicator_line(group, names) for _, group in rows.groupby(["unit_id", "period_start", "period_end"], sort=False)]
+    return table([*headings, "why null"], lines, caption, searchable=True)
+
+
+def _indicator_line(group: pd.DataFrame, names: Mapping[str, str]) -> list[Cell]:
+    by_key = {(row["indicator"], row["formula_id"]): row for row in group.to_dict("records")}
+    first = group.iloc[0]
+    cells: list[Cell] = [_label(first["unit_id"], names), f"{first['period_start']} to {first['period_end']}"]
+    for _, indicator, formula, factor, decimals in MEASURES:
+        row = by_key[indicator, formula]
+        cells.append(_bounded(row, decimals, factor))
+        if indicator == "11.3.1":
+            cells.append(REGIME_TEXT.get(row["regime"], "–"))
+    # The ratio repeats the reasons of its parts: one line says each once.
+    reasons = dict.fromkeys(reason for reason in group["reason"] if isinstance(reason, str))
+    return [*cells, "; ".join(reasons)]
+
+
+def _bounded(row: Mapping[Hashable, Any], decimals: int, factor: float) -> Number:
+    cell = number(row["value"], decimals, factor)
+    if cell.value is None or pd.isna(row["lower"]):
+        return cell
+    low, high = number(row["lower"], decimals, factor).text, number(row["upper"], decimals, factor).text
+    return Number(cell.value, f"{cell.text} [{low}; {high}]")
+
+
+def unit_table(statistics: pd.DataFrame, per_person: pd.DataFrame, names: Mapping[str, str]) -> str:
+    """Sums per unit and epoch, with the share of the unit that has data and built-up area per person."""
+    known = per_person.set_index(["unit_id", "period_end"])["value"].to_dict()
+    headings = ["unit", "epoch", "built-up, km²", "with data, %", "unit, km²", "buildings", "people", "people of", "built-up/person, m²"]
+    lines: list[list[Cell]] = []
+    for row in statistics.to_dict("records"):
+        share = row["valid_m2"] / row["total_m2"] if row["total_m2"] > 0 else None
+        lines.append([
+            _label(row["unit_id"], names), row["epoch"],
+            number(row["built_m2"], 3, 1e-6), number(share, 1, 100.0), number(row["total_m2"], 3, 1e-6),
+            number(row["buildings"], 0), number(row["people"], 0), row["people_year"] or "–",
+            number(known.get((row["unit_id"], row["epoch"])), 1),
+        ])  # fmt: skip
+    return table(headings, lines, "sums per unit and epoch", searchable=True)
+
+
+def coverage_table(tiles: pd.DataFrame) -> str:
+    """Tiles of each layer and epoch by status, and what failed; columns layer, epoch, status, error_class, tiles, valid_share."""
+    lines: list[list[Cell]] = []
+    for (layer, epoch), group in tiles.groupby(["layer", "epoch"], sort=True):
+        count = group.groupby("status")["tiles"].sum()
+        seen = float((group["valid_share"] * group["tiles"]).sum() / group["tiles"].sum())
+        failed = group[group["status"] == "quarantined"]
+        kinds = "; ".join(f"{row['error_class']}: {row['tiles']}" for row in failed.to_dict("records"))
+        states = [number(int(count.get(status, 0)), 0) for status in ("done", "nodata", "quarantined")]
+        lines.append([str(layer), str(epoch), *states, number(seen, 1, 100.0), kinds])
+    headings = ["layer", "epoch", "done", "no data", "quarantined", "pixels with data, %", "kinds of failure"]
+    return table(headings, lines, "tiles by layer, epoch and status")
+
+
+def regime_table() -> str:
+    """The seventeen regimes."""
+    lines = [[regime.id, regime.text, regime.efficiency] for regime in REGIMES]
+    return table(["regime", "what happens", "land use"], lines, "regimes of land consumption and population growth")
+
+
+def _label(unit_id: str, names: Mapping[str, str]) -> str:
+    name = names.get(unit_id)
+    return f"{name} ({unit_id})" if name and name != unit_id else unit_id
