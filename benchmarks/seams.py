@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from benchmarks.pairs import Measure, speed_ratio
 from benchmarks.polygonize import Polygons, town
-from udfs.merging import connected, packed_corners, pieces_of_tile, pixel_number, unpacked_corners
+from udfs.components import connected
+from udfs.merging import packed_corners, pieces_of_tile, pixel_number, unpacked_corners
 from udfs.tracing import polygons_of_rings, rings_of_corners, united
 
 SIDE, TILE_PX = 4096, 512

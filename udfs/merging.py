@@ -6,13 +6,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
+from udfs.components import connected, label_components
 from udfs.earth import grid_origin, pixel_area_m2
 from udfs.grid import Tile
 from udfs.rasters import NO_DATA, decode_raster
-from udfs.tracing import Corners, Ints, corners_of_labels, label_components
+from udfs.tracing import Corners, Ints, corners_of_labels
 
 NORTH, EAST, SOUTH, WEST = 1, 2, 4, 8
 """Bits of the tile borders that a piece touches."""
@@ -95,17 +94,6 @@ def _seam_key(orientation: int, line: int, along: Ints) -> Ints:
 def pixel_number(y: Ints, x: Ints) -> Ints:
     """One 64-bit number per grid pixel, ordered by row, then column."""
     return (y << 32) | (x + 2**31)
-
-
-def connected(first: Ints, second: Ints) -> tuple[Ints, Ints]:
-    """Nodes of a graph given by pairs, and of each the least node of its component. Node numbers are any int64."""
-    nodes, ends = np.unique(np.concatenate([first, second]), return_inverse=True)
-    half = len(first)
-    graph = coo_array((np.ones(half), (ends[:half], ends[half:])), shape=(len(nodes), len(nodes)))
-    count, component = connected_components(graph, directed=False)
-    least = np.full(count, np.iinfo(np.int64).max)
-    np.minimum.at(least, component, nodes)
-    return nodes, least[component]
 
 
 def piece_frames(frames: Iterator[pd.DataFrame], min_area_m2: float) -> Iterator[pd.DataFrame]:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 
+from udfs.components import label_components
+
 Ints = NDArray[np.int64]
 
 
@@ -40,48 +42,17 @@ class Rings(NamedTuple):
     polygon_offsets: Ints
 
 
-def label_components(built: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
-    """4-connected components: int32 (height, width), 0 outside, 1 to n in the order of their first pixels; and n.
-
-    Runs of pixels in rows are the nodes of a graph: on masks of buildings twice as fast as labelling pixel by pixel.
-    """
-    height, width = built.shape[0], built.shape[1] + 1
-    flat = np.zeros(height * width + 2, bool)
-    flat[1:-1].reshape(height, width)[:, 1:] = built
-    ends_of_runs = np.flatnonzero(flat[1:] != flat[:-1])
-    start, end = ends_of_runs[0::2], ends_of_runs[1::2]
-    # Runs of the next row that share a column, as ranges of run numbers.
-    first, last = np.searchsorted(end, start + width, "right"), np.searchsorted(start, end + width, "left")
-    below = np.concatenate([[0], np.cumsum(np.maximum(last - first, 0))]).astype(np.int32)
-    run = np.arange(below[-1], dtype=np.int32) + np.repeat(first - below[:-1], np.diff(below)).astype(np.int32)
-    graph = csr_array((np.ones(len(run)), run, below), shape=(len(start), len(start)))
-    count, component = connected_components(graph, directed=False) if len(start) else (0, run)
-    values = np.zeros(2 * len(start) + 1, np.int32)
-    values[1::2] = _by_first_node(component, count)[component] + 1
-    labels = np.repeat(values, np.diff(ends_of_runs, prepend=0, append=height * width)).reshape(height, width)
-    return labels[:, 1:], int(count)
-
-
-def _by_first_node(component: NDArray[np.int32], count: int) -> NDArray[np.int32]:
-    """The rank of each component by its least node."""
-    least = np.empty(count, np.int64)
-    least[component[::-1]] = np.arange(len(component) - 1, -1, -1)
-    rank = np.empty(count, np.int32)
-    rank[np.argsort(least)] = np.arange(count, dtype=np.int32)
-    return rank
-
-
 def corners_of_labels(labels: NDArray[np.int32]) -> Corners:
     """Corners of the 4-connected components in a label array (height, width), 0 outside; owner is the label."""
-    padded = np.pad(labels, 1)
-    inside = (padded > 0).view(np.int8)
+    inside = np.zeros((labels.shape[0] + 2, labels.shape[1] + 2), np.int8)
+    inside[1:-1, 1:-1] = labels > 0
     step = inside[:, 1:] - inside[:, :-1]
     turn = step[1:] - step[:-1]
     # Many times faster than np.nonzero of the int8 array itself.
     found = np.flatnonzero(turn.ravel() != 0)
     y, x = np.divmod(found, turn.shape[1])
     turns = turn.ravel()[found].astype(np.int64)
-    around = np.stack([padded[y, x], padded[y, x + 1], padded[y + 1, x], padded[y + 1, x + 1]])
+    around = np.stack([_labels_at(labels, y + down, x + right) for down in (-1, 0) for right in (-1, 0)])
     one = around.max(axis=0)
     # Of the two pixels at a corner contact, the smaller label: the sum of both less the larger one.
     other = np.where(np.abs(turns) == 2, around.sum(axis=0) - one, one)
@@ -89,6 +60,13 @@ def corners_of_labels(labels: NDArray[np.int32]) -> Corners:
     turns[apart] //= 2
     parts = (one, y, x, turns), (other[apart], y[apart], x[apart], turns[apart])
     return Corners(*(np.concatenate(pair).astype(np.int64) for pair in zip(*parts, strict=True)))
+
+
+def _labels_at(labels: NDArray[np.int32], y: Ints, x: Ints) -> NDArray[np.int32]:
+    """Labels of pixels, 0 for those outside the array."""
+    height, width = labels.shape
+    beyond = (y < 0) | (x < 0) | (y == height) | (x == width)
+    return np.where(beyond, 0, labels[np.minimum(y, height - 1), np.minimum(x, width - 1)])
 
 
 def united(corners: Corners) -> Corners:

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from udfs.merging import EAST, NORTH, SOUTH, WEST, Pieces, connected, packed_corners, pieces_of_tile, pixel_number, unpacked_corners
+from udfs.components import connected
+from udfs.merging import EAST, NORTH, SOUTH, WEST, Pieces, packed_corners, pieces_of_tile, pixel_number, unpacked_corners
 from udfs.tracing import Corners, Rings, rings_of_corners, united
 
 SCENES = arrays(np.uint8, st.tuples(st.integers(1, 11), st.integers(1, 13)), elements=st.sampled_from([0, 124, 125, 250, 255]))

@@ -8,12 +8,13 @@ import pytest
 import shapely
 from pyproj import Geod
 
+from udfs.components import label_components
 from udfs.earth import GridOrigin
 from udfs.grid import Tile, utm_grid
 from udfs.merging import PIECES_DDL, piece_frames
 from udfs.polygons import FOOTPRINTS_DDL, building_id, footprint_frame, footprints_of_corners
 from udfs.rasters import encode_raster
-from udfs.tracing import Corners, corners_of_labels, label_components
+from udfs.tracing import Corners, corners_of_labels
 
 DATE = dt.datetime(2020, 3, 1)
 

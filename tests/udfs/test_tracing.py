@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from rasterio import features
-from scipy import ndimage
 
-from udfs.tracing import corners_of_labels, label_components, polygons_from_mask, rings_of_corners
+from udfs.components import label_components
+from udfs.tracing import corners_of_labels, polygons_from_mask, rings_of_corners
 
 SHAPES = st.tuples(st.integers(1, 9), st.integers(1, 12))
 MASKS = arrays(bool, SHAPES)
@@ -34,15 +34,6 @@ def test_polygons_are_those_of_gdal_and_give_the_mask_back(mask: np.ndarray) -> 
     assert normal_bytes(polygons) == normal_bytes(gdal_polygons(mask))
     if len(polygons):
         assert (features.rasterize(polygons, mask.shape).astype(bool) == mask).all()
-
-
-@settings(max_examples=100, deadline=None)
-@given(MASKS)
-def test_components_are_those_of_scipy_in_the_order_of_their_first_pixels(mask: np.ndarray) -> None:
-    labels, count = label_components(mask)
-    expected, expected_count = ndimage.label(mask)
-    assert count == expected_count
-    assert np.array_equal(labels, expected)
 
 
 @pytest.mark.parametrize("share", [0.02, 0.5, 0.97])
