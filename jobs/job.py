@@ -24,6 +24,8 @@ class Context:
     run_id: str
     storage: Path
     """Folder of the place for named files: staged weights, images, reports."""
+    pins: dict[str, Any] = field(default_factory=dict)
+    """What the job's `pins` gave when the run was prepared: a model is resolved once in a run."""
     figures: dict[str, float] = field(default_factory=dict)
 
 
@@ -45,6 +47,10 @@ class Job:
     in_flow: bool
     tilewise: bool
     """Keeps rows by tile and computes the missing ones only: the job gets the missing rows of `tiles`."""
+    layer_digests: Callable[[Place, Any], dict[str, str]]
+    """Of a tilewise job: layer to the digest of all that decides its rows but the scenes."""
+    pins: Callable[[Place, Any], dict[str, Any]]
+    """What settings resolve to, e.g. layer to model name, version and sha256; compared like settings. Plain JSON."""
     after: tuple[str, ...]
     """Jobs whose named files it reads."""
     absent: Callable[[Place, Any], str | None]
@@ -62,6 +68,10 @@ def _no_sources(place: Place, settings: Any) -> Any:
     return None
 
 
+def _nothing(place: Place, settings: Any) -> dict[str, Any]:
+    return {}
+
+
 def job(
     *,
     reads: tuple[str, ...] = (),
@@ -72,6 +82,8 @@ def job(
     data_version: int = 1,
     in_flow: bool = True,
     tilewise: bool = False,
+    layer_digests: Callable[[Place, Any], dict[str, str]] = _nothing,
+    pins: Callable[[Place, Any], dict[str, Any]] = _nothing,
     after: tuple[str, ...] = (),
     absent: Callable[[Place, Any], str | None] = _always,
     sources: Callable[[Place, Any], Any] = _no_sources,
@@ -79,9 +91,24 @@ def job(
     """Declare a function as a job. `writes` names tables, or () for files and models."""
 
     def declare(run: Callable[[Tables, Any, Context], Any]) -> Job:
-        family = run.__module__.split(".")[-2]
-        written = (writes,) if isinstance(writes, str) else writes
-        return Job(run.__name__, family, run, reads, optional, written, settings, parallel_over, data_version, in_flow, tilewise, after, absent, sources)
+        return Job(
+            name=run.__name__,
+            family=run.__module__.rpartition(".")[0].rpartition(".")[2],
+            run=run,
+            reads=reads,
+            optional=optional,
+            writes=(writes,) if isinstance(writes, str) else writes,
+            settings=settings,
+            parallel_over=parallel_over,
+            data_version=data_version,
+            in_flow=in_flow,
+            tilewise=tilewise,
+            layer_digests=layer_digests,
+            pins=pins,
+            after=after,
+            absent=absent,
+            sources=sources,
+        )
 
     return declare
 
@@ -95,10 +122,10 @@ def declared_jobs() -> dict[str, Job]:
         if module.name.count(".") == 2:
             values = vars(importlib.import_module(module.name)).values()
             found |= {value.name: value for value in values if isinstance(value, Job)}
-    return _in_order(found)
+    return in_order(found)
 
 
-def _in_order(found: dict[str, Job]) -> dict[str, Job]:
+def in_order(found: dict[str, Job]) -> dict[str, Job]:
     """Topological order by tables; raises ValueError on a cycle or a table with two writers."""
     writer: dict[str, str] = {}
     for name, declared in found.items():

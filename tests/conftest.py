@@ -31,3 +31,21 @@ def real_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("real data: set URBANTRACE_DATA to their folder")
     return Path(folder)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--real-data-count", action="store_true", help="say how many tests ran on real data and how many were skipped")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if not config.getoption("--real-data-count"):
+        return
+    outcomes = {name: [r for r in terminalreporter.getreports(name) if "real_data" in getattr(r, "keywords", {})] for name in ("passed", "failed", "skipped")}
+    ran = sum(len([r for r in outcomes[name] if r.when == "call"]) for name in ("passed", "failed"))
+    terminalreporter.write_line(f"real-data tests: {ran} ran, {len(outcomes['skipped'])} skipped (URBANTRACE_DATA={os.environ.get('URBANTRACE_DATA', 'not set')})")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "real_data" in getattr(item, "fixturenames", ()):
+            item.add_marker("real_data")

@@ -1,0 +1,100 @@
+"""The command line: a job, the flow of a place, and questions to its tables. Results on stdout, the rest on stderr.
+
+Exit codes: 0 done; 1 a job failed or the place is held; 2 bad input, nothing written; 3 too many tiles quarantined;
+143 stopped by SIGTERM."""
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+from conf.errors import InputError
+from conf.place import Place, load_place
+from jobs.fingerprint import fingerprint
+from jobs.flow import dry_run, run_flow, run_job
+from jobs.job import Job, declared_jobs
+from jobs.listing import job_lines
+from jobs.query import run_sql
+from jobs.runs import PlaceHeld
+from jobs.table_checks import TableError
+
+DONE, FAILED, BAD_INPUT, QUARANTINED, TERMINATED = 0, 1, 2, 3, 143
+DEFAULT_PLACE = "simulated"
+
+
+def _parser(jobs: dict[str, Job]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("spark-submit.sh", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("command", metavar="COMMAND", help=f"flow, list, sql, fingerprint, or a job: {', '.join(jobs)}")
+    parser.add_argument("argument", nargs="?", help="the SELECT of sql, the table of fingerprint")
+    parser.add_argument("--place", default=None, help="a name in conf/, or a YAML file; default: the simulated city")
+    parser.add_argument("--set", action="append", default=[], metavar="[SECTION.]KEY=VALUE", dest="assignments", help="override a setting")
+    parser.add_argument("--master", default="local[*]", help="Spark master")
+    parser.add_argument("--conf", action="append", default=[], metavar="SPARK.X=Y", help="a Spark setting, passed through")
+    parser.add_argument("--dry-run", action="store_true", help="print the submit command and the plan; write nothing")
+    parser.add_argument("--recompute", action="store_true", help="allow changed settings or models to replace rows")
+    parser.add_argument("--format", choices=("table", "csv", "json"), default="table", help="of sql")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        jobs = declared_jobs()
+        options = _parser(jobs).parse_args(arguments)
+        return _dispatch(options, jobs)
+    except InputError as error:
+        return _refused(str(error), BAD_INPUT)
+    except (PlaceHeld, TableError) as error:
+        return _refused(str(error), FAILED)
+
+
+def _dispatch(options: argparse.Namespace, jobs: dict[str, Job]) -> int:
+    spark_conf = _spark_conf(options.conf)
+    if options.command == "list":
+        place = _place(options, jobs) if options.place else None
+        print("\n".join(job_lines(jobs, place)))  # noqa: T201 - the result
+        return DONE
+    place = _place(options, jobs)
+    if options.command == "sql":
+        return run_sql(place, _required(options, "sql \"SELECT ...\""), options.format, options.master, spark_conf)
+    if options.command == "fingerprint":
+        return fingerprint(place, _required(options, "fingerprint TABLE"), options.master, spark_conf)
+    if options.command != "flow" and options.command not in jobs:
+        raise InputError(f"unknown command {options.command}; use flow, list, sql, fingerprint, or a job: {', '.join(jobs)}")
+    if options.dry_run:
+        return dry_run(place, jobs, options.command, options.master, spark_conf)
+    run = run_flow if options.command == "flow" else run_job
+    return run(place, jobs, options.command, options.master, spark_conf, options.recompute)
+
+
+def _place(options: argparse.Namespace, jobs: dict[str, Job]) -> Place:
+    return load_place(options.place or DEFAULT_PLACE, tuple(options.assignments), frozenset(jobs))
+
+
+def _spark_conf(pairs: Sequence[str]) -> dict[str, str]:
+    wrong = [pair for pair in pairs if not pair.startswith("spark.") or "=" not in pair]
+    if wrong:
+        raise InputError(f"--conf {wrong[0]}: write spark.NAME=VALUE")
+    return dict(pair.split("=", 1) for pair in pairs)
+
+
+def _required(options: argparse.Namespace, usage: str) -> str:
+    if not options.argument:
+        raise InputError(f"{options.command} needs an argument: {usage}")
+    return str(options.argument)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    """The batch in work is dropped; what is committed stands."""
+    raise SystemExit(TERMINATED)
+
+
+def _refused(message: str, code: int) -> int:
+    print(f"urbantrace: {message}", file=sys.stderr)  # noqa: T201 - the one clear line
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,94 @@
+"""From a place to its runs: which jobs, checked before the first write, then run on a session."""
+
+import sys
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from conf.errors import InputError
+from conf.place import Place
+from jobs.code_version import write_code_zip
+from jobs.job import Job
+from jobs.preflight import check_overlap
+from jobs.runner import Prepared, Runner, prepare
+from jobs.session import start_session
+from jobs.warehouse import Warehouse
+
+DONE, QUARANTINED = 0, 3
+
+
+def jobs_of_flow(place: Place, jobs: dict[str, Job]) -> list[Job]:
+    """The jobs whose inputs the place declares, in order."""
+    return [job for job in jobs.values() if job.in_flow and job.absent(place, place.section(job.settings, job.name)) is None]
+
+
+def prepare_flow(place: Place, jobs: dict[str, Job]) -> list[Prepared]:
+    """Check every section of the place and every declared input; raises InputError. Reads only, needs no Spark."""
+    for name in place.sections:
+        place.section(jobs[name].settings, name)
+    prepared = [prepare(job, place) for job in jobs_of_flow(place, jobs)]
+    check_overlap(place, {item.job.name: item.job.sources(place, item.settings) for item in prepared})
+    return prepared
+
+
+def run_flow(place: Place, jobs: dict[str, Job], _: str, master: str, spark_conf: dict[str, str], recompute: bool) -> int:
+    """Every job of the place; the exit code."""
+    return _run(place, jobs, prepare_flow(place, jobs), master, spark_conf, recompute)
+
+
+def run_job(place: Place, jobs: dict[str, Job], name: str, master: str, spark_conf: dict[str, str], recompute: bool) -> int:
+    """One job by name, on the tables that are there; the exit code."""
+    job = jobs[name]
+    if reason := job.absent(place, place.section(job.settings, name)):
+        raise InputError(f"place {place.name} does not run {name}: {reason}")
+    missing = [table for table in job.reads if not (place.folder / table / "_delta_log").is_dir() and "://" not in place.warehouse]
+    if missing:
+        raise InputError(f"{name} reads {', '.join(missing)}, which place {place.name} does not have yet; run flow, or these jobs first")
+    return _run(place, jobs, [prepare(job, place)], master, spark_conf, recompute)
+
+
+def _run(place: Place, jobs: dict[str, Job], prepared: list[Prepared], master: str, spark_conf: dict[str, str], recompute: bool) -> int:
+    spark = _session(place, master, spark_conf)
+    runner = Runner(spark, place, jobs, recompute)
+    summaries = runner.run(prepared)
+    for line in (line for summary in summaries for line in summary.lines()):
+        _say(line)
+    if not summaries:
+        _say(f"place {place.name}: everything is done, nothing was written")
+    return _exit_code(runner.warehouse, place)
+
+
+def _exit_code(warehouse: Warehouse, place: Place) -> int:
+    if not warehouse.exists("built_up"):
+        return DONE
+    is_quarantined = (F.col("status") == "quarantined").cast("double")
+    share = warehouse.read("built_up").agg(F.avg(is_quarantined)).first()[0] or 0.0
+    if share <= place.max_quarantined_share:
+        return DONE
+    _say(f"urbantrace: {share:.2%} of the tiles are quarantined, more than max_quarantined_share = {place.max_quarantined_share:.2%}; ask built_up for their messages")
+    return QUARANTINED
+
+
+def _session(place: Place, master: str, spark_conf: dict[str, str]) -> SparkSession:
+    spark = start_session(master, spark_conf)
+    if not master.startswith("local"):
+        code = Path(place.warehouse).absolute() / "_code" / "urbantrace.zip"
+        write_code_zip(code)
+        spark.sparkContext.addPyFile(str(code))
+    return spark
+
+
+def dry_run(place: Place, jobs: dict[str, Job], name: str, master: str, spark_conf: dict[str, str]) -> int:
+    """Print the submit command and what would be done; writes nothing."""
+    from jobs.plan import plan_lines, submit_command
+
+    prepared = prepare_flow(place, jobs) if name == "flow" else [prepare(jobs[name], place)]
+    print(submit_command(place, name, master, spark_conf))  # noqa: T201 - the result
+    spark = start_session(master, spark_conf)
+    print("\n".join(plan_lines(spark, place, jobs, prepared)))  # noqa: T201 - the result
+    return DONE
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)  # noqa: T201

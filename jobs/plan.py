@@ -1,0 +1,56 @@
+"""What a run would do, printed by `--dry-run`: the submit command, then job by job, reading only."""
+
+import shlex
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from conf.place import Place
+from jobs.job import Context, Job
+from jobs.runner import Prepared, Runner
+from jobs.session import session_conf
+
+
+def submit_command(place: Place, name: str, master: str, spark_conf: dict[str, str]) -> str:
+    """The command that starts the same run by spark-submit."""
+    conf = session_conf(master, spark_conf)
+    flags = [part for key, value in sorted(conf.items()) if key != "spark.master" for part in ("--conf", f"{key}={value}")]
+    return shlex.join(["spark-submit", "--master", conf["spark.master"], *flags, "-m", "jobs.cli", name, "--place", place.name])
+
+
+def plan_lines(spark: SparkSession, place: Place, jobs: dict[str, Job], prepared: list[Prepared]) -> list[str]:
+    """One line a job: done, or what it would do. Scenes and tiles that are not there are planned in memory."""
+    runner = Runner(spark, place, jobs)
+    planned: dict[str, DataFrame] = {}
+    return [line for item in prepared for line in _lines(runner, item, planned)]
+
+
+def _lines(runner: Runner, item: Prepared, planned: dict[str, DataFrame]) -> list[str]:
+    job = item.job
+    stale = any(name in planned for name in (*job.reads, *job.optional))
+    if not stale and runner.is_done(item):
+        return [f"{job.name}: done"]
+    source = job.sources(runner.place, item.settings)
+    if isinstance(source, dict) and source.get("pending"):
+        return [f"{job.name}: known once {', '.join(job.after)} has run"]
+    if job.name in ("scenes", "tiles") and all(name in planned or runner.warehouse.exists(name) for name in job.reads):
+        planned[job.name] = _in_memory(runner, item, planned)
+        return [f"{job.name}: {planned[job.name].count()} rows", *(_work(runner.place, planned[job.name]) if job.name == "tiles" else [])]
+    return [f"{job.name}: would run"]
+
+
+def _in_memory(runner: Runner, item: Prepared, planned: dict[str, DataFrame]) -> DataFrame:
+    inputs = {name: planned.get(name) or runner.warehouse.read(name) for name in item.job.reads}
+    context = Context(runner.spark, runner.place, "dry-run", runner.place.folder, item.pins)
+    result: Any = item.job.run(inputs, item.settings, context)
+    return result.persist()
+
+
+def _work(place: Place, tiles: DataFrame) -> list[str]:
+    totals = tiles.groupBy("layer").agg(F.count(F.lit(1)).alias("tiles"), F.sum("predicted_seconds").alias("seconds")).orderBy("layer")
+    return [
+        f"  {row['layer']}: {row['tiles']} tiles, {row['seconds'] / 60:.1f} CPU minutes, "
+        f"{row['seconds'] / 3600 * place.price_per_cpu_hour:.4f} US$ at {place.price_per_cpu_hour:g} US$ per CPU hour"
+        for row in totals.collect()
+    ]

@@ -1,0 +1,22 @@
+"""Do the declared inputs of a place belong together? Reads what the jobs' `sources` found, nothing else."""
+
+from typing import Any
+
+from conf.errors import InputError
+from conf.place import Place
+
+
+def check_overlap(place: Place, sources: dict[str, Any]) -> None:
+    """Raises InputError when scenes and units are nowhere near each other. `bounds` are west, south, east, north, degrees."""
+    scenes, units = ((sources.get(name) or {}).get("bounds") for name in ("scenes", "units"))
+    if scenes and units and not _overlap(scenes, units):
+        raise InputError(f"place {place.name}: scenes {_text(scenes)} and units {_text(units)} do not overlap; check the CRS of units and the scenes' paths")
+
+
+def _overlap(a: list[float], b: list[float]) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
+
+
+def _text(bounds: list[float]) -> str:
+    west, south, east, north = bounds
+    return f"({west:.3f}..{east:.3f} E, {south:.3f}..{north:.3f} N)"

@@ -1,0 +1,87 @@
+"""Tables kept by tile: which planned tiles have no row yet, in batches sized by predicted work, each one commit."""
+
+from typing import Any, NamedTuple
+
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+
+from conf.tables import TABLES, Table
+from jobs.digests import row_digests
+from jobs.summary import Summary
+from jobs.table_checks import TableError, check_rows, in_declared_order
+from jobs.warehouse import Warehouse
+
+
+class Pending(NamedTuple):
+    """Planned rows without a result of the same input digest, numbered by batch, and rows no longer planned."""
+
+    planned: DataFrame
+    obsolete: DataFrame | None
+    batches: int
+    obsolete_rows: int
+
+    @property
+    def nothing(self) -> bool:
+        return self.batches == 0 and self.obsolete_rows == 0
+
+    def rows(self, batch: int) -> DataFrame:
+        """The rows of `tiles` to compute in a batch, with `settings_digest`."""
+        return self.planned.where(F.col("batch") == batch).drop("batch", "input_digest", "replaces")
+
+    def keys(self, batch: int) -> DataFrame:
+        return self.planned.where(F.col("batch") == batch).select("layer", "epoch", "tile_id", "input_digest", "replaces")
+
+    def drop_obsolete(self, warehouse: Warehouse, table: Table, stamp: dict[str, Any]) -> None:
+        """Delete results of tiles that are no longer planned."""
+        if self.obsolete is not None and self.obsolete_rows:
+            warehouse.delete_keys(table, self.obsolete, stamp)
+
+
+def pending_tiles(warehouse: Warehouse, table: Table, layer_digests: dict[str, str], batch_seconds: float) -> Pending:
+    """Compare `tiles` with the table; reads only."""
+    tiles = row_digests(warehouse.read(TABLES["tiles"].name), layer_digests)
+    key = list(table.key)
+    if not warehouse.exists(table.name):
+        missing, obsolete, dropped = tiles.withColumn("replaces", F.lit(False)), None, 0
+    else:
+        there = warehouse.read(table.name).select(*key, F.col("input_digest").alias("digest_there"))
+        compared = tiles.join(there, on=key, how="left")
+        is_missing = F.col("digest_there").isNull() | (F.col("digest_there") != F.col("input_digest"))
+        missing = compared.where(is_missing).withColumn("replaces", F.col("digest_there").isNotNull()).drop("digest_there")
+        obsolete = there.join(tiles, on=key, how="left_anti").select(*key)
+        dropped = obsolete.count()
+    planned = _in_batches(missing, batch_seconds).persist()
+    last = planned.agg(F.max("batch")).first()[0]
+    return Pending(planned, obsolete, 0 if last is None else last + 1, dropped)
+
+
+def _in_batches(missing: DataFrame, batch_seconds: float) -> DataFrame:
+    """Number the rows so that each batch holds about `batch_seconds` of one core's predicted work, neighbours together."""
+    so_far = Window.orderBy("layer", "epoch", "row", "col").rowsBetween(Window.unboundedPreceding, -1)
+    work = F.coalesce(F.sum("predicted_seconds").over(so_far), F.lit(0.0))
+    return missing.withColumn("batch", F.floor(work / batch_seconds).cast("int"))
+
+
+def commit_tiles(
+    warehouse: Warehouse, table: Table, result: DataFrame, pending: Pending, batch: int, stamp: dict[str, Any], summary: Summary
+) -> None:
+    """Check a batch's rows and write them in one commit. Raises TableError when a planned tile has no row."""
+    keys = pending.keys(batch)
+    rows = result.join(F.broadcast(keys), on=list(table.key), how="left").withColumn("run_id", F.lit(stamp["run_id"]))
+    checked = in_declared_order(rows.drop("replaces"), table).persist()
+    written = check_rows(checked, table)
+    expected = keys.agg(F.count(F.lit(1)).alias("rows"), F.max("replaces").alias("replaces")).first()
+    if written != expected["rows"]:
+        raise TableError(f"table {table.name}: {expected['rows']} tiles were planned, {written} came back; every planned tile needs a row")
+    if batch == 0:
+        _refuse_faulty_model(checked)
+    (warehouse.merge if expected["replaces"] else warehouse.append)(table, checked, stamp)
+    summary.add_tiles(checked)
+    checked.unpersist()
+
+
+def _refuse_faulty_model(rows: DataFrame) -> None:
+    """A model whose every first answer is unusable is not a matter of tiles."""
+    worst = rows.agg(F.bool_and(F.coalesce(F.col("error_class") == "model", F.lit(False))).alias("all"), F.max("message").alias("text")).first()
+    if worst["all"]:
+        raise TableError(f"the model failed on every tile of the first batch: {worst['text']}")

@@ -1,0 +1,53 @@
+"""Runs in MLflow. The store is made while the first job already works, since a new one takes seconds."""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from conf.place import Place
+from jobs.summary import Summary
+
+
+def tracking_uri(place: Place) -> str:
+    """The place's MLflow store: the configured one, else sqlite in the warehouse."""
+    return place.tracking_uri or f"sqlite:///{Path(place.warehouse).absolute() / 'mlflow.db'}"
+
+
+class Tracking:
+    """Opened once a run holds its place, so that a refused run leaves no store behind."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self._pool = ThreadPoolExecutor(1)
+        self._ready: Future[None] | None = None
+        self._logged: list[Future[None]] = []
+
+    def open(self) -> None:
+        """Start making the store, if it is not there."""
+        if self._ready is None:
+            self._ready = self._pool.submit(_ensure, tracking_uri(self.place), str(Path(self.place.warehouse).absolute() / "mlartifacts"))
+
+    def log(self, job: str, run: dict[str, Any], summary: Summary) -> None:
+        """One MLflow run: settings hash, code version, model, rows, figures; in the background, in order."""
+        params = {name: str(run.get(name)) for name in ("run_id", "settings_digest", "code_version", "model_sha256", "back_end")}
+        metrics = {"rows": summary.rows, "seconds": summary.seconds, **{f"tiles_{k}": v for k, v in summary.tiles.items()}, **summary.figures}
+        self._logged.append(self._pool.submit(_log, tracking_uri(self.place), self.place.name, job, params, metrics))
+
+    def close(self) -> None:
+        """Wait for what is being logged; raises what failed."""
+        self._pool.shutdown(wait=True)
+        for future in (self._ready, *self._logged):
+            if future is not None:
+                future.result()
+
+
+def _ensure(uri: str, artifacts: str) -> None:
+    from models.registry import ensure_store
+
+    ensure_store(uri, artifacts)
+
+
+def _log(uri: str, experiment: str, job: str, params: dict[str, str], metrics: dict[str, float]) -> None:
+    from models.registry import log_run
+
+    log_run(uri, experiment, job, params, metrics, {})
