@@ -31,9 +31,11 @@ def block_areas_mm2(grid: Grid, row: int, col: int) -> NDArray[np.int64]:
 
     Rounded so that the block's sum is right to 1 mm2 however small its pixels are: a pixel may be 1 mm2 off.
     """
-    exact = _geographic_m2(grid, row) if CRS.from_user_input(grid.crs).is_geographic else _projected_m2(grid, row, col)
-    running = np.rint(np.cumsum(exact * MM2_PER_M2))
-    return np.diff(running, prepend=0.0).astype(np.int64).reshape(BLOCK_PX, BLOCK_PX)
+    exact = _geographic_m2(grid, row) if _is_geographic(grid.crs) else _projected_m2(grid, row, col)
+    running = np.zeros(BLOCK_PX**2 + 1)
+    np.cumsum(exact, out=running[1:])
+    running *= MM2_PER_M2
+    return np.diff(np.rint(running, out=running)).astype(np.int64).reshape(BLOCK_PX, BLOCK_PX)
 
 
 def _geographic_m2(grid: Grid, row: int) -> NDArray[np.float64]:
@@ -48,11 +50,19 @@ def _projected_m2(grid: Grid, row: int, col: int) -> NDArray[np.float64]:
     x = grid.origin_x + (col * BLOCK_PX + nodes) * grid.pixel_width
     y = grid.origin_y - (row * BLOCK_PX + nodes) * grid.pixel_height
     scale = _areal_scale(grid.crs, *np.meshgrid(x, y))
+    return _interpolated(grid.pixel_width * grid.pixel_height / scale)
+
+
+def _interpolated(lattice: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values at pixel centres, flat, by plain sums: the order of a matrix product's additions depends on the machine."""
     weights = _weights()
-    # Plain sums, not a matrix product: its order of additions would depend on the machine.
-    rows = np.asarray(sum(weights[:, [k]] * scale[k] for k in range(LATTICE)))
-    pixels = np.asarray(sum(rows[:, [k]] * weights[:, k] for k in range(LATTICE)))
-    return np.asarray(grid.pixel_width * grid.pixel_height / pixels, np.float64).ravel()
+    rows = np.zeros((BLOCK_PX, LATTICE))
+    for k in range(LATTICE):
+        rows += np.multiply.outer(weights[:, k], lattice[k])
+    pixels, part = np.zeros((BLOCK_PX, BLOCK_PX)), np.empty((BLOCK_PX, BLOCK_PX))
+    for k in range(LATTICE):
+        pixels += np.multiply.outer(rows[:, k], weights[:, k], out=part)
+    return pixels.ravel()
 
 
 def _areal_scale(crs: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -68,6 +78,7 @@ def _areal_scale(crs: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> ND
     return scale
 
 
+@lru_cache(maxsize=1)
 def _weights() -> NDArray[np.float64]:
     """Lagrange weights (256, LATTICE) of the lattice at pixel centres."""
     nodes = np.linspace(0, BLOCK_PX, LATTICE)
@@ -82,6 +93,11 @@ def _weights() -> NDArray[np.float64]:
 @lru_cache(maxsize=8)
 def _projection(crs: str) -> Proj:
     return Proj(CRS.from_user_input(crs))
+
+
+@lru_cache(maxsize=8)
+def _is_geographic(crs: str) -> bool:
+    return bool(CRS.from_user_input(crs).is_geographic)
 
 
 @lru_cache(maxsize=8)

@@ -12,9 +12,9 @@ import shapely
 from rasterio.windows import from_bounds
 
 from conf.errors import InputError
+from udfs.coverage import Outlines, coverage, edges_of, outlines_on_grid
 from udfs.grid import native_grid
 from udfs.units import identifiers, read_attributes
-from udfs.zonal import coverage, edges_of, outlines_on_grid
 
 MICRO = 1_000_000
 """People are added as whole millionths, so that the order of additions cannot matter."""
@@ -52,8 +52,9 @@ def people_in_outline(path: str, outline: Any) -> float:
         window = rasterio.windows.Window(window.col_off, window.row_off, window.width + 1, window.height + 1)
         people = source.read(1, window=window, boundless=True, masked=True, fill_value=0).filled(0).astype(np.float64)
     a, _, x, _, e, y = grid.transform(int(window.row_off), int(window.col_off))[:6]
-    edges = (edges_of(projected) - np.array([x, y, x, y])) / np.array([a, e, a, e])
-    return float((np.nan_to_num(people) * coverage(edges, people.shape)).sum())
+    edges, owner = edges_of([projected])
+    outlines = Outlines((edges - np.array([x, y, x, y])) / np.array([a, e, a, e]), owner)
+    return float((np.nan_to_num(people) * coverage(outlines, people.shape)).sum())
 
 
 class People(NamedTuple):

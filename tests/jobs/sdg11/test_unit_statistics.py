@@ -17,10 +17,10 @@ from conf.place import Epoch, Layer, Place
 from conf.tables import POPULATION, UNITS
 from jobs.job import Context
 from jobs.sdg11.unit_statistics import UnitStatisticsSettings, tiles_with_units, unit_statistics
+from udfs.coverage import outlines_on_grid
 from udfs.grid import BLOCK_PX, Grid, PixelBounds, tile_id, tiles_over
 from udfs.pixel_areas import block_areas_mm2
 from udfs.rasters import NO_DATA, encode_raster
-from udfs.zonal import outlines_on_grid
 
 GRID = Grid("utm43n", "EPSG:32643", 0.0, 10_000_000.0, 10.0, 10.0)
 IMAGE = PixelBounds(786_432, 26_624, 787_456, 28_672)
