@@ -51,7 +51,8 @@ def session_conf(master: str, overrides: dict[str, str]) -> dict[str, str]:
 
 def start_session(master: str, overrides: dict[str, str], app_name: str = "urbantrace") -> SparkSession:
     """A session with Delta and Sedona. Raises InputError when there is no Java."""
-    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    # Read from the environment by a driver that Python started; the setting of the same meaning is spark-submit's.
+    os.environ["PYSPARK_PYTHON"] = overrides.get("spark.pyspark.python", os.environ.get("PYSPARK_PYTHON", sys.executable))
     os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
     builder = SparkSession.builder.appName(app_name)
     for name, value in session_conf(master, overrides).items():
