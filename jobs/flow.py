@@ -1,6 +1,7 @@
 """From a place to its runs: which jobs, checked before the first write, then run on a session."""
 
 import sys
+import time
 from pathlib import Path
 
 from pyspark.sql import SparkSession
@@ -49,12 +50,11 @@ def run_job(place: Place, jobs: dict[str, Job], name: str, master: str, spark_co
 
 
 def _run(place: Place, jobs: dict[str, Job], prepared: list[Prepared], master: str, spark_conf: dict[str, str], recompute: bool) -> int:
+    started = time.monotonic()
     spark = _session(place, master, spark_conf)
+    _say(f"session on {spark.sparkContext.master} in {time.monotonic() - started:.1f} s")
     runner = Runner(spark, place, jobs, recompute)
-    summaries = runner.run(prepared)
-    for line in (line for summary in summaries for line in summary.lines()):
-        _say(line)
-    if not summaries:
+    if not runner.run(prepared, lambda summary: _say("\n".join(summary.lines()))):
         _say(f"place {place.name}: everything is done, nothing was written")
     return _exit_code(runner.warehouse, place)
 

@@ -5,7 +5,7 @@ Comparing reads only. The first job with work to do takes the place, compares ag
 import json
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,12 +56,18 @@ class Runner:
         self.tracking = Tracking(place)
         self.tilewise = {table for job in jobs.values() if job.tilewise for table in job.writes}
 
-    def run(self, prepared: list[Prepared]) -> list[Summary]:
-        """Run what is missing, in order. Raises InputError, PlaceHeld, TableError; the place is free afterwards."""
+    def run(self, prepared: list[Prepared], say: Callable[[Summary], None] = lambda _: None) -> int:
+        """Run what is missing, in order, and how many jobs that were; each summary goes to `say` as its job ends.
+        Raises InputError, PlaceHeld, TableError; the place is free afterwards."""
         for item in prepared:
             self._refuse_changed(item)
+        done = 0
         try:
-            return [summary for item in prepared if (summary := self._run_missing(item))]
+            for item in prepared:
+                if summary := self._run_missing(item):
+                    say(summary)
+                    done += 1
+            return done
         finally:
             self.runs.release()
             self.tracking.close()

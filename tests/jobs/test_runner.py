@@ -66,8 +66,9 @@ def source(tmp_path: Path) -> Path:
 
 
 def run(spark: SparkSession, place: Place, jobs: dict[str, Job], recompute: bool = False) -> list[str]:
-    runner = Runner(spark, place, jobs, recompute)
-    return [summary.job for summary in runner.run([prepare(item, place) for item in jobs.values()])]
+    done: list[str] = []
+    Runner(spark, place, jobs, recompute).run([prepare(item, place) for item in jobs.values()], lambda summary: done.append(summary.job))
+    return done
 
 
 def versions(spark: SparkSession, place: Place) -> dict[str, int]:

@@ -1,0 +1,143 @@
+"""Bad input: exit code 2, one line that names the value and the next step, nothing written; no JVM is needed to say so."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import shapely
+import yaml
+from affine import Affine
+
+from jobs.cli import main
+
+Files = dict[str, str]
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """7 x 5 RGB pixels of 0.5 m."""
+    return write_image(tmp_path / "image.tif", "EPSG:32643")
+
+
+def write_image(path: Path, crs: str | None) -> Path:
+    values = np.arange(3 * 5 * 7, dtype=np.uint8).reshape(3, 5, 7) + 1
+    profile = {"driver": "GTiff", "count": 3, "height": 5, "width": 7, "dtype": "uint8", "transform": Affine(0.5, 0, 300_000, 0, -0.5, 2_100_000)}
+    with rasterio.open(path, "w", crs=crs, **profile) as file:
+        file.write(values)
+    return path
+
+
+@pytest.fixture
+def place_file(tmp_path: Path, image: Path) -> Callable[..., str]:
+    """A place around the image, with changes."""
+
+    def write(**changes: object) -> str:
+        values = {
+            "name": "toy",
+            "warehouse": str(tmp_path / "warehouse"),
+            "grid": "utm",
+            "epochs": [{"name": "2020", "start": "2020-01-01", "end": "2020-12-31", "reference": "2020-07-01"}],
+            "layers": {"buildings_50cm": {"sensor": "rgb", "model": "models:/buildings_50cm@champion", "resolution": 0.5}},
+            "scenes": {"sources": [{"href": str(image), "sensor": "rgb", "datetime": "2020-03-01"}]},
+            **changes,
+        }
+        path = tmp_path / "toy.yaml"
+        path.write_text(yaml.safe_dump(values), encoding="utf-8")
+        return str(path)
+
+    return write
+
+
+def refused(capsys: pytest.CaptureFixture[str], warehouse: Path, *arguments: str) -> str:
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1, captured.err
+    assert not warehouse.exists()
+    return captured.err
+
+
+@pytest.mark.parametrize(
+    ("assignment", "said"),
+    [
+        ("tiles.tile_pixels=512", r"tiles.tile_pixels"),
+        ("tiles.tile_px=300", "300"),
+        ("tilez.tile_px=256", "tilez"),
+        ("max_quarantined_share=2", "max_quarantined_share"),
+        ("layers.buildings_50cm.model=models:/nothing@champion", "nothing"),
+        ("layers.buildings_50cm.model=nothing.pt#sha256=00", "nothing.pt"),
+        ("scenes.sources=[{href: /nowhere/image.tif, sensor: rgb, datetime: 2020-03-01}]", "image.tif"),
+        ("layers.buildings_50cm.resolution=30", "30"),
+        ("tiles.tile_px", "key=value"),
+    ],
+)
+def test_settings_that_are_wrong(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, place_file: Callable[..., str], assignment: str, said: str
+) -> None:
+    assert said in refused(capsys, tmp_path / "warehouse", "flow", "--place", place_file(), "--set", assignment)
+
+
+def test_weights_that_are_not_the_pinned_ones(capsys: pytest.CaptureFixture[str], tmp_path: Path, place_file: Callable[..., str]) -> None:
+    bundle = Path(__file__).parents[2] / "models" / "weights" / "buildings_50cm" / "model.safetensors"
+    model = f"layers.buildings_50cm.model={bundle}#sha256={'0' * 64}"
+    assert "sha256" in refused(capsys, tmp_path / "warehouse", "flow", "--place", place_file(), "--set", model)
+
+
+def test_scenes_of_which_none_has_a_crs(capsys: pytest.CaptureFixture[str], tmp_path: Path, image: Path, place_file: Callable[..., str]) -> None:
+    write_image(image, None)
+    assert "CRS" in refused(capsys, tmp_path / "warehouse", "flow", "--place", place_file())
+
+
+@pytest.mark.parametrize(
+    ("features", "said"),
+    [
+        ([({"name": "a"}, (73.09, 18.98, 73.10, 18.99))], "unit_id"),
+        ([({"unit_id": "a"}, (0, 0, 1, 1))], "overlap"),
+        ([({"unit_id": "a"}, (73, 18, 74, 20)), ({"unit_id": "a"}, (74, 18, 75, 20))], "a"),
+    ],
+)
+def test_units_that_are_wrong(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    place_file: Callable[..., str],
+    features: list[tuple[Files, tuple[float, ...]]],
+    said: str,
+) -> None:
+    path = tmp_path / "units.geojson"
+    collection = [
+        {"type": "Feature", "properties": properties, "geometry": json.loads(shapely.to_geojson(shapely.box(*box)))} for properties, box in features
+    ]
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": collection}), encoding="utf-8")
+    place = place_file(units={"path": str(path), "id": "unit_id"})
+    assert said in refused(capsys, tmp_path / "warehouse", "flow", "--place", place)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("nonsense",), "nonsense"),
+        (("flow", "--place", "atlantis"), "atlantis"),
+        (("fingerprint",), "fingerprint TABLE"),
+        (("fingerprint", "nothing"), "nothing"),
+        (("flow", "--conf", "sparkx=1"), "sparkx"),
+    ],
+)
+def test_arguments_that_are_wrong(capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+    assert said in refused(capsys, tmp_path / "none", *arguments)
+
+
+def test_a_place_whose_data_are_not_there(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("URBANTRACE_DATA", raising=False)
+    assert "URBANTRACE_DATA" in refused(capsys, tmp_path / "none", "flow", "--place", "mumbai")
+
+
+def test_list_says_what_a_place_runs(capsys: pytest.CaptureFixture[str], place_file: Callable[..., str]) -> None:
+    assert main(["list", "--place", place_file()]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    by_job = {line.split()[0]: line for line in lines}
+    assert "in the flow" in by_job["built_up"]
+    assert "not here: no units.path is declared" in by_job["units"]
+    assert "not here: the place has no section simulated_city" in by_job["simulated_city"]
