@@ -43,7 +43,8 @@ def outlines_on_grid(geometries: Any, crs: str) -> Any:
         transformer = Transformer.from_crs("EPSG:4326", crs, always_xy=True)
         dense = shapely.segmentize(geometries, EDGE_DEGREES)
         geometries = shapely.transform(dense, transformer.transform, interleaved=False)
-        back = transformer.transform(*shapely.get_coordinates(geometries).T, direction="INVERSE")
+        x, y = shapely.get_coordinates(geometries).T
+        back = transformer.transform(x, y, direction="INVERSE")
         if not np.allclose(np.transpose(back), shapely.get_coordinates(dense), rtol=0, atol=1e-6):
             raise ValueError(f"a unit lies outside of what {crs[:40]} can show; give the place a grid that fits its units")
     return shapely.orient_polygons(geometries, exterior_cw=False)

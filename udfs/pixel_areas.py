@@ -12,6 +12,9 @@ from udfs.grid import BLOCK_PX, Grid
 LATTICE = 5
 """Points a side where the areal scale is evaluated; a quartic through them is exact to 1e-12 on blocks of 26 km."""
 
+STRIP_PX = 64
+"""Rows worked on at once, so that they stay in the processor's cache."""
+
 MM2_PER_M2 = 1_000_000
 
 
@@ -29,40 +32,39 @@ def band_m2(latitude: NDArray[np.float64], crs: str) -> NDArray[np.float64]:
 def block_areas_mm2(grid: Grid, row: int, col: int) -> NDArray[np.int64]:
     """Pixel areas of block (row, col), int64 (256, 256), mm2; they depend on nothing but the grid and the block.
 
-    Rounded so that the block's sum is right to 1 mm2 however small its pixels are: a pixel may be 1 mm2 off.
+    Rounded so that every row's sum is right to 1 mm2 however small its pixels are: a pixel may be 1 mm2 off.
     """
-    exact = _geographic_m2(grid, row) if _is_geographic(grid.crs) else _projected_m2(grid, row, col)
-    running = np.zeros(BLOCK_PX**2 + 1)
-    np.cumsum(exact, out=running[1:])
-    running *= MM2_PER_M2
-    return np.diff(np.rint(running, out=running)).astype(np.int64).reshape(BLOCK_PX, BLOCK_PX)
+    rows, columns = _geographic(grid, row) if _is_geographic(grid.crs) else _projected(grid, row, col)
+    areas = np.empty((BLOCK_PX, BLOCK_PX), np.int64)
+    for top in range(0, BLOCK_PX, STRIP_PX):
+        strip = rows[top : top + STRIP_PX] * MM2_PER_M2
+        # Sums of products one by one: the order of additions in a matrix product depends on the machine.
+        running = np.multiply.outer(strip[:, 0], columns[0])
+        for k in range(1, len(columns)):
+            running += np.multiply.outer(strip[:, k], columns[k])
+        areas[top : top + STRIP_PX] = np.diff(np.rint(running, out=running), axis=1)
+    return areas
 
 
-def _geographic_m2(grid: Grid, row: int) -> NDArray[np.float64]:
+def _geographic(grid: Grid, row: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Factors (256, k) and (k, 257) whose product is the area from the block's left edge to each pixel line, m2."""
     edges = grid.origin_y - (row * BLOCK_PX + np.arange(BLOCK_PX + 1)) * grid.pixel_height
     bands = band_m2(np.clip(edges, -90.0, 90.0), grid.crs)
-    return np.repeat((bands[:-1] - bands[1:]) * math.radians(grid.pixel_width), BLOCK_PX)
+    heights = (bands[:-1] - bands[1:]) * math.radians(grid.pixel_width)
+    return heights[:, None], np.arange(BLOCK_PX + 1, dtype=np.float64)[None]
 
 
-def _projected_m2(grid: Grid, row: int, col: int) -> NDArray[np.float64]:
-    """Plane area over the areal scale at the pixel's centre; the error is of the order (pixel side / earth radius)2."""
+def _projected(grid: Grid, row: int, col: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """As `_geographic`. Plane area over the areal scale at the pixel's centre: right to (pixel side / earth radius)2."""
     nodes = np.linspace(0, BLOCK_PX, LATTICE)
     x = grid.origin_x + (col * BLOCK_PX + nodes) * grid.pixel_width
     y = grid.origin_y - (row * BLOCK_PX + nodes) * grid.pixel_height
-    scale = _areal_scale(grid.crs, *np.meshgrid(x, y))
-    return _interpolated(grid.pixel_width * grid.pixel_height / scale)
-
-
-def _interpolated(lattice: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values at pixel centres, flat, by plain sums: the order of a matrix product's additions depends on the machine."""
-    weights = _weights()
+    lattice = grid.pixel_width * grid.pixel_height / _areal_scale(grid.crs, *np.meshgrid(x, y))
+    weights, running_weights = _weights()
     rows = np.zeros((BLOCK_PX, LATTICE))
     for k in range(LATTICE):
         rows += np.multiply.outer(weights[:, k], lattice[k])
-    pixels, part = np.zeros((BLOCK_PX, BLOCK_PX)), np.empty((BLOCK_PX, BLOCK_PX))
-    for k in range(LATTICE):
-        pixels += np.multiply.outer(rows[:, k], weights[:, k], out=part)
-    return pixels.ravel()
+    return rows, running_weights
 
 
 def _areal_scale(crs: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -79,15 +81,16 @@ def _areal_scale(crs: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> ND
 
 
 @lru_cache(maxsize=1)
-def _weights() -> NDArray[np.float64]:
-    """Lagrange weights (256, LATTICE) of the lattice at pixel centres."""
+def _weights() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Lagrange weights of the lattice at pixel centres (256, LATTICE), and their sums up to each pixel line (LATTICE, 257)."""
     nodes = np.linspace(0, BLOCK_PX, LATTICE)
     centres = np.arange(BLOCK_PX) + 0.5
     columns = []
     for k, node in enumerate(nodes):
         others = np.delete(nodes, k)
         columns.append(np.prod((centres[:, None] - others) / (node - others), axis=1))
-    return np.stack(columns, axis=1)
+    weights = np.stack(columns, axis=1)
+    return weights, np.concatenate([np.zeros((LATTICE, 1)), np.cumsum(weights, axis=0).T], axis=1)
 
 
 @lru_cache(maxsize=8)
