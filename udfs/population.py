@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import rasterio
 import shapely
-from rasterio.windows import from_bounds
+from rasterio.windows import Window
 
 from conf.errors import InputError
 from udfs.coverage import Outlines, coverage, edges_of, outlines_on_grid
@@ -47,11 +47,13 @@ def people_in_outline(path: str, outline: Any) -> float:
             raise InputError(f"{Path(path).name} has no CRS; give the raster one, e.g. gdal_edit.py -a_srs EPSG:4326")
         grid = native_grid(source.crs.to_wkt(), source.transform)
         projected = outlines_on_grid(np.array([outline], dtype=object), grid.crs)[0]
-        west, south, east, north = shapely.bounds(projected)
-        window = from_bounds(west, south, east, north, source.transform).round_offsets().round_lengths(op="ceil")
-        window = rasterio.windows.Window(window.col_off, window.row_off, window.width + 1, window.height + 1)
-        people = source.read(1, window=window, boundless=True, masked=True, fill_value=0).filled(0).astype(np.float64)
-    a, _, x, _, e, y = grid.transform(int(window.row_off), int(window.col_off))[:6]
+        top, left, bottom, right = grid.pixels_over(*shapely.bounds(projected))
+        top, left, bottom, right = max(top, 0), max(left, 0), min(bottom, source.height), min(right, source.width)
+        if top >= bottom or left >= right:
+            return 0.0
+        window = Window.from_slices((top, bottom), (left, right))
+        people = source.read(1, window=window, masked=True).filled(0).astype(np.float64)
+    a, _, x, _, e, y = grid.transform(top, left)[:6]
     edges, owner = edges_of([projected])
     outlines = Outlines((edges - np.array([x, y, x, y])) / np.array([a, e, a, e]), owner)
     return float((np.nan_to_num(people) * coverage(outlines, people.shape)).sum())

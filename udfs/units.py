@@ -122,7 +122,8 @@ def _located(shapes: Any, crs: str | None, name: str) -> Any:
         transformer = Transformer.from_crs(source, "EPSG:4326", always_xy=True)
         shapes = shapely.transform(shapes, transformer.transform, interleaved=False)
     west, south, east, north = shapely.total_bounds(shapes)
-    if not (-180 <= west <= east <= 180 and -90 <= south <= north <= 90):
+    empty = np.isnan(west)
+    if not (empty or (-180 <= west <= east <= 180 and -90 <= south <= north <= 90)):
         raise InputError(f"{name}: {west:g}..{east:g}, {south:g}..{north:g} are not degrees; set the section's crs to the true one")
     return shapes
 
