@@ -112,8 +112,7 @@ def _from_catalog(path: str, source: Source) -> list[Scene]:
     if not Path(path).is_file():
         raise InputError(f"no catalog {path}; fetch it or correct scenes.sources")
     try:
-        root = pystac.read_file(path, stac_io=_FolderOnly())
-        items = list(root.get_items(recursive=True)) if isinstance(root, pystac.Catalog) else []
+        items = list(pystac.Catalog.from_file(path, stac_io=_FolderOnly()).get_items(recursive=True))
     except (pystac.STACError, OSError, ValueError, KeyError) as error:
         if isinstance(error, InputError):
             raise

@@ -1,0 +1,142 @@
+"""scenes, tiles and built_up together: every planned tile has a row, and no cutting of the work shows in it."""
+
+import datetime as dt
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from conf.errors import InputError
+from conf.place import Epoch, Layer, Place, Source
+from conf.tables import TABLES
+from jobs.job import Context
+from jobs.mapping.built_up import BuiltUpSettings, built_up, layer_digests, model_sources
+from jobs.mapping.scenes import ScenesSettings, scene_sources, scenes
+from jobs.mapping.tiles import TilesSettings, tiles
+from jobs.table_checks import check_rows, check_schema
+from models.bundle import ModelSpec, write_bundle
+from models.networks import build_network, folded_tensors
+from tests.images_on_disk import tilted, write
+
+BANDS = ("B02", "B08", "B11")
+EPOCHS = tuple(
+    Epoch(name=str(year), start=dt.date(year, 1, 1), end=dt.date(year, 12, 31), reference=dt.date(year, 7, 1))
+    for year in (2019, 2020, 2021)
+)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A small network with random weights."""
+    path = tmp_path_factory.mktemp("model") / "random.safetensors"
+    architecture = {"kind": "slim_unet", "in_channels": 3, "widths": [4, 8], "decoder": [4], "dilation": 1, "fold": 1}
+    normalisation = {"offset": [0.2] * 3, "scale": [0.1] * 3, "clip": 5.0}
+    spec = ModelSpec("random", "a", BANDS, ("sentinel2_l2a",), (10, 10), "reflectance", 256, 32, 0.4, architecture, normalisation)
+    write_bundle(path, spec, folded_tensors(build_network(architecture, 7)))
+    return f"{path}#sha256={hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two dates in 2019, the second reaching one tile further east; one in 2021; none in 2020."""
+    folder = tmp_path_factory.mktemp("images")
+    for number, (day, width) in enumerate((("20190501", 500), ("20190902", 560), ("20210703", 500))):
+        for band, side, size in (("B02", 10.0, 1), ("B08", 10.0, 1), ("B11", 20.0, 2)):
+            write(folder / f"{day}_{band}.tif", tilted(400 // size, width // size, seed=number), pixel=side)
+    return folder
+
+
+def settings_of(folder: Path, *days: str) -> ScenesSettings:
+    def source(day: str) -> Source:
+        return Source(
+            sensor="sentinel2_l2a", href=str(folder / f"{day}_{{band}}.tif"), bands=BANDS, scene_id=f"s{day}",
+            datetime=dt.date(int(day[:4]), int(day[4:6]), int(day[6:])),
+        )  # fmt: skip
+
+    return ScenesSettings(sources=tuple(source(day) for day in days or ("20190501", "20190902", "20210703")))
+
+
+def place_with(model: str, folder: Path, **layer: Any) -> Place:
+    values = {"sensor": "sentinel2_l2a", "model": model, "resolution": 10.0, **layer}
+    return Place(name="test", warehouse=str(folder), grid="native", epochs=EPOCHS, layers={"a": Layer(**values)})
+
+
+def planned(spark: SparkSession, place: Place, images: Path, tile_px: int) -> tuple[DataFrame, DataFrame]:
+    context = Context(spark, place, "run", place.folder)
+    found = scenes.run({}, settings_of(images), context).persist()
+    check_schema(found, TABLES["scenes"])
+    plan = tiles.run({"scenes": found}, TilesSettings(tile_px=tile_px), context).persist()
+    check_schema(plan, TABLES["tiles"])
+    assert check_rows(plan, TABLES["tiles"]) == plan.count()
+    return found, plan
+
+
+def mapped(spark: SparkSession, place: Place, found: DataFrame, plan: DataFrame, **settings: Any) -> list[Any]:
+    context = Context(spark, place, "run", place.folder)
+    result = built_up.run({"scenes": found, "tiles": plan}, BuiltUpSettings(**settings), context)
+    filled = result.withColumn("input_digest", F.lit("d")).withColumn("run_id", F.lit("r")).select(*TABLES["built_up"].names)
+    check_schema(filled, TABLES["built_up"])
+    rows = filled.persist()
+    check_rows(rows, TABLES["built_up"])
+    return sorted(rows.collect(), key=lambda row: (row["epoch"], row["tile_id"]))
+
+
+def identity(rows: list[Any]) -> list[tuple[Any, ...]]:
+    return [tuple(row[column.name] for column in TABLES["built_up"].identity) for row in rows]
+
+
+def test_every_tile_of_every_epoch_has_a_row_whatever_the_partitions(spark: SparkSession, model: str, images: Path, tmp_path: Path) -> None:
+    place = place_with(model, tmp_path)
+    found, plan = planned(spark, place, images, 256)
+    assert plan.count() == 3 * 6
+    one, seven = (mapped(spark, place, found, plan, partitions=partitions) for partitions in (1, 7))
+    assert identity(one) == identity(seven)
+    statuses = {epoch.name: {row["status"] for row in one if row["epoch"] == epoch.name} for epoch in EPOCHS}
+    assert statuses["2020"] == {"nodata"}
+    assert "done" in statuses["2019"] and "quarantined" not in statuses["2019"] | statuses["2021"]
+    assert {row["threshold"] for row in one} == {100}
+    assert {row["settings_digest"] for row in one} == {layer_digests(place, BuiltUpSettings())["a"]}
+    west = next(row for row in one if (row["epoch"], row["row"], row["col"]) == ("2019", 0, 0))
+    assert west["scenes_used"] == ["s20190501", "s20190902"]
+    assert (west["first_date"], west["last_date"]) == (dt.datetime(2019, 5, 1), dt.datetime(2019, 9, 2))
+
+
+def test_tiles_and_scenes_join_by_sedonas_index(spark: SparkSession, model: str, images: Path, tmp_path: Path) -> None:
+    place = place_with(model, tmp_path)
+    found, _ = planned(spark, place, images, 512)
+    plan = tiles.run({"scenes": found}, TilesSettings(), Context(spark, place, "run", place.folder))
+    executed = plan._jdf.queryExecution().executedPlan().toString()
+    assert "BroadcastIndexJoin" in executed or "RangeJoin" in executed
+    assert "NestedLoop" not in executed and "Cartesian" not in executed
+
+
+def test_settings_decide_the_digest(model: str, tmp_path: Path) -> None:
+    place = place_with(model, tmp_path)
+    base = layer_digests(place, BuiltUpSettings())["a"]
+    changes: list[dict[str, Any]] = [{"composite": "latest"}, {"min_clear": 0.1}, {"batch": 2}, {"threads": 2}, {"backend": "cuda"}]
+    assert len({base, *(layer_digests(place, BuiltUpSettings(**change))["a"] for change in changes)}) == len(changes) + 1
+    assert layer_digests(place, BuiltUpSettings(partitions=5))["a"] == base
+    assert layer_digests(place_with(model, tmp_path, threshold=0.7), BuiltUpSettings())["a"] != base
+
+
+def test_model_must_suit_its_layer(model: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="sentinel2_l2a"):
+        model_sources(place_with(model, tmp_path, sensor="rgb"), BuiltUpSettings())
+    with pytest.raises(InputError, match="pixels of 20 m"):
+        model_sources(place_with(model, tmp_path, resolution=20.0).model_copy(update={"grid": "utm"}), BuiltUpSettings())
+
+
+def test_sources_check_before_anything_is_written(images: Path, model: str, tmp_path: Path) -> None:
+    place = place_with(model, tmp_path)
+    assert len(scene_sources(place, settings_of(images))["bounds"]) == 4
+    write(tmp_path / "20190501_B02.tif", tilted(130, 130), crs=None)
+    for band in BANDS[1:]:
+        write(tmp_path / f"20190501_{band}.tif", tilted(130, 130), crs=None)
+    with pytest.raises(InputError, match="no CRS"):
+        scene_sources(place, settings_of(tmp_path, "20190501"))
+    pending = ScenesSettings(sources=(Source(stac="{storage}/imagery/catalog.json"),))
+    assert scene_sources(place, pending) == {"pending": True}
+    assert not place.folder.exists()
