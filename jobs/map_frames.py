@@ -43,11 +43,15 @@ def scenes_of(scenes: DataFrame, built_up: DataFrame, layer: str, epoch: str) ->
     return [row.asDict() for row in scenes.join(used, on="scene_id", how="left_semi").select(*columns).orderBy("scene_id").collect()]
 
 
-def polygons_of(buildings: DataFrame, layer: str, epoch: str, most: int) -> tuple[list[bytes], int]:
-    """WKB of up to `most` buildings, chosen by id, and how many there are."""
+def building_counts(buildings: DataFrame) -> dict[tuple[str, str], int]:
+    """Buildings of each layer and epoch that has any."""
+    return {(row["layer"], row["epoch"]): row["count"] for row in buildings.groupBy("layer", "epoch").count().collect()}
+
+
+def polygons_of(buildings: DataFrame, layer: str, epoch: str, most: int) -> list[bytes]:
+    """WKB of up to `most` buildings, chosen by id."""
     rows = buildings.where((F.col("layer") == layer) & (F.col("epoch") == epoch))
-    chosen = rows.orderBy("building_id").limit(most).select("geometry").collect()
-    return [bytes(row.geometry) for row in chosen], rows.count()
+    return [bytes(row.geometry) for row in rows.orderBy("building_id").limit(most).select("geometry").collect()]
 
 
 def _done(built_up: DataFrame, layer: str) -> DataFrame:

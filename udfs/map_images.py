@@ -4,7 +4,6 @@ import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
-import rasterio
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
@@ -12,7 +11,7 @@ from rasterio.vrt import WarpedVRT
 
 from conf.errors import ReadError
 from conf.sensors import SENSORS
-from udfs.images import GDAL_SETTINGS, open_image
+from udfs.images import gdal, open_image
 from udfs.map_pixels import MapGrid
 
 Picture = NDArray[np.uint8]
@@ -60,7 +59,7 @@ def _read(scene: dict[str, Any], band: str, grid: MapGrid) -> NDArray[np.float32
     nodata = scene["nodata"] if scene["nodata"] is not None else SENSORS[scene["sensor"]].nodata
     options = {"crs": grid.crs, "transform": grid.transform, "width": grid.width, "height": grid.height, "resampling": Resampling.average}
     try:
-        with rasterio.Env(**GDAL_SETTINGS), open_image(scene["hrefs"][band]) as image:
+        with gdal(), open_image(scene["hrefs"][band]) as image:
             declared = {"src_nodata": nodata, "nodata": nodata} if nodata is not None else {"add_alpha": True}
             with WarpedVRT(image, **options, **declared) as warped:
                 values = warped.read(scene["band_indexes"][band], masked=True)

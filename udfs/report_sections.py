@@ -8,7 +8,7 @@ import pandas as pd
 from conf.regimes import REGIMES
 from udfs.report_page import Cell, Number, facts, paragraph, table
 
-REGIME_TEXT = {regime.id: f"{regime.id}: {regime.text} ({regime.efficiency})" for regime in REGIMES}
+REGIME_TEXT = {regime.id: f"{regime.id}, {regime.efficiency}" for regime in REGIMES}
 
 MEASURES = (
     ("LCR, un-2021, %/a", "11.3.1-lcr", "un-2021", 100.0, 3),
@@ -28,8 +28,9 @@ def number(value: float | None, decimals: int, factor: float = 1.0) -> Number:
     return Number(float(value), f"{float(value) * factor:,.{decimals}f}")
 
 
-def summary(statistics: pd.DataFrame, top: list[str], epochs: list[str], layers: Mapping[str, str]) -> str:
-    """What the place comes to: sums over the units of the coarsest level in the first and the last epoch."""
+def summary(statistics: pd.DataFrame, whole: pd.DataFrame, top: list[str], epochs: list[str], layers: Mapping[str, str]) -> str:
+    """What the place comes to: sums over the units of the coarsest level in the first and the last epoch, and where that
+    is one unit its rows of `whole` (indicators from the first to the last epoch)."""
     sums = statistics[statistics["unit_id"].isin(top)].groupby("epoch")[["built_m2", "valid_m2", "total_m2"]].sum()
     people = statistics[statistics["unit_id"].isin(top)].groupby("epoch")["people"].sum(min_count=1)
     pairs = []
@@ -40,7 +41,19 @@ def summary(statistics: pd.DataFrame, top: list[str], epochs: list[str], layers:
         if pd.notna(people[epoch]):
             pairs.append((f"{people[epoch]:,.0f}", f"people, {epoch}"))
     pairs.append((str(statistics["unit_id"].nunique()), "units"))
+    if len(top) == 1:
+        pairs += _headline(whole[whole["unit_id"] == top[0]], epochs)
     return facts(pairs) + paragraph(f"Layers: {'; '.join(f'{name}, {text}' for name, text in layers.items())}.", note=True)
+
+
+def _headline(whole: pd.DataFrame, epochs: list[str]) -> list[tuple[str, str]]:
+    known = whole[whole["value"].notna()]
+    pairs = []
+    for heading, indicator, formula, factor, decimals in MEASURES:
+        for row in known[(known["indicator"] == indicator) & (known["formula_id"] == formula)].to_dict("records"):
+            regime = f" ({REGIME_TEXT[row['regime']]})" if row["regime"] else ""
+            pairs.append((_bounded(row, decimals, factor).text, f"{heading}{regime}, {epochs[0]} to {epochs[-1]}"))
+    return pairs
 
 
 def indicator_table(rows: pd.DataFrame, names: Mapping[str, str], caption: str) -> str:

@@ -17,7 +17,7 @@ figcaption,.note{color:var(--soft);font-size:.9rem;max-width:80ch}
 .scroll{overflow-x:auto;border:1px solid var(--line);border-radius:.4rem;max-height:36rem}
 table{border-collapse:collapse;width:100%;font-size:.87rem;font-variant-numeric:tabular-nums}
 th,td{padding:.35rem .6rem;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}
-td.n,th.n{text-align:right;white-space:nowrap}
+td.n,th.n{text-align:right}td.n{white-space:nowrap}td:last-child{min-width:9rem}
 thead th{position:sticky;top:0;background:var(--tint);font-weight:600}
 th button{all:unset;cursor:pointer}th button:focus-visible{outline:2px solid}
 th[aria-sort=ascending] button::after{content:" ▲"}th[aria-sort=descending] button::after{content:" ▼"}

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 from conf.place import Place
 from conf.settings import Settings
 from jobs.job import Context, Tables, job
-from jobs.map_frames import grid_of, map_pixels, polygons_of, scenes_of
+from jobs.map_frames import building_counts, grid_of, map_pixels, polygons_of, scenes_of
 from udfs.map_pixels import MapGrid, pictures
 from udfs.report_page import figure, page, paragraph
 from udfs.report_pictures import Drawn, Scene, building_picture, built_pictures, change_picture, layer_scene, truth_picture, value_picture
@@ -45,7 +45,8 @@ def report(tables: Tables, settings: ReportSettings, context: Context) -> None:
     drawn, sections = _maps(tables, settings, context.place, units)
     if "indicators" in tables and len(units):
         more, texts = _units(tables, context.place, units, _fed_grid(tables, context.place, settings))
-        drawn, sections = drawn + more, texts + sections
+        # The summary, then the maps, then the numbers.
+        drawn, sections = drawn + more, texts[:1] + sections + texts[1:]
     sections += _origin(tables, settings, context.place)
     lead = f"{context.place.attribution} Made by UrbanTrace from satellite images; every number is in the place's SQL tables."
     write_files(context.storage / FOLDER, {f"{item.name}.png": item.png for item in drawn})
@@ -72,11 +73,14 @@ def shown_units(units: DataFrame, most: int) -> pd.DataFrame:
 def _maps(tables: Tables, settings: ReportSettings, place: Place, units: pd.DataFrame) -> tuple[list[Drawn], Sections]:
     drawn: list[Drawn] = []
     outlines = list(units["geometry"]) if len(units) else []
+    counts = building_counts(tables["buildings"]) if "buildings" in tables else {}
     for layer in place.layers:
         scene = _scene(tables, settings, place, layer)
         if scene is not None:
             drawn += built_pictures(scene, outlines, place.attribution)
-            drawn += _buildings(tables, settings, place, scene)
+            for epoch in (epoch for epoch in scene.images if (layer, epoch) in counts):
+                polygons = polygons_of(tables["buildings"], layer, epoch, settings.max_buildings)
+                drawn.append(building_picture(scene, epoch, polygons, counts[layer, epoch], place.attribution))
     empty = paragraph("No tile of any layer has data.")
     return drawn, [("maps", "Maps", "".join(_figure(item) for item in drawn) or empty)]
 
@@ -89,13 +93,6 @@ def _scene(tables: Tables, settings: ReportSettings, place: Place, layer: str) -
     shares = {epoch.name: found[epoch.name] for epoch in place.epochs if epoch.name in found}
     ends = dict.fromkeys((next(iter(shares)), next(reversed(shares))))
     return layer_scene(layer, grid, shares, {epoch: scenes_of(tables["scenes"], tables["built_up"], layer, epoch) for epoch in ends})
-
-
-def _buildings(tables: Tables, settings: ReportSettings, place: Place, scene: Scene) -> list[Drawn]:
-    if "buildings" not in tables:
-        return []
-    pairs = ((epoch, *polygons_of(tables["buildings"], scene.layer, epoch, settings.max_buildings)) for epoch in scene.images)
-    return [building_picture(scene, epoch, polygons, count, place.attribution) for epoch, polygons, count in pairs if polygons]
 
 
 def _fed_grid(tables: Tables, place: Place, settings: ReportSettings) -> MapGrid | None:
@@ -112,13 +109,12 @@ def _units(tables: Tables, place: Place, units: pd.DataFrame, grid: MapGrid | No
     grid_unit = "m" if place.grid == "utm" else "grid units"
     layers = {name: f"{layer.resolution:g} {grid_unit} ({layer.sensor})" for name, layer in place.layers.items()}
     drawn = _unit_pictures(tables, place, units, statistics, whole, grid)
-    sections = [("summary", "In short", summary(statistics, top, epochs, layers))]
+    sections = [("summary", "In short", summary(statistics, whole, top, epochs, layers))]
     if len(whole):
         steps = rows[rows["unit_id"].isin(top) & (rows["period_start"] != rows["period_end"])]
         caption = f"SDG 11.3.1, {epochs[0]} to {epochs[-1]}"
         sections.append(("indicators", caption, indicator_table(whole, names, caption)))
         sections.append(("periods", "Every period of the coarsest units", indicator_table(steps, names, "SDG 11.3.1 by period")))
-        sections.append(("regimes", "How to read the regimes", regime_table()))
     sections.append(("change", "Units in pictures", "".join(_figure(item) for item in drawn)))
     per_person = rows[rows["indicator"] == "11.3.1-built-per-person"]
     sections.append(("units", "Sums and coverage of units", unit_table(statistics, per_person, names)))
@@ -165,7 +161,8 @@ def _origin(tables: Tables, settings: ReportSettings, place: Place) -> Sections:
     chosen = place.model_dump(mode="json", exclude={"warehouse", "tracking_uri"})
     coverage = coverage_table(tiles.orderBy("layer", "epoch", "status", "error_class").toPandas())
     origin = ("origin", "Where it comes from", text + settings_text(chosen))
-    return [("coverage", "Tiles", coverage), origin, ("limits", "Limits", limits())]
+    regimes = ("regimes", "How to read the regimes", regime_table())
+    return [("coverage", "Tiles", coverage), regimes, origin, ("limits", "Limits", limits())]
 
 
 def _of_units(table: DataFrame, names: dict[str, str]) -> pd.DataFrame:
