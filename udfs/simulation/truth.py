@@ -34,18 +34,25 @@ def unit_truth(city: City, year: int) -> pd.DataFrame:
     built = _sums(city, districts, area * built_label(city, year, PIXEL_M))
     leaf, footprint = _leaf_footprints(city)
     standing = (city.standing.built <= year) & (city.standing.gone > year)
-    floor = city.standing.plots.building.prod(axis=1) * (1 - city.standing.plots.wing.prod(axis=1)) * city.standing.plots.floors
-    people = floor / _floor_per_person(city) * (1 + CROWDING) ** (year - city.first_year) * standing
-    at_home = _leaf_of(city)
     return pd.DataFrame(
         {
             "unit_id": districts.unit_id,
             "built_m2": built,
             "footprint_m2": _with_parents(districts, _summed(leaf[0], footprint * standing[leaf[1]], districts)),
             "total_m2": _sums(city, districts, area),
-            "people": _with_parents(districts, np.round(_summed(at_home[0], people[at_home[1]], districts))),
+            "people": unit_people(city, year),
         }
     )
+
+
+def unit_people(city: City, year: int) -> Doubles:
+    """Residents of every unit in a year, whole numbers: floor area of the buildings whose middle it holds over that of a person."""
+    standing = (city.standing.built <= year) & (city.standing.gone > year)
+    plots = city.standing.plots
+    floor = plots.building.prod(axis=1) * (1 - plots.wing.prod(axis=1)) * plots.floors
+    people = floor / _floor_per_person(city) * (1 + CROWDING) ** (year - city.first_year) * standing
+    districts, (leaf, building) = city_districts(city), _leaf_of(city)
+    return _with_parents(districts, np.round(_summed(leaf, people[building], districts)))
 
 
 @lru_cache(maxsize=1)
