@@ -114,8 +114,9 @@ def _from_catalog(path: str, source: Source) -> list[Scene]:
     try:
         items = list(pystac.Catalog.from_file(path, stac_io=_FolderOnly()).get_items(recursive=True))
     except (pystac.STACError, OSError, ValueError, KeyError) as error:
-        if isinstance(error, InputError):
-            raise
+        refused = error if isinstance(error, InputError) else error.__cause__
+        if isinstance(refused, InputError):
+            raise refused from None
         raise InputError(f"{Path(path).name} is no sound STAC catalog: {str(error).splitlines()[0]}") from None
     return [_from_item(item, source) for item in items]
 

@@ -1,0 +1,61 @@
+"""Static STAC catalogs: bands by asset key or by listed name, the rest from the item; links off the disk are refused."""
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pystac
+import pytest
+import shapely
+
+from conf.errors import InputError
+from conf.place import Source
+from tests.images_on_disk import tilted, write
+from udfs.catalogs import scenes_of
+
+SQUARE = shapely.box(-34.9, -9.05, -34.85, -9.0)
+
+
+PROPERTIES: dict[str, Any] = {
+    "eo:cloud_cover": 12.5, "s2:processing_baseline": "05.10", "urbantrace:sensor": "sentinel2_l2a", "license": "CC0-1.0",
+}  # fmt: skip
+TAKEN = dt.datetime(2021, 3, 4, 8, 2, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "S2_x").mkdir()
+    write(tmp_path / "S2_x" / "fine.tif", np.stack([tilted(130, 140), tilted(130, 140, 1)]))
+    write(tmp_path / "S2_x" / "classes.tif", np.full((65, 70), 4, np.uint8), pixel=20.0)
+    item = pystac.Item("S2_x", shapely.geometry.mapping(SQUARE), list(SQUARE.bounds), TAKEN, PROPERTIES)
+    item.add_asset("fine", pystac.Asset("./fine.tif", extra_fields={"bands": [{"name": "B02"}, {"name": "B08"}]}))
+    item.add_asset("SCL", pystac.Asset("./classes.tif"))
+    catalog = pystac.Catalog("test", "test")
+    catalog.add_item(item)
+    catalog.normalize_and_save(str(tmp_path), pystac.CatalogType.SELF_CONTAINED)
+    return tmp_path
+
+
+def test_item_becomes_a_scene(folder: Path) -> None:
+    (scene,) = scenes_of((Source(stac="{storage}/catalog.json"),), folder)
+    assert scene.band_indexes == {"B02": 1, "B08": 2, "SCL": 1}
+    assert {Path(path).name for path in scene.files} == {"fine.tif", "classes.tif"}
+    assert (scene.cloud, scene.baseline, scene.width, scene.height, scene.licence) == (0.125, "05.10", 140, 130, "CC0-1.0")
+    assert scene.datetime == TAKEN
+    assert shapely.equals(shapely.from_wkb(scene.footprint), SQUARE)
+
+
+def test_remote_links_and_broken_catalogs_are_refused(folder: Path) -> None:
+    path = folder / "catalog.json"
+    path.write_text(path.read_text().replace("./S2_x/S2_x.json", "http://127.0.0.1:9/item.json"))
+    with pytest.raises(InputError, match="on disk"):
+        scenes_of((Source(stac=str(path)),), folder)
+    path.write_text("{")
+    with pytest.raises(InputError, match="no sound STAC"):
+        scenes_of((Source(stac=str(path)),), folder)
+
+
+def test_unknown_sensor_names_the_known(folder: Path) -> None:
+    with pytest.raises(InputError, match="landsat7_dn"):
+        scenes_of((Source(sensor="spot", href="a.tif", datetime=dt.date(2020, 1, 1)),), folder)
