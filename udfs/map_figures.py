@@ -107,7 +107,7 @@ def unit_map(frame: Frame, outlines: NDArray[np.object_], values: NDArray[np.flo
     """Units coloured by a value (n,), grey where it is NaN; `around_zero` gives growth and decline two colours."""
     figure, axes = _figure(frame, 1)
     known = values[np.isfinite(values)]
-    low, high = (np.percentile(known, (2, 98)) if len(known) else (0.0, 1.0))
+    low, high = np.percentile(known, (2, 98)) if len(known) else (0.0, 1.0)
     norm, palette = Normalize(low, max(high, low + 1e-9)), "cividis"
     if around_zero:
         reach = max(abs(low), abs(high), 1e-9)

@@ -9,6 +9,7 @@ from udfs.report_style import SCRIPT, STYLE
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 
+
 class Number(NamedTuple):
     """A table cell sorted by `value`; `text` is what is read."""
 

@@ -9,7 +9,8 @@ import pandas as pd
 
 from udfs.report_page import paragraph, preformatted, table
 
-SECRET = re.compile(r"\?[^\s\"']*|://[^/@\s]*@")
+PRIVATE = re.compile(r"\?[^\s\"']*|(?<=://)[^/@\s\"]*@|(?<=\")/[^\s\"]*/")
+"""What follows `?` or stands before `@` in an address may be a key; folders of a machine are nobody else's business."""
 
 LIMITS = (
     "Built-up is what the network of each layer takes for built-up; its errors are in the model card and, where there is a truth, "
@@ -44,9 +45,9 @@ def scene_table(scenes: pd.DataFrame) -> str:
 
 
 def settings_text(settings: Mapping[str, Any]) -> str:
-    """Settings as JSON, without what addresses carry after `?` or before `@`: that may be a key."""
+    """Settings as JSON without what is PRIVATE."""
     text = json.dumps(settings, indent=2, sort_keys=True, default=str, ensure_ascii=False)
-    return preformatted(SECRET.sub(lambda match: "?…" if match[0].startswith("?") else "://", text))
+    return preformatted(PRIVATE.sub("…", text))
 
 
 def limits() -> str:

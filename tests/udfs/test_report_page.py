@@ -40,5 +40,6 @@ def test_coverage_counts_tiles_and_kinds_of_failure():
 
 
 def test_settings_carry_no_key_of_an_address():
-    text = settings_text({"stac": "https://user:pass@host/a.json?sig=CANARY", "plain": "a/b.json"})
+    text = settings_text({"stac": "https://user:pass@host/a.json?sig=CANARY", "plain": "a/b.json", "own": "/srv/us/c.tif"})
     assert "CANARY" not in text and "pass" not in text and "host/a.json" in text and "a/b.json" in text
+    assert "srv" not in text and "c.tif" in text
