@@ -25,13 +25,22 @@ def median(dates: Stack) -> Values:
     """Median of the valid dates, of an even number the mean of the middle two; NaN where there is none."""
     if len(dates) == 1:
         return dates[0]
-    ordered = np.sort(np.stack(dates), axis=0)  # NaN goes last
-    valid = np.isfinite(ordered).sum(axis=0)
-    middle = np.stack([np.maximum(valid - 1, 0) // 2, valid // 2])
-    low, high = np.take_along_axis(ordered, np.minimum(middle, len(dates) - 1), axis=0)
-    result = (low + high) * np.float32(0.5)
-    result[valid == 0] = np.nan
-    return np.asarray(result)
+    count = np.asarray(np.sum([~np.isnan(values[0]) for values in dates], axis=0, dtype=np.int32))
+    ordered = _sorted([np.where(np.isnan(values), np.float32(np.inf), values) for values in dates])
+    result = np.full(dates[0].shape, np.nan, np.float32)
+    for valid in np.unique(count[count > 0]):
+        middle = (ordered[(valid - 1) // 2] + ordered[valid // 2]) * np.float32(0.5)
+        np.copyto(result, middle, where=count == valid)
+    return result
+
+
+def _sorted(planes: Stack) -> Stack:
+    """Planes in order at every pixel, by exchanging neighbours: for the few dates of an epoch faster than a sort along them."""
+    for start in range(len(planes)):
+        for lower in range(start % 2, len(planes) - 1, 2):
+            below, above = planes[lower], planes[lower + 1]
+            planes[lower], planes[lower + 1] = np.minimum(below, above), np.maximum(below, above)
+    return planes
 
 
 def mean(dates: Stack) -> Values:

@@ -142,12 +142,12 @@ class _Lattice:
         nearest = block.at(block.values, *self.nearest)
         if self.aligned:
             return nearest
+        whole = not np.isnan(block.values).any()  # then all weights count: the same sums, sooner
         total, weight = np.zeros(nearest.shape), np.zeros(nearest.shape)
         for (right, below), share in self.shares.items():
             corner = block.at(block.values, self.corner[0] + right, self.corner[1] + below)
-            known = ~np.isnan(corner)
-            total += np.where(known, corner, 0) * share
-            weight += known * share
+            total += corner * share if whole else np.where(np.isnan(corner), 0, corner) * share
+            weight += share if whole else ~np.isnan(corner) * share
         valid = ~np.isnan(nearest) & (weight > 0)
         mean: Positions = np.divide(total, weight, out=np.full(nearest.shape, np.nan), where=valid)
         return mean.astype(np.float32)
