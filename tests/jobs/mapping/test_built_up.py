@@ -69,6 +69,9 @@ def planned(spark: SparkSession, place: Place, images: Path, tile_px: int) -> tu
     found = scenes.run({}, settings_of(images), context).persist()
     check_schema(found, TABLES["scenes"])
     plan = tiles.run({"scenes": found}, TilesSettings(tile_px=tile_px), context).persist()
+    executed = plan._jdf.queryExecution().executedPlan().toString()
+    assert "BroadcastIndexJoin" in executed or "RangeJoin" in executed, "tiles and scenes join by Sedona's index"
+    assert "NestedLoop" not in executed and "Cartesian" not in executed
     check_schema(plan, TABLES["tiles"])
     assert check_rows(plan, TABLES["tiles"]) == plan.count()
     return found, plan
@@ -102,15 +105,6 @@ def test_every_tile_of_every_epoch_has_a_row_whatever_the_partitions(spark: Spar
     west = next(row for row in one if (row["epoch"], row["row"], row["col"]) == ("2019", 0, 0))
     assert west["scenes_used"] == ["s20190501", "s20190902"]
     assert (west["first_date"], west["last_date"]) == (dt.datetime(2019, 5, 1), dt.datetime(2019, 9, 2))
-
-
-def test_tiles_and_scenes_join_by_sedonas_index(spark: SparkSession, model: str, images: Path, tmp_path: Path) -> None:
-    place = place_with(model, tmp_path)
-    found, _ = planned(spark, place, images, 512)
-    plan = tiles.run({"scenes": found}, TilesSettings(), Context(spark, place, "run", place.folder))
-    executed = plan._jdf.queryExecution().executedPlan().toString()
-    assert "BroadcastIndexJoin" in executed or "RangeJoin" in executed
-    assert "NestedLoop" not in executed and "Cartesian" not in executed
 
 
 def test_settings_decide_the_digest(model: str, tmp_path: Path) -> None:
