@@ -15,6 +15,7 @@ from udfs.simulation.spectra import BANDS, COVER, COVERS, SEALED, pure_spectra
 SUPPORT_M = 24.0
 """Surroundings painted beyond the bounds, so that shadows fall in from outside."""
 PITCHED = ("clay_tile", "metal_bright", "metal_dull", "thatch", "painted")
+_ROUGH = {"water": 0.02, "asphalt": 0.05, "pavement": 0.05, "grass": 0.16, "scrub": 0.16, "tree": 0.16}
 RIBBED = ("metal_bright", "metal_dull", "painted")
 
 
@@ -39,8 +40,8 @@ def render_rgb(city: City, bounds: tuple[float, float, float, float], year: int,
     _shade_roofs(colour, city, land, roofs, is_roof, frame)
     _park_cars(colour, land, gsd, *keys)
     colour *= _tree_texture(crown, frame, *keys)
-    colour *= (1 - 0.58 * _shadow(city, land, crown, frame, is_roof))[None]
-    edge = int(round(SUPPORT_M / gsd))
+    colour *= (1 - np.float32(0.55) * _shadow(city, land, crown, frame, is_roof))[None]
+    edge = round(SUPPORT_M / gsd)
     return _developed(colour[:, edge:-edge, edge:-edge], gsd, *keys)
 
 
@@ -53,10 +54,9 @@ def _ground_colours(city: City, land: Land, frame: Frame, is_roof: NDArray[np.bo
     coarse = fractal_noise(shape, 18 / frame.cell, 4, "coarse", *keys)
     fine = generator("fine", *keys).standard_normal(shape, np.float32)
     bright = land.shade.astype(np.float32) / 100
-    rough = np.array([0.02 if c == "water" else 0.05 if COVER[c] in SEALED else 0.16 if c in ("grass", "scrub", "tree") else 0.1 for c in COVERS])
-    grain = rough.astype(np.float32)[land.cover]
-    bright *= 1 + np.where(is_roof, np.float32(0.03), grain) * (coarse + np.float32(0.6) * fine)
-    colour = np.stack([spectra[:, band].astype(np.float32)[land.cover] for band in bands]) * bright
+    grain = np.array([_ROUGH.get(cover, 0.1) for cover in COVERS], np.float32)[land.cover]
+    bright = bright * (1 + np.where(is_roof, np.float32(0.03), grain) * (coarse + np.float32(0.6) * fine)).astype(np.float32)
+    colour = np.stack([spectra[:, band].astype(np.float32)[land.cover] * bright for band in bands])
     # Worn grass shows soil, bare ground has tufts.
     patchy = fractal_noise(shape, 9 / frame.cell, 3, "patches", *keys)
     soil = spectra[COVER["dirt"]][bands].astype(np.float32)[:, None]
@@ -64,7 +64,7 @@ def _ground_colours(city: City, land: Land, frame: Frame, is_roof: NDArray[np.bo
     worn, tufts = (land.cover == COVER["grass"]) & (patchy > 0.9), (land.cover == COVER["dirt"]) & (patchy > 1.1)
     colour[:, worn] = soil * (0.9 + 0.1 * coarse[worn])
     colour[:, tufts] = grass * (0.9 + 0.2 * fine[tufts])
-    return colour
+    return colour.astype(np.float32)
 
 
 def _roofs(city: City, building: NDArray[np.int32], frame: Frame) -> Roofs:
@@ -126,7 +126,7 @@ def _shadow(city: City, land: Land, crown: NDArray[np.int32], frame: Frame, is_r
     azimuth, rise = np.radians(city.look.sun_azimuth), np.tan(np.radians(city.look.sun_elevation)) * frame.cell
     dark = np.zeros(height.shape, np.bool_)
     for step in range(1, int(min(height.max() / rise, SUPPORT_M / frame.cell)) + 1):
-        towards = int(round(-np.cos(azimuth) * step)), int(round(np.sin(azimuth) * step))
+        towards = round(-np.cos(azimuth) * step), round(np.sin(azimuth) * step)
         above = np.roll(height, (-towards[0], -towards[1]), (0, 1)) - np.float32(rise * step)
         dark |= above > height + np.float32(0.3)
     return np.asarray(ndimage.gaussian_filter(dark.astype(np.float32), 0.6))
@@ -152,9 +152,9 @@ def _developed(colour: Floats, gsd: float, *keys: object) -> NDArray[np.uint8]:
     exposure = draw.uniform(2.2, 2.9)
     tint = draw.normal(1.0, 0.03, 3)
     image = np.stack([ndimage.gaussian_filter(band, 0.35 + 0.12 / gsd) for band in colour])
-    curve = (np.maximum(image, 0) * (exposure * tint)[:, None, None]).clip(0, 1.3) ** 0.62
-    noise = draw.standard_normal(curve.shape, np.float32) * np.float32(0.018)
-    return np.asarray(np.rint((curve + noise) * 235).clip(0, 255), np.uint8)
+    curve = (np.maximum(image, 0) * (exposure * tint).astype(np.float32)[:, None, None]).clip(0, 1.3) ** np.float32(0.62)
+    curve += draw.standard_normal(curve.shape, np.float32) * np.float32(0.018)
+    return np.asarray(np.rint(curve * 235).clip(0, 255), np.uint8)
 
 
 def rgb_bounds(city: City, side_m: float) -> tuple[float, float, float, float]:
@@ -165,11 +165,16 @@ def rgb_bounds(city: City, side_m: float) -> tuple[float, float, float, float]:
     corners = [(float(x), float(y)) for x in range(0, reach + 1, 200) for y in range(0, reach + 1, 200)]
     standing = city.standing
     old = standing.built <= city.first_year
-    groups = [(standing.plots.kind == "informal") & old, (standing.plots.kind == "house") & old, (standing.plots.kind == "block") & old, ~old]
+    groups = [*((standing.plots.kind == kind) & old for kind in ("informal", "house", "block")), ~old]
     score = np.ones(len(corners))
     for group in groups:
-        inside = [np.count_nonzero((np.abs(standing.plots.centre[group] - np.array(c) - side_m / 2) < side_m / 2).all(axis=1)) for c in corners]
+        inside = [np.count_nonzero(_inside(standing.plots.centre[group], corner, side_m)) for corner in corners]
         score *= np.sqrt(np.array(inside) / side_m**2 * 1e6 + 20)
     west, south = corners[int(np.argmax(score))]
     return west, south, west + side_m, south + side_m
 
+
+def _inside(points: NDArray[np.float64], corner: tuple[float, float], side_m: float) -> NDArray[np.bool_]:
+    west, south = corner
+    x, y = points[:, 0], points[:, 1]
+    return np.asarray((x > west) & (x < west + side_m) & (y > south) & (y < south + side_m))

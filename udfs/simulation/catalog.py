@@ -64,7 +64,8 @@ def _item(city: City, image: Image) -> pystac.Item:
         stac_extensions=[PROJECTION, RASTER, EO],
     )  # fmt: skip
     for asset in image.assets:
-        item.add_asset(asset.key, pystac.Asset(asset.file, media_type=pystac.MediaType.COG, roles=["data"], extra_fields=_fields(city, image, asset)))
+        fields = _fields(city, image, asset)
+        item.add_asset(asset.key, pystac.Asset(asset.file, media_type=pystac.MediaType.COG, roles=["data"], extra_fields=fields))
     return item
 
 
@@ -72,9 +73,9 @@ def _fields(city: City, image: Image, asset: Asset) -> dict[str, Any]:
     west, south, east, north = image.bounds
     corner = city.transform(asset.gsd) * (west / asset.gsd, (city.size_m - north) / asset.gsd)
     transform = Affine(asset.gsd, 0.0, corner[0], 0.0, -asset.gsd, corner[1])
-    nodata = {} if asset.nodata is None else {"nodata": asset.nodata}
-    bands = [
-        {"name": band, "data_type": asset.dtype, **nodata, "raster:scale": asset.scale, "raster:offset": asset.offset} for band in asset.bands
-    ]
-    shape = [int(round((north - south) / asset.gsd)), int(round((east - west) / asset.gsd))]
+    common: dict[str, Any] = {"data_type": asset.dtype, "raster:scale": asset.scale, "raster:offset": asset.offset}
+    if asset.nodata is not None:
+        common["nodata"] = asset.nodata
+    bands = [{"name": band, **common} for band in asset.bands]
+    shape = [round((north - south) / asset.gsd), round((east - west) / asset.gsd)]
     return {"gsd": asset.gsd, "bands": bands, "proj:shape": shape, "proj:transform": list(transform)[:6]}

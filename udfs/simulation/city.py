@@ -7,6 +7,7 @@ import numpy as np
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
+from shapely.geometry.base import BaseGeometry as Geometry
 
 from udfs.simulation.growth import FOREVER, Calendar, Standing, Years, built_years, calendar
 from udfs.simulation.looks import Look, look_named
@@ -90,13 +91,14 @@ class City:
     def shadows(self) -> Outlines:
         """Outlines of the mid-morning shadows of `footprints`; those of low buildings are too short to matter in 2 m cells."""
         azimuth, elevation = np.radians(self.look.sun_azimuth), np.radians(self.look.sun_elevation)
-        length = np.where(self.standing.plots.floors >= 3, self.standing.plots.floors * STOREY_M / np.tan(elevation), 0.0)
-        points, owner = shapely.get_coordinates(self.footprints, return_index=True)
-        away = np.array([-np.sin(azimuth), -np.cos(azimuth)])
-        thrown = np.concatenate([points, points + away * length[owner][:, None]])
+        tall = np.flatnonzero(self.standing.plots.floors >= 3)
+        points, owner = shapely.get_coordinates(self.footprints[tall], return_index=True)
+        length = self.standing.plots.floors[tall][owner] * STOREY_M / np.tan(elevation)
+        thrown = np.concatenate([points, points + np.array([-np.sin(azimuth), -np.cos(azimuth)]) * length[:, None]])
         order = np.argsort(np.tile(owner, 2), kind="stable")
-        clouds = shapely.multipoints(thrown[order], indices=np.tile(owner, 2)[order])
-        return flattened(np.where(length > 0, shapely.convex_hull(clouds), shapely.Polygon()))
+        hulls = np.full(len(self.footprints), None, object)
+        hulls[tall] = shapely.convex_hull(shapely.multipoints(thrown[order], indices=np.tile(owner, 2)[order]))
+        return flattened(hulls)
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -128,7 +130,7 @@ def plan_city(seed: int, look: str = "default", size_m: float = 12_800.0, first_
     return City(seed, style, size_m, first_year, last_year, natural, _joined(painted), standing, footprints, trees, quarters)
 
 
-def _without_water(streets: Lines, water: shapely.Geometry) -> Lines:
+def _without_water(streets: Lines, water: Geometry) -> Lines:
     """Narrow streets end at the shore; wide ones cross on bridges, except into the sea or a lake."""
     if water.is_empty:
         return streets
@@ -140,10 +142,9 @@ def _without_water(streets: Lines, water: shapely.Geometry) -> Lines:
     return Lines(line, streets.width, streets.start, streets.cover)
 
 
-def _free_plots(plots: Plots, roads: Lines, water: shapely.Geometry, size_m: float) -> Plots:
+def _free_plots(plots: Plots, roads: Lines, water: Geometry, size_m: float) -> Plots:
     """Plots inside the square whose building touches neither water nor a wide road."""
-    inside = (plots.centre > 0).all(axis=1) & (plots.centre < size_m).all(axis=1)
-    plots = plots.chosen(inside)
+    plots = plots.chosen(np.asarray(((plots.centre > 0) & (plots.centre < size_m)).all(axis=1)))
     shapes = outlines(plots.centre, plots.building, plots.angle)
     bounds = shapely.bounds(shapes)
     free = (bounds[:, :2] >= 0).all(axis=1) & (bounds[:, 2:] <= size_m).all(axis=1)
@@ -154,7 +155,9 @@ def _free_plots(plots: Plots, roads: Lines, water: shapely.Geometry, size_m: flo
     return plots.chosen(free)
 
 
-def _land(quarters: Quarters, natural: NDArray[np.uint8], water: shapely.Geometry, dates: Calendar, size_m: float, look: Look, *keys: object) -> Shapes:
+def _land(
+    quarters: Quarters, natural: NDArray[np.uint8], water: Geometry, dates: Calendar, size_m: float, look: Look, *keys: object
+) -> Shapes:
     """Fields, the ground of developed quarters, beaches and water."""
     draw = generator("land", *keys)
     tilled, crops = fields(quarters, natural, size_m, look, *keys)

@@ -38,7 +38,7 @@ def plan_sky(shape_yx: tuple[int, int], gsd: float, cover: float, look: Look, *k
     height = draw.uniform(500, 1400)
     azimuth = np.radians(look.sun_azimuth + draw.normal(0, 8))
     reach = height / np.tan(np.radians(look.sun_elevation)) / gsd
-    shadow = _shifted(cloud, int(round(np.cos(azimuth) * reach)), int(round(-np.sin(azimuth) * reach)))
+    shadow = _shifted(cloud, round(np.cos(azimuth) * reach), round(-np.sin(azimuth) * reach))
     white = (0.52 + 0.06 * field.clip(-2, 2)).astype(np.float32)
     return Sky(cloud, shadow, white)
 

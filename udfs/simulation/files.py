@@ -14,10 +14,12 @@ import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 
-COG = {"driver": "COG", "COMPRESS": "DEFLATE", "LEVEL": "3", "PREDICTOR": "YES", "BLOCKSIZE": "256", "NUM_THREADS": "1", "OVERVIEWS": "AUTO"}
+COG: dict[str, Any] = {
+    "driver": "COG", "COMPRESS": "DEFLATE", "LEVEL": "3", "PREDICTOR": "YES", "BLOCKSIZE": "256", "NUM_THREADS": "1", "OVERVIEWS": "AUTO",
+}  # fmt: skip
 
 
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Calls `write` with another name in the folder of `path`, then renames; two writers at once leave one whole file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f".{os.getpid()}.{path.name}")
@@ -31,7 +33,7 @@ def write_cog(path: Path, bands: Sequence[NDArray[Any]], names: Sequence[str], c
     shape = {"height": rows, "width": cols, "count": len(bands), "dtype": bands[0].dtype, "crs": crs, "transform": transform}
 
     def write(fresh: Path) -> None:
-        with rasterio.Env(GDAL_PAM_ENABLED="NO"), rasterio.open(fresh, "w", **COG, **shape, nodata=nodata) as image:
+        with rasterio.open(fresh, "w", **COG, **shape, nodata=nodata) as image:
             image.write(np.stack(list(bands)))
             image.descriptions = tuple(names)
 

@@ -1,6 +1,5 @@
 """Labels of the simulated city as others publish them: footprints in Microsoft's file format, with its faults, and sealed surfaces."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +25,15 @@ def write_footprints(folder: Path, city: City, year: int) -> None:
     keys = quadkeys(shapely.get_coordinates(shapely.centroid(shapes)), LEVEL)
     lines = ["Location,QuadKey,Url,Size"]
     for key in sorted(set(keys)):
-        size = write_gzip(folder / f"{key}.csv.gz", "".join(_feature(shape) for shape in shapes[keys == key]))
+        size = write_gzip(folder / f"{key}.csv.gz", "".join(_features(shapes[keys == key])))
         lines.append(f"SimulatedCity,{key},{key}.csv.gz,{size / 1024:.1f}KB")
     write_text(folder / "dataset-links.csv", "\n".join(lines) + "\n")
 
 
-def _feature(shape: shapely.Geometry) -> str:
-    geometry = shapely.geometry.mapping(shape)
-    return json.dumps({"type": "Feature", "properties": {"height": -1.0, "confidence": -1.0}, "geometry": geometry}) + "\n"
+def _features(shapes: Objects) -> list[str]:
+    """A GeoJSON feature a line; -1 stands for an unknown height and confidence."""
+    head = '{"type":"Feature","properties":{"height":-1.0,"confidence":-1.0},"geometry":'
+    return [f"{head}{geometry}}}\n" for geometry in shapely.to_geojson(shapes)]
 
 
 def noisy_footprints(city: City, year: int) -> Objects:
@@ -41,11 +41,11 @@ def noisy_footprints(city: City, year: int) -> Objects:
     draw = generator("label noise", *city.key, year)
     there = (city.standing.built <= year) & (city.standing.gone > year)
     kept = city.footprints[there & (draw.random(len(there)) > MISSING)]
-    cell = (shapely.get_coordinates(shapely.centroid(kept)) // 400).astype(int)
+    cell = (shapely.get_coordinates(shapely.centroid(kept)) // 200).astype(int)
     shifts = draw.normal(0, SHIFTED_M, (64, 64, 2))
     points, owner = shapely.get_coordinates(kept, return_index=True)
     moved = shapely.set_coordinates(kept.copy(), points + shifts[cell[:, 0] % 64, cell[:, 1] % 64][owner])
-    close = draw.random(len(moved)) < 0.25
+    close = (draw.random((64, 64)) < 0.1)[cell[:, 0] % 64, cell[:, 1] % 64]
     grown = shapely.union_all(shapely.buffer(moved[close], MERGE_M / 2, join_style="mitre"))
     merged = shapely.buffer(shapely.get_parts(grown), -MERGE_M / 2, join_style="mitre")
     whole = shapely.get_parts(np.concatenate([moved[~close], merged]))

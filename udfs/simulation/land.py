@@ -58,7 +58,7 @@ def _natural(city: City, frame: Frame) -> NDArray[np.uint8]:
     last = city.natural.shape[0] - 1
     rows = ((city.size_m - y) / BASE_M).astype(int).clip(0, last)
     cols = (x / BASE_M).astype(int).clip(0, last)
-    return city.natural[rows][:, cols]
+    return np.asarray(city.natural[rows][:, cols])
 
 
 class Shares(NamedTuple):
@@ -92,7 +92,7 @@ def shares(city: City, year: int, gsd: float) -> Shares:
 def _lit(cover: NDArray[np.uint8], shade: NDArray[np.uint8], pixel: NDArray[np.int64], side: int) -> NDArray[np.float64]:
     """Sum of brightness per cover and pixel of one row of pixels, (covers, side)."""
     place = cover.astype(np.int64) * side + pixel
-    return np.bincount(place.ravel(), shade.ravel(), len(COVERS) * side).reshape(-1, side)
+    return np.asarray(np.bincount(place.ravel(), shade.ravel(), len(COVERS) * side).reshape(-1, side), np.float64)
 
 
 def built_label(city: City, year: int, gsd: float = 10.0) -> NDArray[np.bool_]:
@@ -109,4 +109,4 @@ def building_label(city: City, bounds: tuple[float, float, float, float], year: 
 def frame_of(bounds: tuple[float, float, float, float], gsd: float) -> Frame:
     """The frame of local bounds (west, south, east, north), metres."""
     west, south, east, north = bounds
-    return Frame(west, north, gsd, int(round((north - south) / gsd)), int(round((east - west) / gsd)))
+    return Frame(west, north, gsd, round((north - south) / gsd), round((east - west) / gsd))

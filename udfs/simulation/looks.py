@@ -1,6 +1,7 @@
 """Looks: what kind of city and climate a simulated city has. Networks train on TRAINING_LOOKS and random looks, never on `default`."""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -47,23 +48,121 @@ class Look:
 _BASE = Look("default", soil=(0.95, 1.0, 1.03))
 
 _TRAINING = (
-    Look("temperate", water="river", forest=0.4, bare_hills=0.04, fallow=0.25, informal=0.08, soil=(1.05, 0.85, 0.9), soil_brightness=0.8,
-         greenness=(0.5, 1.0), roofs_formal=(0.45, 0.12, 0.04, 0.06, 0.25, 0.0, 0.08), trees=0.6, sun_azimuth=155, sun_elevation=46),
-    Look("arid", water="none", forest=0.03, bare_hills=0.35, fallow=0.5, soil=(1.3, 1.35, 1.3), soil_brightness=1.4, greenness=(0.0, 0.25),
-         roofs_formal=(0.08, 0.55, 0.1, 0.1, 0.08, 0.02, 0.07), trees=0.15, paved_yards=0.45, sun_elevation=60),
-    Look("tropical", water="lake", forest=0.4, bare_hills=0.04, soil=(0.6, 1.05, 1.1), soil_brightness=0.9, greenness=(0.7, 1.0), informal=0.22,
-         paved_streets=0.5, paved_yards=0.2, roofs_formal=(0.25, 0.08, 0.12, 0.35, 0.02, 0.03, 0.15), trees=0.7, turbidity=0.8, sun_azimuth=80),
-    Look("coastal", water="coast", forest=0.2, soil=(1.0, 1.0, 0.95), soil_brightness=1.1, apartments=0.35, urban_share=0.5,
-         roofs_formal=(0.2, 0.45, 0.06, 0.07, 0.12, 0.0, 0.1), turbidity=0.3, haze=0.35),
-    Look("monsoon", water="river", forest=0.2, fallow=0.45, soil=(0.85, 1.05, 1.1), soil_brightness=0.85, greenness=(0.1, 0.9), informal=0.25,
-         plot_scale=0.85, urban_share=0.5, haze=0.7, turbidity=0.9, paved_streets=0.7, roofs_formal=(0.1, 0.5, 0.06, 0.18, 0.06, 0.02, 0.08)),
-    Look("highland", water="lake", forest=0.25, bare_hills=0.25, soil=(0.8, 1.0, 1.1), soil_brightness=1.15, greenness=(0.2, 0.7), informal=0.2,
-         paved_streets=0.6, roofs_formal=(0.15, 0.1, 0.2, 0.4, 0.02, 0.05, 0.08), urban_share=0.35, haze=0.3),
-    Look("hazy", water="river", forest=0.25, fallow=0.35, soil=(1.0, 0.95, 0.95), greenness=(0.2, 0.95), apartments=0.3, haze=1.0,
-         roofs_formal=(0.3, 0.3, 0.06, 0.1, 0.16, 0.0, 0.08), industry=0.18),
-    Look("oldtown", water="none", forest=0.15, fallow=0.2, soil=(1.1, 1.1, 1.05), soil_brightness=1.2, greenness=(0.1, 0.6), informal=0.1,
-         plot_scale=0.75, urban_share=0.55, roofs_formal=(0.6, 0.2, 0.03, 0.05, 0.07, 0.0, 0.05), haze=0.5, trees=0.3),
-)  # fmt: skip
+    Look(
+        "temperate",
+        water="river",
+        forest=0.4,
+        bare_hills=0.04,
+        fallow=0.25,
+        informal=0.08,
+        soil=(1.05, 0.85, 0.9),
+        soil_brightness=0.8,
+        greenness=(0.5, 1.0),
+        roofs_formal=(0.45, 0.12, 0.04, 0.06, 0.25, 0.0, 0.08),
+        trees=0.6,
+        sun_azimuth=155,
+        sun_elevation=46,
+    ),
+    Look(
+        "arid",
+        water="none",
+        forest=0.03,
+        bare_hills=0.35,
+        fallow=0.5,
+        soil=(1.3, 1.35, 1.3),
+        soil_brightness=1.4,
+        greenness=(0.0, 0.25),
+        roofs_formal=(0.08, 0.55, 0.1, 0.1, 0.08, 0.02, 0.07),
+        trees=0.15,
+        paved_yards=0.45,
+        sun_elevation=60,
+    ),
+    Look(
+        "tropical",
+        water="lake",
+        forest=0.4,
+        bare_hills=0.04,
+        soil=(0.6, 1.05, 1.1),
+        soil_brightness=0.9,
+        greenness=(0.7, 1.0),
+        informal=0.22,
+        paved_streets=0.5,
+        paved_yards=0.2,
+        roofs_formal=(0.25, 0.08, 0.12, 0.35, 0.02, 0.03, 0.15),
+        trees=0.7,
+        turbidity=0.8,
+        sun_azimuth=80,
+    ),
+    Look(
+        "coastal",
+        water="coast",
+        forest=0.2,
+        soil=(1.0, 1.0, 0.95),
+        soil_brightness=1.1,
+        apartments=0.35,
+        urban_share=0.5,
+        roofs_formal=(0.2, 0.45, 0.06, 0.07, 0.12, 0.0, 0.1),
+        turbidity=0.3,
+        haze=0.35,
+    ),
+    Look(
+        "monsoon",
+        water="river",
+        forest=0.2,
+        fallow=0.45,
+        soil=(0.85, 1.05, 1.1),
+        soil_brightness=0.85,
+        greenness=(0.1, 0.9),
+        informal=0.25,
+        plot_scale=0.85,
+        urban_share=0.5,
+        haze=0.7,
+        turbidity=0.9,
+        paved_streets=0.7,
+        roofs_formal=(0.1, 0.5, 0.06, 0.18, 0.06, 0.02, 0.08),
+    ),
+    Look(
+        "highland",
+        water="lake",
+        forest=0.25,
+        bare_hills=0.25,
+        soil=(0.8, 1.0, 1.1),
+        soil_brightness=1.15,
+        greenness=(0.2, 0.7),
+        informal=0.2,
+        paved_streets=0.6,
+        roofs_formal=(0.15, 0.1, 0.2, 0.4, 0.02, 0.05, 0.08),
+        urban_share=0.35,
+        haze=0.3,
+    ),
+    Look(
+        "hazy",
+        water="river",
+        forest=0.25,
+        fallow=0.35,
+        soil=(1.0, 0.95, 0.95),
+        greenness=(0.2, 0.95),
+        apartments=0.3,
+        haze=1.0,
+        roofs_formal=(0.3, 0.3, 0.06, 0.1, 0.16, 0.0, 0.08),
+        industry=0.18,
+    ),
+    Look(
+        "oldtown",
+        water="none",
+        forest=0.15,
+        fallow=0.2,
+        soil=(1.1, 1.1, 1.05),
+        soil_brightness=1.2,
+        greenness=(0.1, 0.6),
+        informal=0.1,
+        plot_scale=0.75,
+        urban_share=0.55,
+        roofs_formal=(0.6, 0.2, 0.03, 0.05, 0.07, 0.0, 0.05),
+        haze=0.5,
+        trees=0.3,
+    ),
+)
 
 LOOKS = {look.name: look for look in (_BASE, *_TRAINING)}
 TRAINING_LOOKS = tuple(look.name for look in _TRAINING)
@@ -105,8 +204,8 @@ def random_look(seed: int | str) -> Look:
 def _mixed(first: Look, second: Look, share: float) -> Look:
     """`first` with the numbers of `second` mixed in by `share`."""
     fields = ("informal", "apartments", "industry", "paved_streets", "paved_yards", "forest", "bare_hills", "trees")
-    numbers = {name: (1 - share) * getattr(first, name) + share * getattr(second, name) for name in fields}
-    roofs = {
+    numbers: dict[str, Any] = {name: (1 - share) * getattr(first, name) + share * getattr(second, name) for name in fields}
+    roofs: dict[str, Any] = {
         name: tuple(float(v) for v in (1 - share) * np.array(getattr(first, name)) + share * np.array(getattr(second, name)))
         for name in ("roofs_formal", "roofs_informal", "roofs_hall")
     }

@@ -1,8 +1,11 @@
 """Open land of the simulated city: water, natural cover, fields. Local metres, x east, y north."""
 
+from typing import Any
+
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from shapely.geometry import LineString, Polygon
 
 from udfs.simulation.looks import Look
 from udfs.simulation.quarters import MARGIN, Doubles, Objects, Quarters
@@ -14,19 +17,20 @@ BASE_M = 4.0
 FIELD_COVERS = ("crop_0", "crop_1", "crop_2", "crop_3", "fallow", "grass", "scrub")
 
 
-def water_body(size_m: float, look: Look, *keys: object) -> shapely.Geometry:
+def water_body(size_m: float, look: Look, *keys: object) -> Any:
     """The river, lake or sea of the look, a (multi)polygon; empty for none."""
     draw = generator("water", *keys)
     if look.water == "river":
         return _river(size_m, draw)
     if look.water == "lake":
         turn = np.linspace(0, 2 * np.pi, 90, endpoint=False)
-        radius = size_m * draw.uniform(0.06, 0.11) * np.exp(sum(draw.normal(0, 0.16) * np.sin(k * turn + draw.uniform(0, 6)) for k in (1, 2, 3, 5)))
+        swing = sum(draw.normal(0, 0.16) * np.sin(k * turn + draw.uniform(0, 6)) for k in (1, 2, 3, 5))
+        radius = size_m * draw.uniform(0.06, 0.11) * np.exp(swing)
         middle = draw.uniform(0.15, 0.85, 2) * size_m
-        return shapely.Polygon(middle + np.stack([np.cos(turn), np.sin(turn)], -1) * radius[:, None]).buffer(0)
+        return Polygon(middle + np.stack([np.cos(turn), np.sin(turn)], -1) * radius[:, None]).buffer(0)
     if look.water == "coast":
         return _sea(size_m, draw)
-    return shapely.Polygon()
+    return Polygon()
 
 
 def _wavy(size_m: float, draw: np.random.Generator, height: float) -> Doubles:
@@ -43,16 +47,16 @@ def _placed(points: Doubles, size_m: float, angle: float, offset: float) -> Doub
     return np.stack([x * cos - y * sin, x * sin + y * cos], -1) + size_m / 2
 
 
-def _river(size_m: float, draw: np.random.Generator) -> shapely.Geometry:
+def _river(size_m: float, draw: np.random.Generator) -> Any:
     course = _placed(_wavy(size_m, draw, 0.035), size_m, draw.uniform(0, np.pi), draw.uniform(-0.25, 0.25) * size_m)
-    return shapely.LineString(course).buffer(draw.uniform(22, 60))
+    return LineString(course).buffer(draw.uniform(22, 60))
 
 
-def _sea(size_m: float, draw: np.random.Generator) -> shapely.Geometry:
+def _sea(size_m: float, draw: np.random.Generator) -> Any:
     shore = _wavy(size_m, draw, 0.025)
     far = np.array([[shore[-1, 0], 3 * size_m], [shore[0, 0], 3 * size_m]])
     ring = _placed(np.concatenate([shore, far]), size_m, draw.uniform(0, 2 * np.pi), draw.uniform(0.24, 0.36) * size_m)
-    return shapely.Polygon(ring).buffer(0)
+    return Polygon(ring).buffer(0)
 
 
 def natural_cover(size_m: float, look: Look, *keys: object) -> NDArray[np.uint8]:

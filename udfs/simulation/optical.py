@@ -1,7 +1,7 @@
 """Multispectral images of a simulated city: Sentinel-2 Level-2A-like digital numbers and Landsat-like reflectance."""
 
 import datetime as dt
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,8 +118,8 @@ def _digital(image: Floats, draw: np.random.Generator) -> NDArray[np.uint16]:
 def _cut_corner(bands: dict[str, NDArray[np.uint16]], scl: NDArray[np.uint8], draw: np.random.Generator) -> None:
     """No data east of a slanting line, in place."""
     foot, slant = draw.uniform(0.6, 0.85), draw.uniform(0.1, 0.25)
-    for image in (*bands.values(), scl):
+    images: list[NDArray[Any]] = [*bands.values(), scl]
+    for image in images:
         rows, cols = image.shape
         line = (foot + slant * np.arange(rows) / rows) * cols
         image[np.arange(cols)[None] >= line[:, None]] = 0
-

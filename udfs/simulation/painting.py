@@ -23,7 +23,9 @@ class Frame(NamedTuple):
 
     def centres(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """x of the columns and y of the rows, at the cells' centres."""
-        return self.west + (np.arange(self.cols) + 0.5) * self.cell, self.north - (np.arange(self.rows) + 0.5) * self.cell
+        x = self.west + (np.arange(self.cols, dtype=np.float64) + 0.5) * self.cell
+        y = self.north - (np.arange(self.rows, dtype=np.float64) + 0.5) * self.cell
+        return x, y
 
 
 def whole(size_m: float, cell: float) -> Frame:
@@ -41,7 +43,6 @@ class Outlines(NamedTuple):
     parts: NDArray[np.int64]
     owner: NDArray[np.int64]
     bounds: NDArray[np.float64]
-    count: int
 
 
 def flattened(shapes: NDArray[Any]) -> Outlines:
@@ -50,9 +51,9 @@ def flattened(shapes: NDArray[Any]) -> Outlines:
     polygonal = (shapely.get_type_id(parts) == 3) & ~shapely.is_empty(parts)
     parts, owner = parts[polygonal], owner[polygonal].astype(np.int64)
     if not len(parts):
-        return Outlines(np.empty((0, 2)), np.zeros(1, np.int64), np.zeros(1, np.int64), owner, np.empty((0, 4)), len(shapes))
+        return Outlines(np.empty((0, 2)), np.zeros(1, np.int64), np.zeros(1, np.int64), owner, np.empty((0, 4)))
     _, points, (rings, polygons) = shapely.to_ragged_array(parts)
-    return Outlines(points[:, :2].copy(), rings.astype(np.int64), polygons.astype(np.int64), owner, shapely.bounds(parts), len(shapes))
+    return Outlines(points[:, :2].copy(), rings.astype(np.int64), polygons.astype(np.int64), owner, shapely.bounds(parts))
 
 
 def painted(outlines: Outlines, chosen: NDArray[np.bool_], frame: Frame) -> NDArray[np.int32]:
@@ -67,7 +68,7 @@ def painted(outlines: Outlines, chosen: NDArray[np.bool_], frame: Frame) -> NDAr
     return raster
 
 
-@numba.njit(nogil=True)  # type: ignore[misc]
+@numba.njit(nogil=True)
 def _paint(raster: Any, points: Any, rings: Any, offsets: Any, parts: Any, owner: Any, origin: Any) -> None:
     """Even-odd fill by scan lines: the crossings of all rings with the line through the centres of a row, sorted, in pairs."""
     rows, cols = raster.shape

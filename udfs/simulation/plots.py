@@ -15,7 +15,7 @@ from udfs.simulation.spectra import ROOFS
 
 @dataclass(frozen=True)
 class Plots:
-    """Arrays over plots. `time`: when it is built on (0 first year, 1 last). `angle` anticlockwise from east, radians. Lengths in metres."""
+    """Arrays over plots. `time`: when it is built on (0 first year, 1 last). `angle`: radians from east, to the left. Lengths: metres."""
 
     centre: Doubles
     angle: Doubles
@@ -60,7 +60,8 @@ def _quarter_plots(quarters: Quarters, index: int, look: Look, draw: np.random.G
     time[draw.random(count) < 0.05] = NEVER
     slack = np.maximum(plot - building, 0) / 2 * 0.7
     turned = draw.uniform(-1, 1, (count, 2)) * slack
-    offset = np.stack([turned[:, 0] * np.cos(angle) - turned[:, 1] * np.sin(angle), turned[:, 0] * np.sin(angle) + turned[:, 1] * np.cos(angle)], -1)
+    cos, sin = np.cos(angle), np.sin(angle)
+    offset = np.stack([turned[:, 0] * cos - turned[:, 1] * sin, turned[:, 0] * sin + turned[:, 1] * cos], -1)
     roof = _roofs(kind, count, look, draw)
     shade = np.exp(draw.normal(0, 0.22 if kind == "informal" else 0.15, count)).clip(0.55, 1.7)
     return Plots(warped + offset, angle, plot, building, _wings(kind, count, draw), np.full(count, plan.building, "U8"), roof,
@@ -99,7 +100,8 @@ def _roofs(kind: str, count: int, look: Look, draw: np.random.Generator) -> NDAr
 
 
 def _yards(kind: str, count: int, look: Look, draw: np.random.Generator) -> NDArray[np.str_]:
-    sealed = {"centre": 0.95, "apartments": 0.55 + look.paved_yards / 3, "industry": 0.8, "houses": look.paved_yards, "informal": 0.06}[kind]
+    paved = look.paved_yards
+    sealed = {"centre": 0.95, "apartments": 0.55 + paved / 3, "industry": 0.8, "houses": paved, "informal": 0.06}[kind]
     soil = {"informal": 0.85}.get(kind, 0.45 if look.greenness[1] < 0.5 else 0.2)
     chance = draw.random(count)
     open_yard = np.where(draw.random(count) < soil, "dirt", "grass")

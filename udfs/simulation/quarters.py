@@ -1,4 +1,4 @@
-"""Quarters of the simulated city: where they lie, what they are, when they are developed, and their streets. Local metres, x east, y north."""
+"""Quarters of the simulated city: where they lie, what they are, when they are developed, and their streets. Local metres, y north."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -92,7 +92,7 @@ def plan_quarters(size_m: float, look: Look, *keys: object) -> Quarters:
 def _remoteness(centre: Doubles, size_m: float, look: Look, *keys: object) -> Doubles:
     """Distance to the nearest of several centres in units of their reach, with noise: the order of development."""
     draw = generator("centres", *keys)
-    count = max(int(round(size_m / 4000)), 1) + 1
+    count = max(round(size_m / 4000), 1) + 1
     hubs = draw.uniform(0.2, 0.8, (count, 2)) * size_m
     reach = np.concatenate([[1.0], draw.uniform(0.3, 0.6, count - 1)])
     distance = np.linalg.norm(centre[:, None] - hubs, axis=-1) / (size_m * reach)

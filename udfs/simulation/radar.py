@@ -22,6 +22,7 @@ _DECIBEL = {
 }  # fmt: skip
 _ROOF = (-1.5, -9.0)
 
+
 def render_sentinel1(city: City, when: dt.date) -> dict[str, Floats]:
     """VV and VH in dB, float32 (rows, cols) at 10 m, row 0 north. Walls and ground reflect twice, most where they face the radar."""
     lit = shares(city, when.year, PIXEL_M).lit
@@ -40,5 +41,3 @@ def render_sentinel1(city: City, when: dt.date) -> dict[str, Floats]:
         seen = ndimage.gaussian_filter(power * speckle, 0.5)
         images[name] = np.asarray(10 * np.log10(np.maximum(seen, 10**-3.5)), np.float32)
     return images
-
-__all__ = ["COVER", "render_sentinel1"]

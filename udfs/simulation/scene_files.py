@@ -164,8 +164,8 @@ def _do_vectors(files: CityFiles, year: int) -> tuple[list[str], list[list[Any]]
     write_json(storage / "units.geojson", units_geojson(city, districts))
     lines = ["unit_id,year,people"]
     for census in range(files.first_year, files.last_year + 1):
-        people = unit_people(city, census)
-        lines += [f"{unit},{census},{count:.0f}" for unit, count in zip(districts.unit_id[districts.leaf], people[districts.leaf], strict=True)]
+        people = zip(districts.unit_id, unit_people(city, census), districts.leaf, strict=True)
+        lines += [f"{unit},{census},{count:.0f}" for unit, count, leaf in people if leaf]
     write_text(storage / "population.csv", "\n".join(lines) + "\n")
     write_footprints(storage / "footprints", city, year)
     write_sealed(storage / "footprints" / "sealed_surfaces_10m.tif", city, year)

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from udfs.simulation.looks import Look
 from udfs.simulation.seeds import generator
 
+Spectrum = NDArray[np.float64]
 BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 """Sentinel-2 bands of the spectra below, in order."""
 
@@ -54,7 +55,7 @@ def pure_spectra(look: Look, greenness: float, *keys: object) -> NDArray[np.floa
     leaf = 0.75 + 0.25 * greenness
     table = np.empty((len(COVERS), len(BANDS)))
     for code, name in enumerate(COVERS):
-        table[code] = base[name] if name in base else soil
+        table[code] = base.get(name, soil)
     table[COVER["water"]] = base["water"] + (base["water_turbid"] - base["water"]) * look.turbidity
     table[COVER["tree"]] = base["tree"] * leaf + fresh * (1 - leaf)
     table[COVER["grass"]] = fresh
@@ -66,7 +67,7 @@ def pure_spectra(look: Look, greenness: float, *keys: object) -> NDArray[np.floa
     return table * _own_character(look)
 
 
-def _crop(base: dict[str, NDArray[np.float64]], soil: NDArray[np.float64], greenness: float, draw: np.random.Generator) -> NDArray[np.float64]:
+def _crop(base: dict[str, Spectrum], soil: Spectrum, greenness: float, draw: np.random.Generator) -> Spectrum:
     """Between bare soil, stubble and full growth."""
     state = np.clip(draw.normal(0.2 + 0.6 * greenness, 0.33), 0, 1)
     rest = soil if draw.random() < 0.5 else base["stubble"]

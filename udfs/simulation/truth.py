@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import shapely
-from exactextract import exact_extract
+from exactextract.exact_extract import exact_extract
 from exactextract.feature import JSONFeatureSource
 from exactextract.raster import NumPyRasterSource
 from numpy.typing import NDArray
@@ -19,6 +19,8 @@ from udfs.simulation.land import built_label
 from udfs.simulation.quarters import Doubles, Objects
 
 PIXEL_M = 10.0
+_Raster: Any = NumPyRasterSource
+_Features: Any = JSONFeatureSource
 FLOOR_PER_PERSON = {"house": 34.0, "block": 36.0, "informal": 9.0, "hall": np.inf}
 """Floor area per resident, m2."""
 CROWDING = 0.006
@@ -79,10 +81,10 @@ def _areal_scale(points: Doubles) -> Doubles:
 
 def _sums(city: City, districts: Districts, values: Doubles) -> Doubles:
     """Sum of a raster in each unit with exact shares of pixels, by exactextract."""
-    raster = NumPyRasterSource(np.ascontiguousarray(values), WEST, NORTH - city.size_m, WEST + city.size_m, NORTH)
+    raster: Any = _Raster(np.ascontiguousarray(values), WEST, NORTH - city.size_m, WEST + city.size_m, NORTH)
     shapes = city.placed(districts.outline)
     features = [{"type": "Feature", "id": str(i), "properties": {}, "geometry": shapely.geometry.mapping(s)} for i, s in enumerate(shapes)]
-    found: Any = exact_extract(raster, JSONFeatureSource(features), ["sum"], include_cols=["id"])
+    found: Any = exact_extract(raster, _Features(features), ["sum"], include_cols=["id"])
     sums = {row["id"]: row["properties"]["sum"] for row in found}
     return np.array([sums[str(i)] for i in range(len(shapes))])
 
@@ -119,7 +121,7 @@ def _leaf_footprints(city: City) -> tuple[NDArray[np.int64], Doubles]:
 
 
 def _summed(leaf: NDArray[np.int64], values: Doubles, districts: Districts) -> Doubles:
-    return np.bincount(leaf, values, int(districts.leaf.sum()))
+    return np.asarray(np.bincount(leaf, values, int(districts.leaf.sum())), np.float64)
 
 
 def _with_parents(districts: Districts, leaves: Doubles) -> Doubles:
