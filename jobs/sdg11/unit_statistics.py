@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from conf.place import Place
 from conf.settings import Settings
 from conf.tables import UNIT_STATISTICS
+from jobs.arrow_batches import rows_per_batch
 from jobs.hierarchy import leaf_ancestry, leaves
 from jobs.job import Context, Tables, job
 from udfs.grid import Grid
@@ -57,11 +58,13 @@ def area_sums(built_up: DataFrame, units: DataFrame, method: str, context: Conte
     grid, tile_px = _grid(built_up)
     epochs = [epoch.name for epoch in context.place.epochs]
     per_batch = max(1, ARROW_BYTES // (tile_px**2 * len(epochs)))
-    context.spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", str(per_batch))
     work = tiles_with_units(units, grid, tile_px).join(_layers(built_up), on=["row", "col"], how="left")
     # Set by hand: adaptive planning sees few bytes and would leave most cores idle.
     spread = work.repartition(4 * context.spark.sparkContext.defaultParallelism, "row", "col")
-    return spread.mapInArrow(partial(sums_batches, grid=grid, tile_px=tile_px, epochs=epochs, method=method), SUMS_DDL)
+    with rows_per_batch(context.spark, per_batch):
+        sums = spread.mapInArrow(partial(sums_batches, grid=grid, tile_px=tile_px, epochs=epochs, method=method), SUMS_DDL).persist()
+        sums.count()
+    return sums
 
 
 def _grid(built_up: DataFrame) -> tuple[Grid, int]:

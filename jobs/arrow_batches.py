@@ -1,0 +1,19 @@
+"""How many rows go to a Python worker at once: few where rows carry rasters."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pyspark.sql import SparkSession
+
+ROWS = "spark.sql.execution.arrow.maxRecordsPerBatch"
+
+
+@contextmanager
+def rows_per_batch(spark: SparkSession, rows: int) -> Iterator[None]:
+    """Plans that are made and run inside send `rows` rows at a time."""
+    usual = spark.conf.get(ROWS)
+    spark.conf.set(ROWS, str(rows))
+    try:
+        yield
+    finally:
+        spark.conf.set(ROWS, str(usual))
