@@ -9,9 +9,8 @@ venv=$root/.venv
 refuse() { echo "urbantrace: $1" >&2; exit 2; }
 
 check_java() {
-  command -v java >/dev/null || [ -x "${JAVA_HOME:-}/bin/java" ] || refuse "Java is missing; install Java 17 or 21 and put it on PATH or into JAVA_HOME"
-  local java=java version
-  [ -x "${JAVA_HOME:-}/bin/java" ] && java=$JAVA_HOME/bin/java
+  local java=${JAVA_HOME:+$JAVA_HOME/bin/}java version
+  command -v "$java" >/dev/null || refuse "Java is missing; install Java 17 or 21 and put it on PATH or into JAVA_HOME"
   version=$("$java" -version 2>&1 | sed -n 's/.*version "\([0-9]*\).*/\1/p' | head -n 1)
   case "$version" in 17 | 21) ;; *) refuse "Java ${version:-of unknown version} found; Spark 4.0 needs Java 17 or 21" ;; esac
 }

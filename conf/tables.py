@@ -1,51 +1,6 @@
 """Every table, declared once: schema, key, checks. Geometry columns are WKB in EPSG:4326 with four bbox columns."""
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class Column:
-    """`type` is Spark DDL. `identity=False`: depends on how the work was cut or run, so not in fingerprints."""
-
-    name: str
-    type: str
-    text: str
-    identity: bool = True
-    nullable: bool = False
-    raster: bool = False
-
-
-@dataclass(frozen=True)
-class Check:
-    """A row breaks the check where the SQL `holds` is false or null; `text` is what the report says then."""
-
-    holds: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Table:
-    """One row is `text`. `key` columns are unique together."""
-
-    name: str
-    text: str
-    key: tuple[str, ...]
-    columns: tuple[Column, ...]
-    checks: tuple[Check, ...] = ()
-
-    @property
-    def ddl(self) -> str:
-        """The schema as Spark DDL."""
-        return ", ".join(f"{c.name} {c.type}{'' if c.nullable else ' NOT NULL'}" for c in self.columns)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(column.name for column in self.columns)
-
-    @property
-    def identity(self) -> tuple[Column, ...]:
-        """The columns that a fingerprint covers."""
-        return tuple(column for column in self.columns if column.identity)
+from conf.table import Check, Column, Table
 
 
 def _bbox(nullable: bool = False) -> tuple[Column, ...]:
@@ -69,7 +24,9 @@ _GRID = (
 )
 
 SCENES = Table(
-    "scenes", "an image", ("scene_id",),
+    "scenes",
+    "an image",
+    ("scene_id",),
     (
         Column("scene_id", "string", "name of the image, unique in the place"),
         Column("sensor", "string", "key of conf/sensors.py"),
@@ -81,19 +38,27 @@ SCENES = Table(
         Column("width", "int", "pixels of the finest band"),
         Column("height", "int", "pixels of the finest band"),
         Column("nodata", "double", "value of pixels without data; null: none declared", nullable=True),
-        Column("stretch", "map<string,array<double>>", "band name to its 2nd and 98th percentile, for sensors without calibration", nullable=True),
+        Column(
+            "stretch",
+            "map<string,array<double>>",
+            "band name to its 2nd and 98th percentile, for sensors without calibration",
+            nullable=True,
+        ),
         Column("cloud", "double", "share of cloud in the metadata, 0-1", nullable=True),
         Column("baseline", "string", "processing baseline", nullable=True),
-        _geometry("footprint"), *_bbox(),
+        _geometry("footprint"),
+        *_bbox(),
         Column("licence", "string", "of the image", nullable=True),
         Column("attribution", "string", "to print beside results", nullable=True),
         Column("content_digest", "string", "sha256 over names, sizes and headers of the files", identity=False),
     ),
     (Check("width > 0 and height > 0", "an image without pixels"), Check("xmin <= xmax and ymin <= ymax", "a bounding box inside out")),
-)  # fmt: skip
+)
 
 TILES = Table(
-    "tiles", "a square of work x epoch x layer", ("layer", "epoch", "tile_id"),
+    "tiles",
+    "a square of work x epoch x layer",
+    ("layer", "epoch", "tile_id"),
     (
         Column("layer", "string", "layer of the place"),
         Column("epoch", "string", "epoch of the place"),
@@ -102,20 +67,29 @@ TILES = Table(
         Column("scenes", "array<struct<scene_id:string,why:string>>", "images chosen for its windows, sorted, and why"),
         Column("predicted_seconds", "double", "of one core", identity=False),
         Column("scenes_digest", "string", "sha256 over the content digests of its scenes", identity=False),
-        _geometry("outline"), *_bbox(),
+        _geometry("outline"),
+        *_bbox(),
     ),
     (Check("predicted_seconds >= 0", "negative work"),),
-)  # fmt: skip
+)
 
 BUILT_UP = Table(
-    "built_up", "a tile's result; every planned tile has one", ("layer", "epoch", "tile_id"),
+    "built_up",
+    "a tile's result; every planned tile has one",
+    ("layer", "epoch", "tile_id"),
     (
         Column("layer", "string", "layer of the place"),
         Column("epoch", "string", "epoch of the place"),
         Column("tile_id", "string", "as in tiles"),
         *_GRID,
         Column("status", "string", "done, nodata or quarantined"),
-        Column("probability", "binary", "uint8 (tile_px, tile_px): 0-250 stands for 0-1, 255 no data or outside; deflate", nullable=True, raster=True),
+        Column(
+            "probability",
+            "binary",
+            "uint8 (tile_px, tile_px): 0-250 stands for 0-1, 255 no data or outside; deflate",
+            nullable=True,
+            raster=True,
+        ),
         Column("threshold", "int", "probability, 0-250, from which a pixel counts as built-up"),
         Column("valid_share", "double", "share of pixels with data, 0-1"),
         Column("error_class", "string", "kind of the failure of a quarantined tile", nullable=True),
@@ -130,8 +104,10 @@ BUILT_UP = Table(
         Column("model_version", "string", "registered version, or path", identity=False),
         Column("model_sha256", "string", "of the weights"),
         Column("settings_digest", "string", "sha256 over settings, model and code version", identity=False),
-        _DIGEST, _RUN,
-        _geometry("outline"), *_bbox(),
+        _DIGEST,
+        _RUN,
+        _geometry("outline"),
+        *_bbox(),
     ),
     (
         Check("status in ('done', 'nodata', 'quarantined')", "unknown status"),
@@ -139,15 +115,18 @@ BUILT_UP = Table(
         Check("(status = 'done') = (probability is not null)", "a done tile has pixels, another has none"),
         Check("(status = 'quarantined') = (error_class is not null)", "a quarantined tile names its error class"),
     ),
-)  # fmt: skip
+)
 
 BUILDINGS = Table(
-    "buildings", "a building footprint", ("layer", "epoch", "building_id"),
+    "buildings",
+    "a building footprint",
+    ("layer", "epoch", "building_id"),
     (
         Column("layer", "string", "layer of the place"),
         Column("epoch", "string", "epoch of the place"),
         Column("building_id", "string", "hash of place on the grid and content"),
-        _geometry("footprint"), *_bbox(),
+        _geometry("footprint"),
+        *_bbox(),
         Column("area_m2", "double", "geodesic area, m2"),
         Column("confidence", "double", "mean probability inside, 0-1"),
         Column("vertices", "int", "of all rings, closing vertices not counted"),
@@ -157,25 +136,37 @@ BUILDINGS = Table(
         Column("last_date", "timestamp", "latest image of its tiles", identity=False),
         Column("model_sha256", "string", "of the weights"),
     ),
-    (Check("area_m2 > 0", "a footprint without area"), Check("confidence between 0 and 1", "confidence outside 0-1"), Check("shape in ('regularised', 'raw')", "unknown shape")),
-)  # fmt: skip
+    (
+        Check("area_m2 > 0", "a footprint without area"),
+        Check("confidence between 0 and 1", "confidence outside 0-1"),
+        Check("shape in ('regularised', 'raw')", "unknown shape"),
+    ),
+)
 
 UNITS = Table(
-    "units", "an administrative unit", ("unit_id",),
+    "units",
+    "an administrative unit",
+    ("unit_id",),
     (
         Column("unit_id", "string", "as in the source"),
         Column("parent_id", "string", "unit it is part of; null at level 0", nullable=True),
         Column("level", "int", "0 is the coarsest"),
         Column("name", "string", "as in the source", nullable=True),
-        _geometry("outline"), *_bbox(),
+        _geometry("outline"),
+        *_bbox(),
         Column("area_m2", "double", "geodesic area, m2"),
         Column("note", "string", "what was repaired on load", nullable=True),
     ),
-    (Check("area_m2 > 0", "a unit without area"), Check("(level = 0) = (parent_id is null)", "level 0 has no parent, other levels have one")),
-)  # fmt: skip
+    (
+        Check("area_m2 > 0", "a unit without area"),
+        Check("(level = 0) = (parent_id is null)", "level 0 has no parent, other levels have one"),
+    ),
+)
 
 POPULATION = Table(
-    "population", "people of a unit in a year", ("unit_id", "year"),
+    "population",
+    "people of a unit in a year",
+    ("unit_id", "year"),
     (
         Column("unit_id", "string", "as in units"),
         Column("year", "int", "of the count"),
@@ -183,10 +174,12 @@ POPULATION = Table(
         Column("source", "string", "census or raster", nullable=True),
     ),
     (Check("people >= 0", "negative people"),),
-)  # fmt: skip
+)
 
 UNIT_STATISTICS = Table(
-    "unit_statistics", "sums of a unit in an epoch", ("unit_id", "epoch"),
+    "unit_statistics",
+    "sums of a unit in an epoch",
+    ("unit_id", "epoch"),
     (
         Column("unit_id", "string", "as in units"),
         Column("epoch", "string", "epoch of the place"),
@@ -198,10 +191,11 @@ UNIT_STATISTICS = Table(
         Column("people_year", "string", "census years it comes from, e.g. 2010-2020 or 2011", nullable=True),
     ),
     (Check("0 <= built_m2 and built_m2 <= valid_m2 and valid_m2 <= total_m2", "built <= valid <= total is broken"),),
-)  # fmt: skip
+)
 
 INDICATORS = Table(
-    "indicators", "a unit x period x indicator x formula x boundary x basis x disaggregation",
+    "indicators",
+    "a unit x period x indicator x formula x boundary x basis x disaggregation",
     ("unit_id", "period_start", "period_end", "indicator", "formula_id", "boundary", "basis", "disaggregation"),
     (
         Column("unit_id", "string", "as in units"),
@@ -220,21 +214,26 @@ INDICATORS = Table(
         Column("reason", "string", "why the value is null", nullable=True),
     ),
     (Check("(value is null) = (reason is not null)", "a null value has a reason, another has none"),),
-)  # fmt: skip
+)
 
 TRUTH_BUILDINGS = Table(
-    "truth_buildings", "a building of the simulated city", ("building_id",),
+    "truth_buildings",
+    "a building of the simulated city",
+    ("building_id",),
     (
         Column("building_id", "string", "of the simulation"),
-        _geometry("footprint"), *_bbox(),
+        _geometry("footprint"),
+        *_bbox(),
         Column("year_built", "int", "first year it stands"),
         Column("year_gone", "int", "first year it no longer stands", nullable=True),
         Column("kind", "string", "house, block, hall, informal"),
     ),
-)  # fmt: skip
+)
 
 TRUTH_UNIT_STATISTICS = Table(
-    "truth_unit_statistics", "the simulated city's own sums of a unit in an epoch", ("unit_id", "epoch"),
+    "truth_unit_statistics",
+    "the simulated city's own sums of a unit in an epoch",
+    ("unit_id", "epoch"),
     (
         Column("unit_id", "string", "as in units"),
         Column("epoch", "string", "epoch of the place"),
@@ -243,10 +242,12 @@ TRUTH_UNIT_STATISTICS = Table(
         Column("total_m2", "double", "area of the unit, m2"),
         Column("people", "double", "residents"),
     ),
-)  # fmt: skip
+)
 
 RUNS = Table(
-    "runs", "one run of one job; also the lock of a place", ("run_id",),
+    "runs",
+    "one run of one job; also the lock of a place",
+    ("run_id",),
     (
         Column("run_id", "string", "of this run"),
         Column("job", "string", "name of the job"),
@@ -265,12 +266,21 @@ RUNS = Table(
         Column("input_versions", "string", "JSON: table to Delta version"),
         Column("message", "string", "of a failure", nullable=True),
     ),
-)  # fmt: skip
+)
 
 TABLES = {
     table.name: table
     for table in (
-        SCENES, TILES, BUILT_UP, BUILDINGS, UNITS, POPULATION, UNIT_STATISTICS, INDICATORS,
-        TRUTH_BUILDINGS, TRUTH_UNIT_STATISTICS, RUNS,
+        SCENES,
+        TILES,
+        BUILT_UP,
+        BUILDINGS,
+        UNITS,
+        POPULATION,
+        UNIT_STATISTICS,
+        INDICATORS,
+        TRUTH_BUILDINGS,
+        TRUTH_UNIT_STATISTICS,
+        RUNS,
     )
-}  # fmt: skip
+}

@@ -58,7 +58,7 @@ def _dispatch(options: argparse.Namespace, jobs: dict[str, Job]) -> int:
         return DONE
     place = _place(options, jobs)
     if options.command == "sql":
-        return run_sql(place, _required(options, "sql \"SELECT ...\""), options.format, options.master, spark_conf)
+        return run_sql(place, _required(options, 'sql "SELECT ..."'), options.format, options.master, spark_conf)
     if options.command == "fingerprint":
         return fingerprint(place, _required(options, "fingerprint TABLE"), options.master, spark_conf)
     if options.command != "flow" and options.command not in jobs:

@@ -19,7 +19,16 @@ def fetch(folder: Path) -> None:
         spark_home = Path(pyspark.__file__).parent
         nothing = Path(scratch) / "nothing.py"
         nothing.write_text("", encoding="utf-8")
-        command = [spark_home / "bin" / "spark-submit", "--master", "local[1]", "--packages", ",".join(JARS), "--conf", f"spark.jars.ivy={scratch}", nothing]
+        command = [
+            spark_home / "bin" / "spark-submit",
+            "--master",
+            "local[1]",
+            "--packages",
+            ",".join(JARS),
+            "--conf",
+            f"spark.jars.ivy={scratch}",
+            nothing,
+        ]
         environment = {**os.environ, "SPARK_HOME": str(spark_home), "PYSPARK_PYTHON": sys.executable}
         subprocess.run([str(part) for part in command], check=True, env=environment, stdout=sys.stderr)
         folder.mkdir(parents=True, exist_ok=True)

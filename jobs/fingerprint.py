@@ -10,8 +10,9 @@ from pyspark.sql import functions as F
 
 from conf.errors import InputError
 from conf.place import Place
-from conf.tables import TABLES, Table
-from conf.tables import Column as Declared
+from conf.table import Column as Declared
+from conf.table import Table
+from conf.tables import TABLES
 from jobs.session import start_session
 from jobs.warehouse import Warehouse
 

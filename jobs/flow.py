@@ -66,7 +66,8 @@ def _exit_code(warehouse: Warehouse, place: Place) -> int:
     share = warehouse.read("built_up").agg(F.avg(is_quarantined)).first()[0] or 0.0
     if share <= place.max_quarantined_share:
         return DONE
-    _say(f"urbantrace: {share:.2%} of the tiles are quarantined, more than max_quarantined_share = {place.max_quarantined_share:.2%}; ask built_up for their messages")
+    allowed = f"max_quarantined_share = {place.max_quarantined_share:.2%}"
+    _say(f"urbantrace: {share:.2%} of the tiles are quarantined, more than {allowed}; built_up.message says why")
     return QUARANTINED
 
 

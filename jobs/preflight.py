@@ -10,7 +10,8 @@ def check_overlap(place: Place, sources: dict[str, Any]) -> None:
     """Raises InputError when scenes and units are nowhere near each other. `bounds` are west, south, east, north, degrees."""
     scenes, units = ((sources.get(name) or {}).get("bounds") for name in ("scenes", "units"))
     if scenes and units and not _overlap(scenes, units):
-        raise InputError(f"place {place.name}: scenes {_text(scenes)} and units {_text(units)} do not overlap; check the CRS of units and the scenes' paths")
+        found = f"scenes {_text(scenes)} and units {_text(units)}"
+        raise InputError(f"place {place.name}: {found} do not overlap; check the CRS of the units and the paths of the scenes")
 
 
 def _overlap(a: list[float], b: list[float]) -> bool:

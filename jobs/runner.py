@@ -16,7 +16,8 @@ from pyspark.sql import functions as F
 
 from conf.place import Place
 from conf.settings import digest
-from conf.tables import TABLES, Table
+from conf.table import Table
+from conf.tables import TABLES
 from jobs.code_version import code_version
 from jobs.digests import Origin, content_digest, origin_now, refuse_changed
 from jobs.job import Context, Job
@@ -208,4 +209,3 @@ class Runner:
             "device_class": "cpu",
             "input_versions": json.dumps(versions, sort_keys=True),
         }
-

@@ -4,7 +4,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from conf.tables import Table
+from conf.table import Table
 
 
 class TableError(RuntimeError):
@@ -20,7 +20,9 @@ def check_schema(frame: DataFrame, table: Table) -> None:
     expected = {field.name: field.dataType.simpleString() for field in schema_of(table)}
     found = {field.name: field.dataType.simpleString() for field in frame.schema}
     names = [*expected, *(name for name in found if name not in expected)]
-    differing = [f"{n}: expected {expected.get(n, 'no such column')}, found {found.get(n, 'none')}" for n in names if expected.get(n) != found.get(n)]
+    differing = [
+        f"{n}: expected {expected.get(n, 'no such column')}, found {found.get(n, 'none')}" for n in names if expected.get(n) != found.get(n)
+    ]
     if differing:
         raise TableError(f"table {table.name}: {'; '.join(differing)}")
 
@@ -42,7 +44,11 @@ def check_rows(frame: DataFrame, table: Table) -> int:
     }
     found = frame.agg(*(column.alias(name.replace(".", "_")) for name, column in counts.items())).first().asDict()
     rows, keys = found.pop("rows"), found.pop("keys")
-    problems = [f"{count} rows: {name.split(':', 1)[1]} {'is null' if name.startswith('null:') else ''}".strip() for name, count in found.items() if count]
+    problems = [
+        f"{count} rows: {name.split(':', 1)[1]} {'is null' if name.startswith('null:') else ''}".strip()
+        for name, count in found.items()
+        if count
+    ]
     if rows != keys:
         problems.append(f"{rows - keys} rows repeat a key ({', '.join(table.key)})")
     if problems:

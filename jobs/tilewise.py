@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from conf.tables import TABLES, Table
+from conf.table import Table
+from conf.tables import TABLES
 from jobs.digests import row_digests
 from jobs.summary import Summary
 from jobs.table_checks import TableError, check_rows, in_declared_order
@@ -82,6 +83,8 @@ def commit_tiles(
 
 def _refuse_faulty_model(rows: DataFrame) -> None:
     """A model whose every first answer is unusable is not a matter of tiles."""
-    worst = rows.agg(F.bool_and(F.coalesce(F.col("error_class") == "model", F.lit(False))).alias("all"), F.max("message").alias("text")).first()
+    worst = rows.agg(
+        F.bool_and(F.coalesce(F.col("error_class") == "model", F.lit(False))).alias("all"), F.max("message").alias("text")
+    ).first()
     if worst["all"]:
         raise TableError(f"the model failed on every tile of the first batch: {worst['text']}")

@@ -30,7 +30,12 @@ class Tracking:
     def log(self, job: str, run: dict[str, Any], summary: Summary) -> None:
         """One MLflow run: settings hash, code version, model, rows, figures; in the background, in order."""
         params = {name: str(run.get(name)) for name in ("run_id", "settings_digest", "code_version", "model_sha256", "back_end")}
-        metrics = {"rows": summary.rows, "seconds": summary.seconds, **{f"tiles_{k}": v for k, v in summary.tiles.items()}, **summary.figures}
+        metrics = {
+            "rows": summary.rows,
+            "seconds": summary.seconds,
+            **{f"tiles_{k}": v for k, v in summary.tiles.items()},
+            **summary.figures,
+        }
         self._logged.append(self._pool.submit(_log, tracking_uri(self.place), self.place.name, job, params, metrics))
 
     def close(self) -> None:

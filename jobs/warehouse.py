@@ -9,7 +9,8 @@ from typing import Any
 from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 
-from conf.tables import TABLES, Table
+from conf.table import Table
+from conf.tables import TABLES
 
 
 class Warehouse:

@@ -40,9 +40,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if not config.getoption("--real-data-count"):
         return
-    outcomes = {name: [r for r in terminalreporter.getreports(name) if "real_data" in getattr(r, "keywords", {})] for name in ("passed", "failed", "skipped")}
+    outcomes = {
+        name: [r for r in terminalreporter.getreports(name) if "real_data" in getattr(r, "keywords", {})]
+        for name in ("passed", "failed", "skipped")
+    }
     ran = sum(len([r for r in outcomes[name] if r.when == "call"]) for name in ("passed", "failed"))
-    terminalreporter.write_line(f"real-data tests: {ran} ran, {len(outcomes['skipped'])} skipped (URBANTRACE_DATA={os.environ.get('URBANTRACE_DATA', 'not set')})")
+    terminalreporter.write_line(
+        f"real-data tests: {ran} ran, {len(outcomes['skipped'])} skipped (URBANTRACE_DATA={os.environ.get('URBANTRACE_DATA', 'not set')})"
+    )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -146,7 +146,7 @@ def built_up_batches(
     """
     with ImagePool() as pool, ThreadPoolExecutor(1) as reader:
         works = (
-            _Work(row, _plan(row, scenes, sensors), recipes[str(row.layer)], time.monotonic())
+            _Work(row, plan_of(row, scenes, sensors), recipes[str(row.layer)], time.monotonic())
             for frame in frames
             for row in frame.itertuples()
         )
@@ -170,7 +170,8 @@ def _timed_read(pool: ImagePool, work: _Work) -> tuple[Region, float]:
     return read_tile(pool, work.plan, work.recipe), time.monotonic() - started
 
 
-def _plan(row: Any, scenes: dict[str, Scene], sensors: dict[str, str]) -> Plan:
+def plan_of(row: Any, scenes: dict[str, Scene], sensors: dict[str, str]) -> Plan:
+    """The plan of a planned tile's row; `scenes` by id, `sensors` by layer."""
     tile = Tile(int(row.row), int(row.col), int(row.tile_px))
     grid = grid_of_tile(row.grid, row.crs, Affine(*row.transform), tile)
     return Plan(grid, tile, sensors[row.layer], tuple(scenes[scene_id] for scene_id in row.scene_ids), bytes(row.geometry))

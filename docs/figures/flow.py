@@ -17,7 +17,7 @@ def needs(job: Job, jobs: dict[str, Job]) -> dict[str, str]:
     for table in (*job.reads, *job.optional):
         if table in writer:
             taken.setdefault(writer[table], []).append(table)
-    return {**{name: "files" for name in job.after}, **{name: ", ".join(tables) for name, tables in taken.items()}}
+    return {**dict.fromkeys(job.after, "files"), **{name: ", ".join(tables) for name, tables in taken.items()}}
 
 
 def columns_of(jobs: dict[str, Job]) -> list[list[str]]:
@@ -68,10 +68,18 @@ def draw() -> str:
         for source, tables in needs(job, jobs).items()
     ]
     boxes = [_box(job, *places[name]) for name, job in jobs.items()]
-    tip = '<marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto"><path d="M0,0 L8,4 L0,8 z" fill="#7f8fa6"/></marker>'
+    tip = (
+        '<marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
+        '<path d="M0,0 L8,4 L0,8 z" fill="#7f8fa6"/></marker>'
+    )
     style = 'font-family="Helvetica, Arial, sans-serif" font-size="12" fill="#1f2933"'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" {style}>'
-    return "\n".join([head, f"<defs>{tip}</defs>", '<rect width="100%" height="100%" fill="#ffffff" stroke="none"/>', *arrows, *boxes, "</svg>"]) + "\n"
+    return (
+        "\n".join(
+            [head, f"<defs>{tip}</defs>", '<rect width="100%" height="100%" fill="#ffffff" stroke="none"/>', *arrows, *boxes, "</svg>"]
+        )
+        + "\n"
+    )
 
 
 if __name__ == "__main__":

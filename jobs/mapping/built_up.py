@@ -114,8 +114,8 @@ def _check_resolution(name: str, metres: float, spec: ModelSpec) -> None:
 def built_up(tables: Tables, settings: BuiltUpSettings, context: Context) -> DataFrame:
     """A row for every planned tile of the batch: its probability, that it has no data, or why it could not be mapped."""
     planned = tables["tiles"].withColumn("scene_ids", F.transform("scenes", lambda scene: scene["scene_id"]))
-    scenes = _scenes(tables["scenes"], planned)
-    recipes = {name: _recipe(name, settings, context) for name in context.place.layers}
+    scenes = scenes_named(tables["scenes"], planned)
+    recipes = {name: recipe_of(name, settings, context) for name in context.place.layers}
     _check_scenes(context.place, scenes, recipes)
     sensors = {name: layer.sensor for name, layer in context.place.layers.items()}
     shell = partial(built_up_batches, scenes=scenes, recipes=recipes, sensors=sensors)
@@ -133,7 +133,7 @@ def _grouped(planned: DataFrame, settings: BuiltUpSettings, context: Context) ->
     return planned.repartitionByRange(parts, "layer", "epoch", "row", "col").sortWithinPartitions("layer", "epoch", "row", "col")
 
 
-def _scenes(scenes: DataFrame, planned: DataFrame) -> dict[str, Scene]:
+def scenes_named(scenes: DataFrame, planned: DataFrame) -> dict[str, Scene]:
     """The scenes that the planned tiles name, by id."""
     wanted = planned.select(F.explode("scene_ids").alias("scene_id")).distinct()
     names = [name for name in SCENES.names if name in Scene.__dataclass_fields__ or name == "geometry"]
@@ -147,7 +147,8 @@ def _scene(row: dict[str, Any]) -> Scene:
     return Scene(**{**row, "transform": tuple(row["transform"]), "footprint": footprint, "datetime": moment})
 
 
-def _recipe(name: str, settings: BuiltUpSettings, context: Context) -> Recipe:
+def recipe_of(name: str, settings: BuiltUpSettings, context: Context) -> Recipe:
+    """How a layer is mapped; its weights are staged in the place's folder."""
     place = context.place
     layer = place.layers[name]
     pin = _pinned(place, layer, context.pins.get(name))

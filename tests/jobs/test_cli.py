@@ -24,7 +24,14 @@ def image(tmp_path: Path) -> Path:
 
 def write_image(path: Path, crs: str | None) -> Path:
     values = np.arange(3 * 5 * 7, dtype=np.uint8).reshape(3, 5, 7) + 1
-    profile = {"driver": "GTiff", "count": 3, "height": 5, "width": 7, "dtype": "uint8", "transform": Affine(0.5, 0, 300_000, 0, -0.5, 2_100_000)}
+    profile = {
+        "driver": "GTiff",
+        "count": 3,
+        "height": 5,
+        "width": 7,
+        "dtype": "uint8",
+        "transform": Affine(0.5, 0, 300_000, 0, -0.5, 2_100_000),
+    }
     with rasterio.open(path, "w", crs=crs, **profile) as file:
         file.write(values)
     return path
@@ -86,7 +93,9 @@ def test_weights_that_are_not_the_pinned_ones(capsys: pytest.CaptureFixture[str]
     assert "sha256" in refused(capsys, tmp_path / "warehouse", "flow", "--place", place_file(), "--set", model)
 
 
-def test_scenes_of_which_none_has_a_crs(capsys: pytest.CaptureFixture[str], tmp_path: Path, image: Path, place_file: Callable[..., str]) -> None:
+def test_scenes_of_which_none_has_a_crs(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, image: Path, place_file: Callable[..., str]
+) -> None:
     write_image(image, None)
     assert "CRS" in refused(capsys, tmp_path / "warehouse", "flow", "--place", place_file())
 
@@ -108,7 +117,8 @@ def test_units_that_are_wrong(
 ) -> None:
     path = tmp_path / "units.geojson"
     collection = [
-        {"type": "Feature", "properties": properties, "geometry": json.loads(shapely.to_geojson(shapely.box(*box)))} for properties, box in features
+        {"type": "Feature", "properties": properties, "geometry": json.loads(shapely.to_geojson(shapely.box(*box)))}
+        for properties, box in features
     ]
     path.write_text(json.dumps({"type": "FeatureCollection", "features": collection}), encoding="utf-8")
     place = place_file(units={"path": str(path), "id": "unit_id"})

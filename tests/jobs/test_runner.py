@@ -162,7 +162,10 @@ def test_a_run_hands_the_place_to_the_next_in_one_commit(spark: SparkSession, pl
     runs.finish("done", rows=3)
     runs.begin(_run_row("b"))
     assert warehouse.version("runs") == before + 1
-    assert {row["run_id"]: (row["state"], row["rows"]) for row in warehouse.read("runs").collect()} == {"a": ("done", 3), "b": ("running", None)}
+    assert {row["run_id"]: (row["state"], row["rows"]) for row in warehouse.read("runs").collect()} == {
+        "a": ("done", 3),
+        "b": ("running", None),
+    }
     runs.release()
 
 
@@ -175,7 +178,22 @@ def test_a_process_of_another_host_is_dead_by_its_heartbeat_only() -> None:
 def _with_tiles(spark: SparkSession, scenes: dict[str, str]) -> DataFrame:
     grid = ("utm", "EPSG:32643", 256, 0)
     rows = [
-        ("x", "2020", f"t{n}", *grid, n, [1.0, 0.0, 0.0, 0.0, -1.0, 0.0], [], 60.0, scenes[f"t{n}"], shapely.box(0, 0, 1, 1).wkb, 0.0, 0.0, 1.0, 1.0)
+        (
+            "x",
+            "2020",
+            f"t{n}",
+            *grid,
+            n,
+            [1.0, 0.0, 0.0, 0.0, -1.0, 0.0],
+            [],
+            60.0,
+            scenes[f"t{n}"],
+            shapely.box(0, 0, 1, 1).wkb,
+            0.0,
+            0.0,
+            1.0,
+            1.0,
+        )
         for n in range(len(scenes))
     ]
     return spark.createDataFrame(rows, TABLES["tiles"].ddl)
@@ -206,7 +224,9 @@ def tilewise_jobs(scenes: dict[str, str], seen: list[list[str]]) -> dict[str, Jo
     sources = lambda place, settings: dict(scenes)  # noqa: E731
     return {
         "tiles": declare(writes="tiles", settings=NoSettings, parallel_over="tiles", sources=sources)(tiles),
-        "built_up": declare(reads=("tiles",), writes="built_up", settings=NoSettings, parallel_over="tiles", tilewise=True, layer_digests=by_layer)(built_up),
+        "built_up": declare(
+            reads=("tiles",), writes="built_up", settings=NoSettings, parallel_over="tiles", tilewise=True, layer_digests=by_layer
+        )(built_up),
     }
 
 
@@ -233,7 +253,12 @@ def test_a_planned_tile_without_a_row_fails_the_job(spark: SparkSession, place: 
         return _result(tables["tiles"].where("tile_id = 't0'"))
 
     jobs["built_up"] = declare(
-        reads=("tiles",), writes="built_up", settings=NoSettings, parallel_over="tiles", tilewise=True, layer_digests=jobs["built_up"].layer_digests
+        reads=("tiles",),
+        writes="built_up",
+        settings=NoSettings,
+        parallel_over="tiles",
+        tilewise=True,
+        layer_digests=jobs["built_up"].layer_digests,
     )(built_up)
     with pytest.raises(TableError, match="2 tiles were planned, 1 came back"):
         run(spark, place, jobs)

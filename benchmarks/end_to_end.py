@@ -1,0 +1,89 @@
+"""Job `built_up` ÷ a bare loop of the same reads and network, in tiles per second: 2 cores beside 2 processes of 1 thread."""
+
+import hashlib
+import multiprocessing
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from benchmarks.pairs import Measure, speed_ratio
+from conf.place import Place, load_place
+from jobs.job import Context, declared_jobs
+from jobs.mapping.built_up import built_up, recipe_of, scenes_named
+from jobs.session import start_session
+from udfs.images import ImagePool
+from udfs.mapping import Plan, Recipe, map_tile, plan_of, read_tile
+from udfs.rasters import encode_raster
+
+REACH = 0.80
+PROCESSES = 2
+KEY = ("layer", "epoch", "tile_id")
+Digests = dict[tuple[str, ...], str]
+Work = tuple[tuple[str, ...], Plan, Recipe]
+
+
+def measure() -> list[Measure]:
+    """One ratio; the two must give the same bytes for every tile."""
+    spark = start_session(f"local[{PROCESSES}]", {})
+    with tempfile.TemporaryDirectory() as folder, multiprocessing.get_context("spawn").Pool(PROCESSES) as pool:
+        place, tiles, scenes = _planned(spark, Path(folder))
+        context = Context(spark, place, "benchmark", place.folder)
+        settings = built_up.settings()
+        works = _works(tiles, scenes, settings, context)
+        ours: Callable[[], Digests] = lambda: _by_job(tiles, scenes, settings, context)  # noqa: E731
+        bare: Callable[[], Digests] = lambda: _by_loop(pool, works)  # noqa: E731
+        note = f"{len(works)} tiles of {place.name}"
+        return [speed_ratio("end_to_end", ours, bare, _agree, REACH, pairs=5, note=note)]
+
+
+def _planned(spark: SparkSession, folder: Path) -> tuple[Place, DataFrame, DataFrame]:
+    """A simulated city's scenes and tiles in memory, the built-up layer only."""
+    jobs = declared_jobs()
+    place = load_place("simulated", (f"warehouse={folder}",), frozenset(jobs))
+    place = place.model_copy(update={"layers": {"built_up_10m": place.layers["built_up_10m"]}})
+    tables: dict[str, DataFrame] = {}
+    for name in ("simulated_city", "scenes", "tiles"):
+        job = jobs[name]
+        result = job.run(tables, place.section(job.settings, name), Context(spark, place, "benchmark", place.folder))
+        tables |= {} if isinstance(result, dict) else {name: result.persist()}
+    return place, tables["tiles"].withColumn("settings_digest", F.lit("")).persist(), tables["scenes"]
+
+
+def _works(tiles: DataFrame, scenes: DataFrame, settings: Any, context: Context) -> list[Work]:
+    planned = tiles.withColumn("scene_ids", F.transform("scenes", lambda scene: scene["scene_id"]))
+    found = scenes_named(scenes, planned)
+    sensors = {name: layer.sensor for name, layer in context.place.layers.items()}
+    recipes = {name: recipe_of(name, settings, context) for name in context.place.layers}
+    rows = planned.orderBy("epoch", "row", "col").toPandas().itertuples()
+    return [(tuple(getattr(row, name) for name in KEY), plan_of(row, found, sensors), recipes[row.layer]) for row in rows]
+
+
+def _by_job(tiles: DataFrame, scenes: DataFrame, settings: Any, context: Context) -> Digests:
+    rows = built_up.run({"tiles": tiles, "scenes": scenes}, settings, context).select(*KEY, F.sha2("probability", 256).alias("digest"))
+    return {tuple(row[name] for name in KEY): row["digest"] or "" for row in rows.collect()}
+
+
+def _mapped(works: list[Work]) -> Digests:
+    """A process's share, its image handles kept."""
+    with ImagePool() as images:
+        return {key: _digest(plan, recipe, images) for key, plan, recipe in works}
+
+
+def _digest(plan: Plan, recipe: Recipe, images: ImagePool) -> str:
+    probability = map_tile(plan, read_tile(images, plan, recipe), recipe, recipe.predictor.predict).probability
+    return "" if probability is None else hashlib.sha256(encode_raster(probability)).hexdigest()
+
+
+def _by_loop(pool: Any, works: list[Work]) -> Digests:
+    half = -(-len(works) // PROCESSES)
+    parts = pool.map(_mapped, [works[:half], works[half:]], chunksize=1)
+    return {key: digest for part in parts for key, digest in part.items()}
+
+
+def _agree(ours: Digests, bare: Digests) -> None:
+    if ours != bare:
+        raise ValueError(f"{sum(ours.get(key) != digest for key, digest in bare.items())} of {len(bare)} tiles differ from the bare loop")

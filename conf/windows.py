@@ -1,0 +1,26 @@
+"""Training windows: the columns in which a job hands labelled ground to a network's training."""
+
+FULL_LABEL = 250
+"""The uint8 label that stands for 1."""
+
+FULL_WEIGHT = 10
+"""The uint8 weight that stands for 1; 0 = no label."""
+
+TRAIN, CHOOSE, UNLABELLED, JUDGE = "train", "choose", "unlabelled", "judge"
+"""Splits: to learn from, to choose thresholds and checkpoints on, to learn from without labels, to judge the finished network on."""
+
+WINDOW_COLUMNS = {
+    "source": "string",
+    "split": "string",
+    "share": "double",
+    "bands": "int",
+    "height": "int",
+    "width": "int",
+    "values": "binary",
+    "labels": "binary",
+    "weights": "binary",
+}
+"""Name to Spark type. `share`: how often it is drawn, relative to its pixels. `values`: float16 (bands, height, width), NaN = no data.
+`labels`: uint8 (height, width), 0-250. `weights`: uint8 (height, width), tenths."""
+
+WINDOW_DDL = ", ".join(f"{name} {kind} NOT NULL" for name, kind in WINDOW_COLUMNS.items())

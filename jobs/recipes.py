@@ -1,0 +1,126 @@
+"""Recipes of networks: conf/training/<network>.yaml as typed settings, and the training windows that they order."""
+
+import datetime as dt
+import json
+import os
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import Field
+
+from conf.errors import InputError
+from conf.settings import Settings, parse
+
+FOLDER = Path(__file__).parents[1] / "conf" / "training"
+VARIABLE = re.compile(r"\$\{([A-Z_]+)\}")
+
+
+class Group(Settings):
+    """Windows made in one way; which fields count depends on `kind`."""
+
+    kind: Literal["simulated_sentinel2", "simulated_landsat", "simulated_rgb", "footprints", "weak"]
+    split: Literal["train", "choose", "unlabelled", "judge"]
+    share: float = Field(1.0, gt=0, description="how often a window is drawn, relative to its pixels")
+    cities: dict[int, str] = Field(default_factory=dict, description="seed to look of simulated cities; never the default's")
+    size_m: float = Field(5120.0, description="side of a simulated city, metres")
+    side_m: float = Field(150.0, description="side of an aerial image, metres")
+    gsd: tuple[float, ...] = Field((10.0,), description="pixel sizes, metres; one window of each city for each")
+    cloud: float = Field(0.1, ge=0, le=1, description="mean cloud cover of simulated dates")
+    href: tuple[str, ...] = Field((), description="images; {band} stands for each band name")
+    series: bool = Field(False, description="the images show the same ground, in order of date")
+    sensor: str | None = None
+    datetime: dt.date = dt.date(2000, 1, 1)
+    rules: Literal["sentinel2", "landsat"] | None = None
+    footprints: str | None = Field(None, description="GeoJSON, EPSG:4326")
+    columns: tuple[float, float] = Field((0.0, 1.0), description="from, to; shares of the image's width from the west")
+    gap_px: int = Field(5, ge=1, description="ground between buildings nearer than this, pixels, ...")
+    gap_weight: int = Field(5, ge=1, le=25, description="... weighs so much")
+
+
+class Recipe(Settings):
+    """How a network is made. `spec`, `course`, `augmentation` and `teaching` are fields of the classes of models/ of these names."""
+
+    spec: dict[str, Any]
+    course: dict[str, Any]
+    augmentation: dict[str, Any]
+    teaching: dict[str, Any] = Field(default_factory=dict)
+    threshold: Literal["best_f1", "equal_area"]
+    windows: tuple[Group, ...]
+    card: dict[str, str] = Field(description="heading to text of the model card")
+
+
+def read_recipe(network: str) -> Recipe:
+    """The recipe of a network; `${NAME}` in it stands for an environment variable. Raises InputError."""
+    path = FOLDER / f"{network}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.yaml")))
+        raise InputError(f"train.network {network}: no recipe; use one of {known}, or write {path.name}")
+    text = VARIABLE.sub(_variable, path.read_text(encoding="utf-8"))
+    recipe: Recipe = parse(Recipe, yaml.safe_load(text), "train")
+    return recipe
+
+
+def orders(recipe: Recipe) -> list[str]:
+    """One JSON text for each window to train and choose on, for udfs/training_windows.py."""
+    return _texts(recipe, False)
+
+
+def held_out_orders(recipe: Recipe) -> list[str]:
+    """One JSON text for each window to judge the finished network on."""
+    return _texts(recipe, True)
+
+
+def _texts(recipe: Recipe, held_out: bool) -> list[str]:
+    bands = list(recipe.spec["bands"])
+    groups = [group for group in recipe.windows if (group.split == "judge") == held_out]
+    return [json.dumps({**order, "bands": bands}, sort_keys=True) for group in groups for order in _orders(group)]
+
+
+def _orders(group: Group) -> list[dict[str, Any]]:
+    shared = {**group.model_dump(mode="json"), "dates": [group.datetime.isoformat()]}
+    if group.cities:
+        return [
+            {**shared, "source": f"{group.kind} {seed} {look} {gsd:g} m", "seed": seed, "look": look, "gsd": gsd, "dates": _dates(seed)}
+            for seed, look in group.cities.items()
+            for gsd in group.gsd
+        ]
+    return [
+        {**shared, "source": _source(href, group), "href": href, "series": list(group.href if group.series else (href,))}
+        for href in group.href
+    ]
+
+
+def _source(href: str, group: Group) -> str:
+    path = Path(href)
+    return f"{path.parent.name}/{path.name} {group.columns[0]:g}-{group.columns[1]:g}"
+
+
+def _dates(seed: int) -> list[str]:
+    """One to four dates of one year, spread over the seasons."""
+    days = (dt.date(2017 + seed % 6, 1, 5) + dt.timedelta(days=(seed * 37 + 83 * number) % 360) for number in range(1 + seed % 4))
+    return sorted(day.isoformat() for day in days)
+
+
+def _variable(match: re.Match[str]) -> str:
+    value = os.environ.get(match[1])
+    if value is None:
+        raise InputError(f"{match[1]} is not set; export {match[1]}=FOLDER, where the training data lie")
+    return value
+
+
+def card_text(recipe: Recipe, spec: Any, figures: dict[str, float], sources: list[str], sha256: str) -> str:
+    """The model card, Markdown."""
+    lines = [f"# {spec.name}", ""]
+    lines += [f"Weights `{sha256[:16]}…`, {spec.window} x {spec.window} pixel windows of which {spec.centre} x {spec.centre} are kept.", ""]
+    for heading, text in recipe.card.items():
+        lines += [f"## {heading}", text.strip(), ""]
+    lines += ["## Figures on the windows that the threshold was chosen on", "", "| figure | value |", "| --- | --- |"]
+    lines += [f"| {name} | {value:.3f} |" for name, value in sorted(figures.items())]
+    lines += [f"| threshold | {spec.threshold:.3f} |", "", "## Training windows", "", *[f"- {source}" for source in sources], ""]
+    facts = {name: value for name, value in asdict(spec).items() if name not in ("name", "layer")}
+    lines += ["## Spec", "", "```json", json.dumps(facts, indent=1, sort_keys=True), "```", ""]
+    lines += ["## Rebuild", "", f"`./spark-submit.sh train --set train.network={spec.name}`", ""]
+    return "\n".join(lines)
