@@ -111,6 +111,11 @@ def _variable(match: re.Match[str]) -> str:
     return value
 
 
+def typed(kind: Any, values: dict[str, Any]) -> Any:
+    """A dataclass from YAML values; its sequences are tuples."""
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
 def card_text(recipe: Recipe, spec: Any, figures: dict[str, float], sources: list[str], sha256: str) -> str:
     """The model card, Markdown."""
     lines = [f"# {spec.name}", ""]

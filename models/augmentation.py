@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from models.windows import FULL_LABEL, FULL_WEIGHT, Window
+from conf.windows import FULL_LABEL, FULL_WEIGHT
+from models.windows import Window
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,8 @@ def _turned(
     masks = torch.from_numpy(np.stack([window.labels[block] / FULL_LABEL, window.weights[block] / FULL_WEIGHT]).astype(np.float32))
     missing = torch.isnan(values).any(0, keepdim=True).float() - 1
     sampled = functional.grid_sample(torch.nan_to_num(values)[None], grid, align_corners=False)[0]
-    labels, weights, present = functional.grid_sample(torch.cat([masks, missing])[None], grid, align_corners=False)[0].split(1)
+    layers = functional.grid_sample(torch.cat([masks, missing])[None], grid, align_corners=False)[0]
+    labels, weights, present = (layers[index : index + 1] for index in range(3))
     return torch.where(present > -0.99, torch.nan, sampled), labels, weights
 
 

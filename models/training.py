@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
+from conf.windows import FULL_LABEL, FULL_WEIGHT
 from models.augmentation import Augmentation, Normaliser, draw_crops
 from models.losses import segmentation_loss
 from models.metrics import scores, threshold_of_best_f1
-from models.windows import FULL_LABEL, FULL_WEIGHT, Window
+from models.windows import Window
 
 Report = Callable[[str], None]
 

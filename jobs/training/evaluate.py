@@ -1,0 +1,138 @@
+"""Evaluate: a network on held-out ground, beside a plain U-Net and beside calling everything built. Figures, JSON and a picture.
+Run: ./spark-submit.sh evaluate --set evaluate.network=buildings_50cm --set evaluate.baseline_minutes=12
+Parallel over nothing: held-out ground is small; the maps are made window by window as in built_up."""
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import shapely
+from numpy.typing import NDArray
+from pydantic import Field
+
+from conf.place import Place
+from conf.settings import Settings
+from jobs.job import Context, Tables, job
+from jobs.recipes import Recipe, held_out_orders, orders, read_recipe, typed
+from jobs.tracking import tracking_uri
+from models.judging import Judged, has_objects, judged_window, object_figures, pixel_figures
+from models.metrics import matched_objects
+from models.predictor import ModelSpec, load_predictor
+from models.registry import resolve_model
+from models.windows import Window, read_windows
+from udfs.tracing import polygons_from_mask
+from udfs.training_windows import window_batches
+
+LOG = logging.getLogger(__name__)
+Shapes = NDArray[np.object_]
+
+
+class EvaluateSettings(Settings):
+    """Which network is judged."""
+
+    network: str = Field("buildings_50cm", pattern=r"^[a-z0-9_]+$", description="a recipe of conf/training with windows of split `judge`")
+    model: str | None = Field(None, description="default: models:/<network>@champion")
+    baseline_minutes: float = Field(
+        0.0, ge=0, description="CPU minutes for a plain U-Net (ResNet-18, depth 5) on the same windows; 0 = none"
+    )
+    min_object_px: int = Field(100, ge=0, description="smaller objects are left out, found and true ones alike, pixels")
+    seed: int = Field(7, description="of the bootstrap")
+
+
+def evaluate_sources(place: Place, settings: EvaluateSettings) -> Any:
+    """The held-out orders and the model's sha256; raises InputError for an unknown recipe or model."""
+    return [*held_out_orders(read_recipe(settings.network)), resolve_model(_uri(settings), tracking_uri(place)).sha256]
+
+
+@job(writes=(), settings=EvaluateSettings, parallel_over="nothing", in_flow=False, sources=evaluate_sources)
+def evaluate(tables: Tables, settings: EvaluateSettings, context: Context) -> None:
+    recipe = read_recipe(settings.network)
+    folder = context.storage / "evaluation"
+    pin = resolve_model(_uri(settings), tracking_uri(context.place))
+    predictor = load_predictor(pin.path, pin.sha256)
+    windows = _made(held_out_orders(recipe), folder / f"{settings.network}.parquet")
+    judged = [judged_window(predictor, window) for window in windows]
+    figures = _figures(judged, predictor.spec, predictor.spec.threshold, settings)
+    if settings.baseline_minutes:
+        figures |= _baseline(recipe, windows, settings, folder)
+    _draw(windows[0], judged[0], predictor.spec.threshold, folder / f"{settings.network}.png")
+    text = json.dumps({"model": pin.name, "version": pin.version, "sha256": pin.sha256, **figures}, indent=1, sort_keys=True)
+    (folder / f"{settings.network}.json").write_text(text + "\n", encoding="utf-8")
+    LOG.info("%s", text)
+    context.figures.update(figures)
+
+
+def _uri(settings: EvaluateSettings) -> str:
+    return settings.model or f"models:/{settings.network}@champion"
+
+
+def _made(texts: list[str], path: Path) -> list[Window]:
+    """Windows of orders, kept in one Parquet file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    batches: Iterator[pa.RecordBatch] = window_batches(iter([pa.record_batch([pa.array(texts)], names=["spec"])]))
+    pq.write_table(pa.Table.from_batches(list(batches)), path)
+    return read_windows([str(path)])
+
+
+def _figures(judged: list[Judged], spec: ModelSpec, threshold: float, settings: EvaluateSettings) -> dict[str, float]:
+    figures = pixel_figures(judged, threshold, settings.seed)
+    if has_objects(spec):
+        pairs = [_matched(item, threshold, settings.min_object_px) for item in judged]
+        found, known = (np.concatenate(column) for column in zip(*pairs, strict=True))
+        figures |= object_figures(found, known, settings.seed)
+    return {name: float(value) for name, value in figures.items()}
+
+
+def _matched(item: Judged, threshold: float, least: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which found and which true objects with their middle on judged ground have a partner."""
+    found, known = _objects(item.probability >= threshold * 250, least), _objects(item.truth, least)
+    partners = matched_objects(found, known)
+    first, second = (mask[_on(item.valid, shapes)] for mask, shapes in zip(partners, (found, known), strict=True))
+    return first, second
+
+
+def _objects(mask: NDArray[np.bool_], least: int) -> Shapes:
+    shapes = polygons_from_mask(mask)
+    return shapes[shapely.area(shapes) >= least]
+
+
+def _on(valid: NDArray[np.bool_], shapes: Shapes) -> NDArray[np.bool_]:
+    middles = shapely.point_on_surface(shapes)
+    return valid[shapely.get_y(middles).astype(int), shapely.get_x(middles).astype(int)]
+
+
+def _baseline(recipe: Recipe, windows: list[Window], settings: EvaluateSettings, folder: Path) -> dict[str, float]:
+    """A plain U-Net without weights from elsewhere, for the given CPU minutes on the recipe's real labelled windows, else on all."""
+    from models.baseline import train_baseline
+
+    spec = typed(ModelSpec, {"threshold": 0.5, **recipe.spec})
+    learned = _made(orders(recipe), folder / f"{settings.network}_learned.parquet")
+    real = [window for window in learned if not window.source.startswith("simulated")]
+    chosen = real if {window.split for window in real} >= {"train", "choose"} else learned
+    maps, threshold, plain = train_baseline(spec, chosen, windows, settings.baseline_minutes, LOG.info)
+    judged = [Judged(probability, item.labels >= 125, item.weights > 0) for probability, item in zip(maps, windows, strict=True)]
+    figures = _figures(judged, spec, threshold, settings) | plain
+    return {f"baseline_{name}": value for name, value in figures.items() if not name.startswith("everything")}
+
+
+def _draw(window: Window, item: Judged, threshold: float, path: Path) -> None:
+    """Outlines of what was found (yellow) and of the truth (white) over the first window's image; unjudged ground is dark."""
+    from matplotlib.figure import Figure
+
+    bands = [min(index, len(window.values) - 1) for index in ((0, 1, 2) if len(window.values) == 3 else (2, 1, 0))]
+    image = window.values[bands].astype(np.float32)
+    low, high = np.nanpercentile(image, [1, 99])
+    shown = np.nan_to_num((image - low) / (high - low)).clip(0, 1) * np.where(item.valid, 1.0, 0.4)
+    figure = Figure(figsize=(12, 12 * image.shape[1] / image.shape[2]))
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.imshow(shown.transpose(1, 2, 0))
+    axes.axis("off")
+    for mask, colour in ((item.truth, "white"), (item.probability >= threshold * 250, "yellow")):
+        if mask.any():
+            axes.contour(mask, [0.5], colors=[colour], linewidths=1.0)
+    figure.savefig(path, dpi=100)

@@ -1,0 +1,83 @@
+"""Train: a network from its recipe in conf/training: windows, course, threshold, bundle, model card, registry.
+Run: ./spark-submit.sh train --set train.network=buildings_50cm
+Parallel over training windows; the course itself runs on the driver."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+from pyspark.sql import DataFrame
+
+from conf.place import Place
+from conf.settings import Settings
+from conf.windows import WINDOW_DDL
+from jobs.job import Context, Tables, job
+from jobs.recipes import Recipe, card_text, orders, read_recipe, typed
+from jobs.tracking import tracking_uri
+from models.registry import BUNDLE, WEIGHTS, file_sha256, register_model
+from udfs.training_windows import window_batches
+
+LOG = logging.getLogger(__name__)
+
+
+class TrainSettings(Settings):
+    """Which network, and where it goes."""
+
+    network: str = Field("built_up_10m", pattern=r"^[a-z0-9_]+$", description="a recipe of conf/training")
+    threads: int = Field(1, ge=1, description="of the course; another number gives other last digits")
+    steps: int | None = Field(None, ge=1, description="of the first course; default: the recipe's")
+    weights: str = Field(
+        str(WEIGHTS), description="folder for <network>/model.safetensors and CARD.md", json_schema_extra={"matters": False}
+    )
+    register_version: bool = Field(True, description="make it a new version in the registry, alias champion")
+
+
+def train_sources(place: Place, settings: TrainSettings) -> Any:
+    """The recipe's orders; raises InputError for an unknown recipe or data that are not declared."""
+    return orders(read_recipe(settings.network))
+
+
+@job(writes=(), settings=TrainSettings, parallel_over="training windows", in_flow=False, sources=train_sources)
+def train(tables: Tables, settings: TrainSettings, context: Context) -> None:
+    recipe = read_recipe(settings.network)
+    files = _written_windows(recipe, context, settings.network)
+    path, figures = _fitted(recipe, files, settings)
+    context.figures.update(figures)
+    if settings.register_version:
+        artifacts = Path(context.place.warehouse).absolute() / "mlartifacts"
+        register_model(tracking_uri(context.place), str(artifacts), path, figures, {"origin": "trained"})
+
+
+def _written_windows(recipe: Recipe, context: Context, network: str) -> list[str]:
+    """The ordered windows as Parquet files in the place's folder."""
+    folder = context.storage / "training" / network
+    texts = orders(recipe)
+    ordered = context.spark.createDataFrame([(text,) for text in texts], "spec string").repartition(len(texts))
+    made: DataFrame = ordered.mapInArrow(window_batches, WINDOW_DDL)
+    made.write.mode("overwrite").parquet(str(folder))
+    return sorted(str(path) for path in folder.glob("*.parquet"))
+
+
+def _fitted(recipe: Recipe, files: list[str], settings: TrainSettings) -> tuple[Path, dict[str, float]]:
+    import torch
+
+    from models.augmentation import Augmentation
+    from models.bundle import ModelSpec, write_bundle
+    from models.fitting import Teaching, fit
+    from models.training import Course
+    from models.windows import read_windows
+
+    torch.set_num_threads(settings.threads)
+    windows = read_windows(files)
+    course = Course(
+        **{**recipe.course, **({"steps": settings.steps} if settings.steps else {})}, augmentation=typed(Augmentation, recipe.augmentation)
+    )
+    spec = typed(ModelSpec, {"threshold": 0.5, **recipe.spec})
+    fitted = fit(spec, windows, course, Teaching(**recipe.teaching), recipe.threshold, LOG.info)
+    path = Path(settings.weights) / spec.name / BUNDLE
+    write_bundle(path, fitted.spec, fitted.tensors)
+    sources = sorted({f"{window.source} ({window.split})" for window in windows})
+    card = card_text(recipe, fitted.spec, fitted.figures, sources, file_sha256(path))
+    path.with_name("CARD.md").write_text(card, encoding="utf-8")
+    return path, fitted.figures

@@ -1,0 +1,78 @@
+"""Judging a finished network on held-out windows, through the same predictor that makes maps."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from conf.windows import FULL_LABEL
+from models.bundle import ModelSpec
+from models.metrics import Interval, block_counts, bootstrap_f1, scores
+from models.predictor import Predictor
+from models.windows import Window
+
+BLOCK_PX = 64
+"""Side of the squares of ground that the bootstrap draws, pixels."""
+
+
+class Judged(NamedTuple):
+    """Probabilities 0-250, truth and the judged pixels of a window; bool and uint8 (height, width)."""
+
+    probability: NDArray[np.uint8]
+    truth: NDArray[np.bool_]
+    valid: NDArray[np.bool_]
+
+
+def judged_window(predictor: Predictor, window: Window) -> Judged:
+    """The network's map of a window beside its labels."""
+    probability = predicted_map(predictor, window.values)
+    return Judged(probability, window.labels >= FULL_LABEL / 2, window.weights > 0)
+
+
+def predicted_map(predictor: Predictor, values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Probabilities 0-250 (height, width) of an image (bands, height, width), window by window; beyond the image is no data."""
+    spec = predictor.spec
+    height, width = values.shape[1:]
+    after = [spec.halo + -size % spec.centre for size in (height, width)]
+    padded = np.pad(values.astype(np.float32), ((0, 0), (spec.halo, after[0]), (spec.halo, after[1])), constant_values=np.nan)
+    result = np.empty((height + after[0] - spec.halo, width + after[1] - spec.halo), np.uint8)
+    for top in range(0, height, spec.centre):
+        for left in range(0, width, spec.centre):
+            window = padded[None, :, top : top + spec.window, left : left + spec.window]
+            result[top : top + spec.centre, left : left + spec.centre] = predictor.predict(window)[0]
+    return result[:height, :width]
+
+
+def pixel_figures(judged: list[Judged], threshold: float, seed: int) -> dict[str, float]:
+    """F1 with bounds, precision, recall, IoU, area ratio, and what calling everything built scores."""
+    found = [item.probability >= threshold * 250 for item in judged]
+    counts = np.concatenate([block_counts(mask, item.truth, item.valid, BLOCK_PX) for mask, item in zip(found, judged, strict=True)])
+    counts = counts[counts.sum(1) > 0]
+    truth = float(sum((item.truth & item.valid).sum() for item in judged))
+    valid = float(sum(item.valid.sum() for item in judged))
+    hits, false_alarms, misses = counts.sum(0)
+    total = scores(hits, false_alarms, misses)
+    everything = scores(truth, valid - truth, 0.0)
+    figures = {"pixel_precision": total.precision, "pixel_recall": total.recall, "pixel_iou": total.iou}
+    figures |= with_bounds("pixel_f1", bootstrap_f1(counts, seed))
+    return figures | {"area_ratio": (hits + false_alarms) / truth, "everything_f1": everything.f1, "everything_iou": everything.iou}
+
+
+def object_figures(found: NDArray[np.bool_], known: NDArray[np.bool_], seed: int) -> dict[str, float]:
+    """F1 of objects with bounds from drawing objects: `found` says which predicted, `known` which true ones have a partner."""
+    rows = [np.stack([found * 0, ~found, found * 0], 1), np.stack([known, known * 0, ~known], 1)]
+    counts = np.concatenate(rows).astype(np.int64)
+    hits, false_alarms, misses = counts.sum(0)
+    total = scores(hits, false_alarms, misses)
+    figures = {"object_precision": total.precision, "object_recall": total.recall, "objects_true": float(len(known))}
+    return figures | with_bounds("object_f1", bootstrap_f1(counts, seed)) | {"objects_found": float(len(found))}
+
+
+def with_bounds(name: str, interval: Interval) -> dict[str, float]:
+    """A figure and its 95 % bounds by name."""
+    return {name: interval.value, f"{name}_lower": interval.lower, f"{name}_upper": interval.upper}
+
+
+def has_objects(spec: ModelSpec) -> bool:
+    """Whether single buildings can be told apart: pixels of 2 m or finer."""
+    return spec.gsd_range[1] <= 2

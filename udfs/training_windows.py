@@ -1,0 +1,186 @@
+"""Training windows: labelled ground out of simulated cities, images with footprints, and images with weak labels."""
+
+import datetime as dt
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyproj
+import rasterio.features
+import shapely
+from affine import Affine
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from conf.errors import InputError
+from conf.place import Source
+from conf.windows import CHOOSE, FULL_LABEL, FULL_WEIGHT, JUDGE, TRAIN, UNLABELLED, WINDOW_COLUMNS
+from udfs.catalogs import scenes_of
+from udfs.compositing import median
+from udfs.grid import PixelBounds, native_grid
+from udfs.images import ImagePool
+from udfs.reading import read_scene
+from udfs.simulation.aerial import render_rgb, rgb_bounds
+from udfs.simulation.city import City, plan_city
+from udfs.simulation.land import building_label, built_label
+from udfs.simulation.optical import render_landsat, render_sentinel2
+from udfs.weak_labels import RULES
+
+Values = NDArray[np.float32]
+Shapes = NDArray[np.object_]
+CLEAR = (2, 4, 5, 6, 7, 11)
+"""Sentinel-2 scene classes that count as clear ground."""
+
+
+class Ground(NamedTuple):
+    """One training window; arrays as in conf/windows.py."""
+
+    source: str
+    split: str
+    share: float
+    values: Values
+    labels: NDArray[np.uint8]
+    weights: NDArray[np.uint8]
+
+
+def simulated_sentinel2(order: Mapping[str, Any]) -> Ground:
+    """A city's median composite of `dates` (ISO), reflectance (bands, height, width), 10 m; labels: built share of a half or more."""
+    city = _city(order)
+    dates = [dt.date.fromisoformat(text) for text in order["dates"]]
+    stack = [_clear_reflectance(city, date, order["cloud"], tuple(order["bands"])) for date in dates]
+    return _simulated(order, np.asarray(median(stack), np.float32), built_label(city, dates[0].year))
+
+
+def simulated_landsat(order: Mapping[str, Any]) -> Ground:
+    """A city seen by Landsat on one of `dates` at `gsd` metres, stretched; labels: built share of a half or more."""
+    city = _city(order)
+    date = dt.date.fromisoformat(order["dates"][0])
+    image = render_landsat(city, date, order["gsd"])
+    values = np.stack([image[band].astype(np.float32) for band in order["bands"]])
+    return _simulated(order, stretched(values), built_label(city, date.year, order["gsd"]))
+
+
+def simulated_rgb(order: Mapping[str, Any]) -> Ground:
+    """The square of `side_m` metres of a city that shows most, at `gsd` metres, 0-1; labels: buildings."""
+    city = _city(order)
+    year = dt.date.fromisoformat(order["dates"][0]).year
+    bounds = rgb_bounds(city, order["side_m"])
+    image = render_rgb(city, bounds, year, order["gsd"]).astype(np.float32) / 255
+    return _simulated(order, image, building_label(city, bounds, year, order["gsd"]))
+
+
+def footprint_window(order: Mapping[str, Any]) -> Ground:
+    """The columns `columns` (from, to; shares from the west) of an image, with the footprints of a GeoJSON file as labels.
+
+    Ground between buildings less than `gap_px` apart weighs `gap_weight` times as much, so that neighbours stay apart.
+    A window to judge on keeps the whole image, as a map's windows see it; other columns then have no labels.
+    """
+    values, transform, crs = _image(order)
+    first, last = (round(share * values.shape[2]) for share in order["columns"])
+    labels, gaps = _burnt(_footprints(order["footprints"], crs), values.shape[1:], transform, order["gap_px"])
+    weights = np.where(np.isfinite(values[0]), np.where(gaps, FULL_WEIGHT * order["gap_weight"], FULL_WEIGHT), 0).astype(np.uint8)
+    weights[:, :first], weights[:, last:] = 0, 0
+    block = np.s_[:, :] if order["split"] == JUDGE else np.s_[:, first:last]
+    return Ground(order["source"], order["split"], order["share"], values[:, *block], labels[block], weights[block])
+
+
+def weak_window(order: Mapping[str, Any]) -> Ground:
+    """A whole image with the labels of `rules`. `series`: images of the same ground in order of date, `href` among them."""
+    series = [_image({**order, "href": href})[0] for href in order["series"]]
+    index = order["series"].index(order["href"])
+    named = [dict(zip(order["bands"], np.nan_to_num(values), strict=True)) for values in series]
+    weak = RULES[order["rules"]](named, index)
+    weights = np.where(np.isfinite(series[index][0]), weak.weights, 0).astype(np.uint8)
+    return Ground(order["source"], order["split"], order["share"], series[index], weak.labels, weights)
+
+
+MAKERS = {
+    "simulated_sentinel2": simulated_sentinel2,
+    "simulated_landsat": simulated_landsat,
+    "simulated_rgb": simulated_rgb,
+    "footprints": footprint_window,
+    "weak": weak_window,
+}
+
+
+def window_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Orders (column `spec`, JSON) to windows in the columns of conf/windows.py, one row a batch."""
+    for batch in batches:
+        for text in batch.column("spec").to_pylist():
+            order = json.loads(text)
+            yield _row(MAKERS[order["kind"]](order))
+
+
+def stretched(values: Values) -> Values:
+    """Each band (bands, height, width) between its 2nd and 98th percentile as 0-1, clipped; NaN stays."""
+    low, high = np.nanpercentile(values, [2, 98], axis=(1, 2), keepdims=True)
+    return np.asarray(((values - low) / np.maximum(high - low, 1e-6)).clip(0, 1), np.float32)
+
+
+def _city(order: Mapping[str, Any]) -> City:
+    if order["look"] == "default":
+        raise InputError("look default: the scored city's look is never trained on; use another")
+    return plan_city(order["seed"], order["look"], order["size_m"])
+
+
+def _simulated(order: Mapping[str, Any], values: Values, built: NDArray[np.bool_]) -> Ground:
+    weights = np.where(np.isfinite(values[0]), FULL_WEIGHT, 0).astype(np.uint8)
+    return Ground(order["source"], order["split"], order["share"], values, np.where(built, FULL_LABEL, 0).astype(np.uint8), weights)
+
+
+def _clear_reflectance(city: City, date: dt.date, cloud: float, bands: tuple[str, ...]) -> Values:
+    image = render_sentinel2(city, date, cloud)
+    side = max(len(layer) for layer in image.bands.values())
+    values = np.stack([_finer(image.bands[band].astype(np.float32), side) for band in bands]) / 10_000 - np.float32(0.1)
+    clear = np.isin(np.kron(image.scl, np.ones((2, 2), np.uint8)), CLEAR)
+    return np.where(clear, values, np.nan).astype(np.float32)
+
+
+def _finer(layer: Values, side: int) -> Values:
+    """Bilinear between pixel centres."""
+    if len(layer) == side:
+        return layer
+    return np.asarray(ndimage.zoom(layer, float(side / len(layer)), order=1, grid_mode=True, mode="nearest"))
+
+
+def _image(order: Mapping[str, Any]) -> tuple[Values, Any, str]:
+    """A file's or pattern's image as physical values on its own grid, with transform and CRS."""
+    source = Source.model_validate({name: order[name] for name in ("href", "sensor", "datetime")})
+    (scene,) = scenes_of((source,), Path())
+    grid = native_grid(scene.crs, Affine(*scene.transform[:6]))
+    bounds = PixelBounds(0, 0, scene.height, scene.width)
+    values, _ = read_scene(ImagePool(), scene, tuple(order["bands"]), grid, bounds)
+    return values, grid.transform(0, 0), scene.crs
+
+
+def _footprints(path: str, crs: str) -> Shapes:
+    collection = json.loads(Path(path).read_text(encoding="utf-8"))
+    degrees = shapely.from_geojson([json.dumps(feature["geometry"]) for feature in collection["features"]])
+    project = pyproj.Transformer.from_crs("EPSG:4326", crs, always_xy=True)
+    return np.asarray(shapely.transform(degrees, lambda points: np.column_stack(project.transform(*points.T))))
+
+
+def _burnt(shapes: Shapes, shape_yx: tuple[int, ...], transform: Any, gap_px: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Labels of pixels whose centre lies in a shape; and the narrow gaps between different shapes."""
+    numbers = rasterio.features.rasterize(zip(shapes, range(1, len(shapes) + 1), strict=True), shape_yx, transform=transform, dtype="int32")
+    reach = 2 * (gap_px // 2) + 1
+    nearest = ndimage.maximum_filter(numbers, reach)
+    other = -ndimage.maximum_filter(np.where(numbers > 0, -numbers, -(2**30)), reach)
+    gaps = (numbers == 0) & (nearest > 0) & (other < nearest)
+    return np.where(numbers > 0, FULL_LABEL, 0).astype(np.uint8), gaps
+
+
+def _row(ground: Ground) -> pa.RecordBatch:
+    split = ground.split
+    if split not in (TRAIN, CHOOSE, UNLABELLED, JUDGE):
+        raise InputError(f"split {split} of {ground.source}: use {TRAIN}, {CHOOSE}, {UNLABELLED} or {JUDGE}")
+    values = [
+        ground.source, split, float(ground.share), *ground.values.shape,
+        ground.values.astype(np.float16).tobytes(), ground.labels.tobytes(), ground.weights.tobytes(),
+    ]  # fmt: skip
+    kinds = {"string": pa.string(), "double": pa.float64(), "int": pa.int32(), "binary": pa.binary()}
+    schema = pa.schema([pa.field(name, kinds[kind], nullable=False) for name, kind in WINDOW_COLUMNS.items()])
+    return pa.record_batch([pa.array([value], kind) for value, kind in zip(values, schema.types, strict=True)], schema=schema)

@@ -1,0 +1,87 @@
+"""Labels without a labeller: what spectral rules are sure of, cleaned by morphology; the rest stays unlabelled.
+
+After the idea of WSF Evolution (Marconcini et al. 2021): indices of vegetation, water and built-up, then morphology.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from conf.windows import FULL_LABEL, FULL_WEIGHT
+
+Values = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+Bands = Mapping[str, Values]
+
+
+class WeakLabels(NamedTuple):
+    """uint8 (height, width): labels 0 or 250, weights 0 (not sure) to 10."""
+
+    labels: NDArray[np.uint8]
+    weights: NDArray[np.uint8]
+
+
+def difference(first: Values, second: Values) -> Values:
+    """Normalised difference (first - second) / (first + second), -1 to 1; 0 where both are 0."""
+    total = first + second
+    ratio = np.divide(first - second, total, out=np.zeros_like(total), where=np.abs(total) > 1e-6)
+    return np.asarray(ratio.clip(-1, 1), np.float32)
+
+
+def sentinel2_rules(series: Sequence[Bands], index: int) -> WeakLabels:
+    """What reflectances are surely not built: water, mud, vegetation. Built is never sure: bare soil looks alike."""
+    bands = series[index]
+    wet = (difference(bands["B03"], bands["B11"]) > 0) & (bands["B11"] < 0.09)
+    green = difference(bands["B8A"], bands["B04"]) > 0.45
+    sure_not = _cleaned(wet, 1) | _cleaned(green, 1)
+    return _weak(np.zeros_like(sure_not), sure_not, np.isfinite(bands["B03"]))
+
+
+def landsat_rules(series: Sequence[Bands], index: int) -> WeakLabels:
+    """Of stretched values: built where short-wave infrared outshines a weak near infrared, amid more of the same, and stays so.
+
+    Rivers move and cities stay: what is water at any date of the series is never built, what is built is so at all later dates.
+    """
+    ever_water = np.any([_water(bands) for bands in series], axis=0)
+    banks = ndimage.binary_dilation(_opened(ever_water, 1), iterations=2)
+    dense = np.min([_density(bands) for bands in series[index:]], axis=0)
+    built = _opened(_built_like(series[index]) & ~banks & (dense > 0.4), 1)
+    bands = series[index]
+    not_built = _cleaned(bands["nir"] - bands["red"] > 0.3, 0) | banks | (dense < 0.1)
+    return _weak(built, not_built & ~built, np.isfinite(bands["green"]))
+
+
+RULES: dict[str, Callable[[Sequence[Bands], int], WeakLabels]] = {"sentinel2": sentinel2_rules, "landsat": landsat_rules}
+
+
+def _water(bands: Bands) -> Mask:
+    return (bands["nir"] < 0.25) & (bands["swir1"] < 0.3)
+
+
+def _built_like(bands: Bands) -> Mask:
+    bright = (bands["green"] + bands["red"]) / 2
+    return (bands["nir"] - bands["red"] < 0.12) & (bands["swir1"] - bands["nir"] > -0.05) & (bright > 0.25) & ~_water(bands)
+
+
+def _density(bands: Bands) -> Values:
+    """Share of built-like pixels in 7 x 7."""
+    return np.asarray(ndimage.uniform_filter(_built_like(bands).astype(np.float32), 7))
+
+
+def _opened(mask: Mask, steps: int) -> Mask:
+    return np.asarray(ndimage.binary_opening(mask, iterations=steps))
+
+
+def _cleaned(mask: Mask, margin: int) -> Mask:
+    """Without specks, and without its outer `margin` pixels, where pixels are mixed."""
+    opened = _opened(mask, 1)
+    return np.asarray(ndimage.binary_erosion(opened, iterations=margin)) if margin else opened
+
+
+def _weak(built: Mask, not_built: Mask, valid: Mask) -> WeakLabels:
+    labels = np.where(built, FULL_LABEL, 0).astype(np.uint8)
+    weights = np.where((built | not_built) & valid, FULL_WEIGHT, 0).astype(np.uint8)
+    return WeakLabels(labels, weights)
