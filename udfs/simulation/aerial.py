@@ -85,7 +85,7 @@ def _shade_roofs(colour: Floats, city: City, land: Land, roofs: Roofs, is_roof: 
     """Two slopes lit differently, ribs of sheet metal, rust, parapets of flat roofs and gear on them; in place."""
     material = np.where(is_roof, land.cover, 0)
     pitched, ribbed = (np.isin(material, [COVER[name] for name in names]) & is_roof for names in (PITCHED, RIBBED))
-    hue = generator("hue", *city.key).normal(0, 0.09, (3, len(city.footprints) + 1)).astype(np.float32)
+    hue = generator("hue", *city.key).normal(0, 0.07, (3, len(city.footprints) + 1)).astype(np.float32)
     light = np.ones(land.cover.shape, np.float32)
     light[pitched] += 0.2 * roofs.light[pitched]
     light[ribbed] *= 1 + 0.07 * np.sin(roofs.along[ribbed] * np.float32(2 * np.pi / max(1.1, 2.6 * frame.cell)))
@@ -114,7 +114,7 @@ def _tree_texture(crown: NDArray[np.int32], frame: Frame, *keys: object) -> Floa
     if (crown < 0).all():
         return np.ones(crown.shape, np.float32)
     leaves = fractal_noise(crown.shape, 1.6 / frame.cell, 2, "leaves", *keys)
-    own = generator("own", *keys).uniform(0.75, 1.5, int(crown.max()) + 2).astype(np.float32)
+    own = generator("own", *keys).uniform(0.9, 2.1, int(crown.max()) + 2).astype(np.float32)
     return np.where(crown >= 0, (1 + 0.28 * leaves).clip(0.35, 1.9) * own[crown], np.float32(1)).astype(np.float32)
 
 
@@ -149,7 +149,7 @@ def _park_cars(colour: Floats, land: Land, gsd: float, *keys: object) -> None:
 def _developed(colour: Floats, gsd: float, *keys: object) -> NDArray[np.uint8]:
     """Exposure, lens blur, noise and the curve of a camera."""
     draw = generator("camera", *keys)
-    exposure = draw.uniform(2.2, 2.9)
+    exposure = draw.uniform(2.3, 3.7)
     tint = draw.normal(1.0, 0.03, 3)
     image = np.stack([ndimage.gaussian_filter(band, 0.35 + 0.12 / gsd) for band in colour])
     curve = (np.maximum(image, 0) * (exposure * tint).astype(np.float32)[:, None, None]).clip(0, 1.3) ** np.float32(0.62)

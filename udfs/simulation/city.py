@@ -226,4 +226,4 @@ def _trees(plots: Plots, roads: Lines, dates: Calendar, size_m: float, look: Loo
     centre = np.concatenate([yard, lined, wild])
     built = np.concatenate([dates.year(garden.time), np.full(len(lined) + len(wild), -9999, np.int16)])
     inside = ((centre > 4) & (centre < size_m - 4)).all(axis=1)
-    return Trees(centre[inside], draw.uniform(1.4, 4.2, len(centre))[inside], built[inside])
+    return Trees(centre[inside], 1.2 + draw.gamma(2.0, 0.75, len(centre)).clip(0, 4.5)[inside], built[inside])

@@ -49,7 +49,7 @@ def _placed(points: Doubles, size_m: float, angle: float, offset: float) -> Doub
 
 def _river(size_m: float, draw: np.random.Generator) -> Any:
     course = _placed(_wavy(size_m, draw, 0.035), size_m, draw.uniform(0, np.pi), draw.uniform(-0.25, 0.25) * size_m)
-    return LineString(course).buffer(draw.uniform(22, 60))
+    return LineString(course).buffer(draw.uniform(35, 95))
 
 
 def _sea(size_m: float, draw: np.random.Generator) -> Any:

@@ -50,7 +50,7 @@ def _quarter_plots(quarters: Quarters, index: int, look: Look, draw: np.random.G
     building = plot * draw.uniform(*plan.cover, (count, 2)) * 0.97
     if kind == "apartments":
         building[:, 1] = np.minimum(building[:, 1], draw.uniform(12, 17, count))
-    loose = {"informal": 0.1, "houses": 0.05}.get(kind, 0.015)
+    loose = {"informal": 0.07, "houses": 0.05}.get(kind, 0.015)
     warped = quarters.warp(places)
     angle = quarters.angle[index] + quarters.warp.turn(places) + draw.normal(0, loose, count).clip(-2 * loose, 2 * loose)
     quick = draw.exponential(0.12, count)

@@ -34,18 +34,18 @@ KINDS = {
     "apartments": KindPlan((150.0, 96.0), (50.0, 48.0), 9.0, (0.55, 0.85), "block"),
     "houses": KindPlan((140.0, 54.0), (20.0, 27.0), 7.5, (0.5, 0.74), "house"),
     "industry": KindPlan((240.0, 150.0), (80.0, 75.0), 12.0, (0.62, 0.9), "hall"),
-    "informal": KindPlan((76.0, 48.0), (10.6, 9.6), 3.2, (0.72, 0.9), "informal"),
+    "informal": KindPlan((76.0, 48.0), (10.6, 9.6), 3.2, (0.8, 0.98), "informal"),
 }
 
 
 class Warp:
-    """A smooth displacement that bends streets; at most about 110 m, zero rotation on average."""
+    """A smooth displacement that bends streets; at most about 180 m, zero rotation on average."""
 
     def __init__(self, *keys: object) -> None:
         draw = generator("warp", *keys)
         self._wave = draw.normal(0, 1, (5, 2)) * (2 * np.pi / draw.uniform(1800, 5200, (5, 1)))
         self._phase = draw.uniform(0, 2 * np.pi, (5, 2))
-        self._height = draw.uniform(8, 24, (5, 2))
+        self._height = draw.uniform(14, 36, (5, 2))
 
     def __call__(self, points: Doubles) -> Doubles:
         """Displaced points, (n, 2)."""
