@@ -36,8 +36,8 @@ class Group(Settings):
     rules: Literal["sentinel2", "landsat"] | None = None
     footprints: str | None = Field(None, description="GeoJSON, EPSG:4326")
     columns: tuple[float, float] = Field((0.0, 1.0), description="from, to; shares of the image's width from the west")
-    gap_px: int = Field(5, ge=1, description="ground between buildings nearer than this, pixels, ...")
-    gap_weight: int = Field(5, ge=1, le=25, description="... weighs so much")
+    gap_px: int = Field(4, ge=1, description="ground with two buildings this near, pixels, ...")
+    gap_weight: int = Field(1, ge=1, le=25, description="... weighs so much")
 
 
 class Recipe(Settings):

@@ -75,7 +75,7 @@ def simulated_rgb(order: Mapping[str, Any]) -> Ground:
 def footprint_window(order: Mapping[str, Any]) -> Ground:
     """The columns `columns` (from, to; shares from the west) of an image, with the footprints of a GeoJSON file as labels.
 
-    Ground between buildings less than `gap_px` apart weighs `gap_weight` times as much, so that neighbours stay apart.
+    Ground with two buildings within `gap_px` pixels weighs `gap_weight` times as much, so that neighbours stay apart.
     A window to judge on keeps the whole image, as a map's windows see it; other columns then have no labels.
     """
     values, transform, crs = _image(order)
@@ -166,7 +166,7 @@ def _footprints(path: str, crs: str) -> Shapes:
 def _burnt(shapes: Shapes, shape_yx: tuple[int, ...], transform: Any, gap_px: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Labels of pixels whose centre lies in a shape; and the narrow gaps between different shapes."""
     numbers = rasterio.features.rasterize(zip(shapes, range(1, len(shapes) + 1), strict=True), shape_yx, transform=transform, dtype="int32")
-    reach = 2 * (gap_px // 2) + 1
+    reach = 2 * gap_px + 1
     nearest = ndimage.maximum_filter(numbers, reach)
     other = -ndimage.maximum_filter(np.where(numbers > 0, -numbers, -(2**30)), reach)
     gaps = (numbers == 0) & (nearest > 0) & (other < nearest)

@@ -1,0 +1,80 @@
+"""Training: losses by hand, crops keep image and label together, a course repeats, self-training adds sure labels only."""
+
+import numpy as np
+import pytest
+import torch
+
+from models.augmentation import Augmentation, Normaliser, draw_crops
+from models.fitting import Teaching, fit, pseudo_labelled
+from models.losses import power_jaccard, segmentation_loss
+from models.training import Course
+from models.windows import Window
+from tests.models.conftest import TINY
+
+torch.set_num_threads(1)
+PLAIN = Normaliser([0.0, 0.0], [1.0, 1.0], 10.0)
+
+
+def _window(split="train", seed=1, side=72):
+    """Built where the first band is bright; no data and no label in a corner."""
+    random = np.random.default_rng(seed)
+    built = np.kron(random.random((side // 8, side // 8)) < 0.4, np.ones((8, 8))) > 0
+    values = np.stack([np.where(built, 0.45, 0.15), random.normal(0.3, 0.05, built.shape)]).astype(np.float16)
+    values[:, :6, :9] = np.nan
+    weights = np.where(np.isnan(values[0]), 0, 10).astype(np.uint8)
+    return Window(f"{split} {seed}", split, 1.0, values, np.where(built, 250, 0).astype(np.uint8), weights)
+
+
+def test_power_jaccard_by_hand_and_unlabelled_pixels_do_not_count():
+    p, y = torch.tensor([0.8, 0.3, 0.9]), torch.tensor([1.0, 0.0, 0.0])
+    weights = torch.tensor([1.0, 1.0, 0.0])
+    assert float(power_jaccard(p, y, weights)) == pytest.approx(1 - 0.8 / (0.64 + 0.09 + 1 - 0.8), abs=1e-5)
+    logits = torch.tensor([2.0, -1.0, 5.0])
+    assert float(segmentation_loss(logits, y, weights, 0.4)) == pytest.approx(float(segmentation_loss(logits[:2], y[:2], weights[:2], 0.4)))
+
+
+@pytest.mark.parametrize("change", [Augmentation(), Augmentation(turn=True, scale=(0.8, 1.3))])
+def test_crops_turn_image_and_label_together(change):
+    images, labels, weights = draw_crops([_window()], 16, 40, PLAIN, change, np.random.default_rng(2))
+    sure = (weights > 0.99) & ((labels < 0.02) | (labels > 0.98))
+    assert sure.float().mean() > 0.4
+    bright = images[:, :1] > 0.3
+    assert (bright == (labels > 0.5))[sure].float().mean() > 0.995
+    assert not images[weights.expand_as(images) == 0].any()
+
+
+def test_light_changes_the_image_and_never_the_label():
+    change = Augmentation(gain=0.2, band_gain=0.1, offset=0.1, noise=0.05, blur=1.0, haze=0.3, gamma=0.2, holes=1.0)
+    before, after = (draw_crops([_window()], 4, 48, PLAIN, item, np.random.default_rng(2)) for item in (Augmentation(), change))
+    assert not torch.equal(before.images, after.images)
+    assert torch.equal(before.labels[0], after.labels[0])
+
+
+def test_a_course_learns_and_repeats():
+    windows = [_window(), _window(seed=2), _window("choose", 3), _window("unlabelled", 4)]
+    course = Course(steps=40, batch=4, side=48, learning_rate=0.02, looks=2, half=False)
+    first, second = (fit(TINY, windows, course, Teaching(steps=10), "equal_area", lambda text: None) for _ in range(2))
+    assert first.figures["f1"] > 0.9
+    assert 0.8 < first.figures["area_ratio"] < 1.2
+    assert all(np.array_equal(first.tensors[name], second.tensors[name]) for name in first.tensors)
+    assert first.spec.threshold == second.spec.threshold != TINY.threshold
+
+
+def test_only_sure_answers_become_labels_and_rules_stand():
+    window = _window("unlabelled")._replace(labels=np.zeros((72, 72), np.uint8))
+    window.weights[:] = 0
+    window.weights[20:30, 20:30] = 10
+
+    class Half(torch.nn.Module):
+        def forward(self, images):
+            return torch.where(torch.arange(images.shape[3]) < 36, 3.0, 0.1).expand(images.shape)[:, :1]
+
+    taught = pseudo_labelled(Half(), window, PLAIN, Teaching(steps=1))
+    assert taught.split == "train"
+    expected = np.zeros((72, 72), np.uint8)
+    expected[:, :36] = 250
+    expected[20:30, 20:30] = 0
+    assert np.array_equal(taught.labels, expected)
+    assert taught.weights[40, 10] == 10
+    assert taught.weights[40, 60] == 0
+    assert taught.weights[2, 2] == 0

@@ -1,0 +1,124 @@
+"""Training windows: what orders give, weak labels, and that the scored city is never trained on."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import rasterio
+from affine import Affine
+
+from conf.errors import InputError
+from conf.windows import WINDOW_COLUMNS
+from udfs.training_windows import MAKERS, stretched, window_batches
+from udfs.weak_labels import landsat_rules, sentinel2_rules
+
+
+@pytest.fixture
+def drone(tmp_path):
+    """A 40 x 24 image of 0.5 m at the equator, an L-shaped and a square building 2 m apart."""
+    transform = Affine(0.5, 0, 0, 0, -0.5, 0)
+    pixels = np.random.default_rng(1).integers(1, 255, (3, 24, 40), np.uint8)
+    profile = {"driver": "GTiff", "count": 3, "height": 24, "width": 40, "dtype": "uint8", "crs": "EPSG:3857", "transform": transform}
+    with rasterio.open(tmp_path / "drone.tif", "w", **profile) as file:
+        file.write(pixels)
+    degree = 1 / 111319.49079327358
+    rings = [[(1, -1), (6, -1), (6, -3), (3, -3), (3, -8), (1, -8), (1, -1)], [(8, -1), (12, -1), (12, -5), (8, -5), (8, -1)]]
+    shapes = [{"type": "Polygon", "coordinates": [[(x * degree, y * degree) for x, y in ring]]} for ring in rings]
+    features = [{"type": "Feature", "properties": {}, "geometry": shape} for shape in shapes]
+    (tmp_path / "labels.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    order = {"kind": "footprints", "source": "drone", "split": "train", "share": 2, "sensor": "rgb", "datetime": "2023-07-01",
+             "bands": ["red", "green", "blue"], "href": str(tmp_path / "drone.tif"), "footprints": str(tmp_path / "labels.geojson"),
+             "columns": [0, 0.5], "gap_px": 3, "gap_weight": 3}  # fmt: skip
+    return order, pixels
+
+
+def test_footprints_become_labels_and_gaps_between_neighbours_weigh_more(drone):
+    order, pixels = drone
+    ground = MAKERS["footprints"](order)
+    expected = np.zeros((24, 20), np.uint8)
+    expected[2:6, 2:12] = expected[2:16, 2:6] = expected[2:10, 16:20] = 250
+    assert np.array_equal(ground.labels, expected)
+    assert np.allclose(ground.values, pixels[:, :, :20] / 255, atol=1e-6)
+    assert ground.weights[4, 13] == 30
+    assert ground.weights[20, 3] == 10
+    assert (ground.weights[ground.labels > 0] == 10).all()
+
+
+def test_a_window_to_judge_keeps_the_image_and_only_its_columns_count(drone):
+    order, _ = drone
+    ground = MAKERS["footprints"]({**order, "split": "judge", "columns": [0.5, 1]})
+    assert ground.values.shape == (3, 24, 40)
+    assert (ground.weights[:, :20] == 0).all()
+    assert (ground.weights[:, 20:] > 0).all()
+
+
+def test_a_batch_of_orders_gives_a_row_each_that_reads_back(drone):
+    order, _ = drone
+    specs = pa.record_batch([pa.array([json.dumps(order), json.dumps({**order, "split": "choose"})])], names=["spec"])
+    rows = pa.Table.from_batches(window_batches(iter([specs]))).to_pylist()
+    assert [row["split"] for row in rows] == ["train", "choose"]
+    assert list(rows[0]) == list(WINDOW_COLUMNS)
+    values = np.frombuffer(rows[0]["values"], np.float16).reshape(rows[0]["bands"], rows[0]["height"], rows[0]["width"])
+    assert np.allclose(values, MAKERS["footprints"](order).values, atol=1e-3)
+
+
+SIMULATED = {"source": "city", "split": "train", "share": 1, "seed": 77, "look": "coastal", "size_m": 1280.0, "cloud": 0.3,
+             "dates": ["2020-03-01", "2020-08-11"]}  # fmt: skip
+
+
+def test_simulated_windows_have_physical_values_and_both_labels():
+    optical = MAKERS["simulated_sentinel2"]({**SIMULATED, "bands": ["B04", "B08", "B11"]})
+    assert optical.values.shape == (3, 128, 128)
+    assert np.nanmin(optical.values) >= 0
+    assert np.nanmedian(optical.values) < 0.6
+    assert 0.02 < (optical.labels > 0).mean() < 0.9
+    landsat = MAKERS["simulated_landsat"]({**SIMULATED, "bands": ["red", "nir"], "gsd": 20})
+    assert landsat.values.shape == (2, 64, 64)
+    assert (landsat.values.min(), landsat.values.max()) == (0, 1)
+    aerial = MAKERS["simulated_rgb"]({**SIMULATED, "gsd": 0.5, "side_m": 40.0})
+    assert aerial.values.shape == (3, 80, 80)
+
+
+def test_the_scored_city_is_never_trained_on():
+    with pytest.raises(InputError, match="never trained on"):
+        MAKERS["simulated_sentinel2"]({**SIMULATED, "look": "default", "bands": ["B04"]})
+
+
+def test_stretch_is_between_percentiles_and_keeps_no_data():
+    values = np.arange(200, dtype=np.float32).reshape(1, 10, 20) * 3 + 7
+    values[0, 0, 0] = np.nan
+    result = stretched(values)
+    low, high = np.nanpercentile(values, [2, 98])
+    assert np.isnan(result[0, 0, 0])
+    assert result[0, 5, 5] == pytest.approx((values[0, 5, 5] - low) / (high - low), abs=1e-5)
+    assert (np.nanmin(result), np.nanmax(result)) == (0, 1)
+
+
+def _scene(built, water):
+    """Stretched bands: forest, with a town and water where the masks are."""
+    levels = {"green": (0.2, 0.5, 0.3), "red": (0.1, 0.5, 0.2), "nir": (0.8, 0.4, 0.05), "swir1": (0.5, 0.6, 0.05)}
+    return {band: np.where(water, wet, np.where(built, town, wood)).astype(np.float32) for band, (wood, town, wet) in levels.items()}
+
+
+def test_rivers_that_move_are_never_built_and_towns_that_stay_are():
+    town, bar, none = (np.zeros((40, 60), bool) for _ in range(3))
+    town[5:20, 8:30] = True
+    bar[26:38, 35:55] = True
+    series = [_scene(town | bar, none), _scene(town, bar)]
+    first = landsat_rules(series, 0)
+    assert (first.labels[8:17, 11:27] == 250).all()
+    assert not first.labels[bar].any()
+    assert (first.weights[28:36, 38:52] == 10).all()
+    alone = landsat_rules(series[:1], 0)
+    assert (alone.labels[29:35, 39:50] == 250).all()
+
+
+def test_water_and_woods_are_surely_not_built_and_bare_ground_is_left_open():
+    spectra = {"B03": (0.1, 0.08, 0.15), "B04": (0.08, 0.05, 0.2), "B8A": (0.05, 0.35, 0.28), "B11": (0.02, 0.2, 0.33)}
+    zones = np.arange(60)[None, :] // 20 + np.zeros((30, 1), int)
+    weak = sentinel2_rules([{band: np.array(values, np.float32)[zones] for band, values in spectra.items()}], 0)
+    assert (weak.weights[5:25, 3:17] == 10).all()
+    assert (weak.weights[5:25, 23:37] == 10).all()
+    assert not weak.weights[:, 41:].any()
+    assert not weak.labels.any()
