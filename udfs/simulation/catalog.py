@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import pystac
 import shapely
-from affine import Affine
 
 from udfs.simulation.city import CRS, City
 from udfs.simulation.districts import in_degrees
@@ -71,8 +70,7 @@ def _item(city: City, image: Image) -> pystac.Item:
 
 def _fields(city: City, image: Image, asset: Asset) -> dict[str, Any]:
     west, south, east, north = image.bounds
-    corner = city.transform(asset.gsd) * (west / asset.gsd, (city.size_m - north) / asset.gsd)
-    transform = Affine(asset.gsd, 0.0, corner[0], 0.0, -asset.gsd, corner[1])
+    transform = city.transform(asset.gsd, west, north)
     common: dict[str, Any] = {"data_type": asset.dtype, "raster:scale": asset.scale, "raster:offset": asset.offset}
     if asset.nodata is not None:
         common["nodata"] = asset.nodata

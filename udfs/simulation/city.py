@@ -62,9 +62,10 @@ class City:
     trees: Trees
     quarters: Quarters
 
-    def transform(self, gsd: float) -> Affine:
-        """Pixel to CRS coordinates for the whole square at a pixel size in metres."""
-        return Affine(gsd, 0.0, WEST, 0.0, -gsd, NORTH)
+    def transform(self, gsd: float, west: float = 0.0, north: float | None = None) -> Affine:
+        """Pixel to CRS coordinates at a pixel size in metres, for the whole square or from a local upper left corner."""
+        south_of_top = 0.0 if north is None else self.size_m - north
+        return Affine(gsd, 0.0, WEST + west, 0.0, -gsd, NORTH - south_of_top)
 
     def placed(self, local: Objects) -> Objects:
         """Local geometries in CRS."""

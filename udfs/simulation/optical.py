@@ -1,6 +1,7 @@
 """Multispectral images of a simulated city: Sentinel-2 Level-2A-like digital numbers and Landsat-like reflectance."""
 
 import datetime as dt
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -91,6 +92,7 @@ def _clear_reflectance(city: City, when: dt.date, gsd: float, *keys: object) -> 
     return image
 
 
+@lru_cache(maxsize=1)
 def _texture(city: City, shape_yx: tuple[int, ...], gsd: float) -> Floats:
     """Brightness of natural ground: slopes, moisture, growth; lasting, so that a composite of dates keeps it."""
     shape = (shape_yx[0], shape_yx[1])

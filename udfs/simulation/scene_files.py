@@ -151,7 +151,7 @@ def _do_aerial(files: CityFiles, year: int) -> tuple[list[str], list[list[Any]]]
     city = city_of(files)
     image = aerial_image(city, files, year)
     west, _, _, north = image.bounds
-    here = city.transform(files.rgb_gsd) @ city.transform(1).translation(west / files.rgb_gsd, (city.size_m - north) / files.rgb_gsd)
+    here = city.transform(files.rgb_gsd, west, north)
     pixels = render_rgb(city, image.bounds, year, files.rgb_gsd)
     write_cog(files.imagery / image.scene_id / "rgb.tif", list(pixels), image.assets[0].bands, CRS, here, None)
     return [f"imagery/{image.scene_id}/rgb.tif"], []
