@@ -15,7 +15,7 @@ below to the formulas. All rows are in table `indicators`; the views `lcrpgr` an
 `11.3.1` is stated with two formulas side by side: `un-2021`, of the metadata sheet since 2021, and `ln-legacy`, of the sheet before,
 which some national portals still use. An aggregate is computed from summed areas and people; ratios are never averaged.
 A value is either a finite number or null with a `reason`; when it is null, and why, is in
-[this decision](decisions/when-an-indicator-has-no-value.md).
+[this decision](decisions/0005-when-an-indicator-has-no-value.md).
 """
 
 
