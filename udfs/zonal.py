@@ -71,10 +71,11 @@ def block_sums(outlines: Outlines, owners: int, layers: Sequence[Layer], grid: G
     for index, layer in enumerate(layers):
         if layer.probability is None:
             continue
-        valid = areas * (layer.probability != NO_DATA)
-        built = valid * (layer.probability >= layer.threshold)
+        has_data = layer.probability != NO_DATA
+        built = areas * (has_data & (layer.probability >= layer.threshold))
         # Each sum is rounded by itself; without the bounds built could exceed valid by 1 mm2.
-        result[:, index, 1] = summed(cuts, row_sums(valid), owners).clip(0, result[:, index, 2])
+        whole = result[:, index, 2]
+        result[:, index, 1] = whole if has_data.all() else summed(cuts, row_sums(areas * has_data), owners).clip(0, whole)
         result[:, index, 0] = summed(cuts, row_sums(built), owners).clip(0, result[:, index, 1])
     return result
 
