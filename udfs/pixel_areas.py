@@ -10,7 +10,7 @@ from pyproj import CRS, Proj
 from udfs.grid import BLOCK_PX, Grid
 
 LATTICE = 4
-"""Points a side where the areal scale is evaluated; a cubic through them is right to 1e-8 even for pixels of 1 km."""
+"""Points a side where the areal scale is evaluated; a cubic through them is right to 2e-8 even for pixels of 1 km."""
 
 STRIP_PX = 64
 """Rows worked on at once, so that they stay in the processor's cache."""
