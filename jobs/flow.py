@@ -11,7 +11,7 @@ from conf.errors import InputError
 from conf.place import Place
 from jobs.code_version import write_code_zip
 from jobs.job import Job
-from jobs.preflight import check_overlap
+from jobs.preflight import check_epochs, check_overlap
 from jobs.runner import Prepared, Runner, prepare
 from jobs.session import start_session
 from jobs.warehouse import Warehouse
@@ -29,7 +29,9 @@ def prepare_flow(place: Place, jobs: dict[str, Job]) -> list[Prepared]:
     for name in place.sections:
         place.section(jobs[name].settings, name)
     prepared = [prepare(job, place) for job in jobs_of_flow(place, jobs)]
-    check_overlap(place, {item.job.name: item.job.sources(place, item.settings) for item in prepared})
+    sources = {item.job.name: item.sources for item in prepared}
+    check_epochs(place, sources)
+    check_overlap(place, sources)
     return prepared
 
 

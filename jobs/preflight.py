@@ -1,9 +1,25 @@
 """Do the declared inputs of a place belong together? Reads what the jobs' `sources` found, nothing else."""
 
+import datetime as dt
 from typing import Any
 
 from conf.errors import InputError
 from conf.place import Place
+
+
+def check_epochs(place: Place, sources: dict[str, Any]) -> None:
+    """Raises InputError when a layer has no scene dated within any epoch."""
+    found = (sources.get("scenes") or {}).get("scenes")
+    if found is None:
+        return
+    for name, layer in place.layers.items():
+        days = [dt.datetime.fromisoformat(scene[1]).date() for scene in found.values() if scene[0] == layer.sensor]
+        if not any(epoch.start <= day <= epoch.end for day in days for epoch in place.epochs):
+            spans = ", ".join(f"{epoch.name} {epoch.start}..{epoch.end}" for epoch in place.epochs)
+            dated = f"{min(days)}..{max(days)}" if days else "there are none"
+            raise InputError(
+                f"layer {name}: no {layer.sensor} scene ({dated}) lies within an epoch ({spans}); correct the epochs or add scenes"
+            )
 
 
 def check_overlap(place: Place, sources: dict[str, Any]) -> None:

@@ -47,7 +47,7 @@ class Recipe(Settings):
     course: dict[str, Any]
     augmentation: dict[str, Any]
     teaching: dict[str, Any] = Field(default_factory=dict)
-    threshold: Literal["best_f1", "equal_area"]
+    threshold: Literal["best_f1", "equal_area", "half"]
     windows: tuple[Group, ...]
     card: dict[str, str] = Field(description="heading to text of the model card")
 

@@ -6,7 +6,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,13 +38,14 @@ class Prepared:
     settings: Any
     pins: dict[str, Any]
     layer_digests: dict[str, str]
+    sources: Any
 
 
 def prepare(job: Job, place: Place) -> Prepared:
     """Read and check a job's settings and declared input; raises InputError. Needs no Spark, writes nothing."""
     settings = place.section(job.settings, job.name)
-    job.sources(place, settings)
-    return Prepared(job, settings, job.pins(place, settings), job.layer_digests(place, settings))
+    sources = job.sources(place, settings)
+    return Prepared(job, settings, job.pins(place, settings), job.layer_digests(place, settings), sources)
 
 
 class Runner:
@@ -137,15 +138,16 @@ class Runner:
 
     def _write_tiles(self, item: Prepared, context: Context, summary: Summary) -> None:
         origin, table = self._origin(item), TABLES[item.job.writes[0]]
-        pending = self._pending(item)
-        for batch in range(pending.batches):
-            inputs = {**self._inputs(item.job), "tiles": pending.rows(batch)}
-            result = item.job.run(inputs, item.settings, context)
-            self.runs.check_hold()
-            commit_tiles(self.warehouse, table, result, pending, batch, self._stamp(origin, context.run_id), summary)
-        pending.drop_obsolete(self.warehouse, table, self._stamp(origin, context.run_id))
+        stamp = self._stamp(origin, context.run_id)
+        with self._pending(item) as pending:
+            for batch in range(pending.batches):
+                inputs = {**self._inputs(item.job), "tiles": pending.rows(batch)}
+                result = item.job.run(inputs, item.settings, context)
+                self.runs.check_hold()
+                commit_tiles(self.warehouse, table, result, pending, batch, stamp, summary)
+            pending.drop_obsolete(self.warehouse, table, stamp)
 
-    def _pending(self, item: Prepared) -> Pending:
+    def _pending(self, item: Prepared) -> AbstractContextManager[Pending]:
         cores = self.spark.sparkContext.defaultParallelism
         return pending_tiles(self.warehouse, TABLES[item.job.writes[0]], item.layer_digests, self.place.batch_seconds * cores)
 
@@ -153,7 +155,8 @@ class Runner:
         if any(not self.warehouse.exists(table) for table in (*item.job.reads, *item.job.writes)):
             return False
         if item.job.tilewise:
-            return self._pending(item).nothing
+            with self._pending(item) as pending:
+                return pending.nothing
         stored = self._stored(item.job)
         return bool(stored) and stored["input_digest"] == self._origin(item).input_digest
 

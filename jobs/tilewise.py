@@ -1,5 +1,7 @@
 """Tables kept by tile: which planned tiles have no row yet, in batches sized by predicted work, each one commit."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from pyspark.sql import DataFrame, Window
@@ -38,7 +40,8 @@ class Pending(NamedTuple):
             warehouse.delete_keys(table, self.obsolete, stamp)
 
 
-def pending_tiles(warehouse: Warehouse, table: Table, layer_digests: dict[str, str], batch_seconds: float) -> Pending:
+@contextmanager
+def pending_tiles(warehouse: Warehouse, table: Table, layer_digests: dict[str, str], batch_seconds: float) -> Iterator[Pending]:
     """Compare `tiles` with the table; reads only."""
     tiles = row_digests(warehouse.read(TABLES["tiles"].name), layer_digests)
     key = list(table.key)
@@ -53,7 +56,10 @@ def pending_tiles(warehouse: Warehouse, table: Table, layer_digests: dict[str, s
         dropped = obsolete.count()
     planned = _in_batches(missing, batch_seconds).persist()
     last = planned.agg(F.max("batch")).first()[0]
-    return Pending(planned, obsolete, 0 if last is None else last + 1, dropped)
+    try:
+        yield Pending(planned, obsolete, 0 if last is None else last + 1, dropped)
+    finally:
+        planned.unpersist()
 
 
 def _in_batches(missing: DataFrame, batch_seconds: float) -> DataFrame:

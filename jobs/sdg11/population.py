@@ -1,4 +1,4 @@
-"""Population: people per unit and census year, from a column, a table or a raster; parents are sums of their children.
+"""Population: people per unit and census year, from a column, a table or a raster.
 Parallel over units where a raster is summed. Run: ./spark-submit.sh population --place olinda"""
 
 from functools import partial
@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from conf.errors import InputError
 from conf.place import Place
 from conf.settings import Settings
-from jobs.hierarchy import leaf_ancestry, leaves
+from jobs.hierarchy import leaves
 from jobs.job import Context, Tables, job
 from udfs.population import raster_batches, read_population
 from udfs.units import file_digest
@@ -64,15 +64,13 @@ def _is_raster(path: Path) -> bool:
     after=("simulated_city",), absent=no_population, sources=population_sources,
 )  # fmt: skip
 def population(tables: Tables, settings: PopulationSettings, context: Context) -> DataFrame:
-    """The counts as given, and for each parent without its own the sum of its smallest units, where all have one."""
+    """The counts as given, of units of any level; `unit_statistics` adds them up."""
     path = _file(context.place, settings)
     if path is None:
         raise ValueError("population.path is not set; the job is absent here")
     units = tables["units"]
     given = _raster(units, path, settings) if _is_raster(path) else _table(units, path, settings, context)
-    summed = _parents(given, units)
-    source = F.lit(settings.source or path.name).alias("source")
-    return given.unionByName(summed.join(given, on=["unit_id", "year"], how="left_anti")).select("unit_id", "year", "people", source)
+    return given.withColumn("source", F.lit(settings.source or path.name)).select("unit_id", "year", "people", "source")
 
 
 def _table(units: DataFrame, path: Path, settings: PopulationSettings, context: Context) -> DataFrame:
@@ -88,14 +86,3 @@ def _raster(units: DataFrame, path: Path, settings: PopulationSettings) -> DataF
     summing = partial(raster_batches, path=str(path))
     summed = leaves(units).select("unit_id", "geometry").mapInPandas(summing, "unit_id string, people double")
     return summed.select("unit_id", F.lit(settings.year).cast("int").alias("year"), "people")
-
-
-def _parents(given: DataFrame, units: DataFrame) -> DataFrame:
-    """Sums of smallest units per unit and year, left out where one of them has no count. Decimals: the order cannot matter."""
-    ancestry = leaf_ancestry(units)
-    sizes = ancestry.groupBy("unit_id").agg(F.count("leaf_id").alias("leaves"))
-    counted = ancestry.join(given.withColumnRenamed("unit_id", "leaf_id"), on="leaf_id", how="inner")
-    people = F.sum(F.col("people").cast("decimal(24,6)")).alias("people")
-    sums = counted.groupBy("unit_id", "year").agg(people, F.count("leaf_id").alias("found"))
-    whole = sums.join(sizes, on="unit_id", how="inner").where(F.col("found") == F.col("leaves"))
-    return whole.select("unit_id", "year", F.col("people").cast("double").alias("people"))

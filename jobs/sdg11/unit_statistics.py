@@ -151,8 +151,10 @@ def _buildings(tables: Tables, settings: UnitStatisticsSettings, ancestry: DataF
     done = built_up.where((F.col("layer") == layer) & (F.col("status") == "done"))
     tiles = done.select("epoch", F.expr("ST_GeomFromWKB(geometry)").alias("shape"))
     seen = _within(tiles, smallest).select("unit_id", "epoch").distinct()
-    points = tables["buildings"].where(F.col("layer") == layer).select(
-        "epoch", "building_id", F.expr("ST_PointOnSurface(ST_GeomFromWKB(geometry))").alias("shape")
+    points = (
+        tables["buildings"]
+        .where(F.col("layer") == layer)
+        .select("epoch", "building_id", F.expr("ST_PointOnSurface(ST_GeomFromWKB(geometry))").alias("shape"))
     )
     # A point on the line between two units counts once, in the first by id.
     owned = _within(points, smallest).groupBy("epoch", "building_id").agg(F.min("unit_id").alias("unit_id"))

@@ -78,6 +78,7 @@ def refused(capsys: pytest.CaptureFixture[str], warehouse: Path, *arguments: str
         ("layers.buildings_50cm.model=nothing.pt#sha256=00", "nothing.pt"),
         ("scenes.sources=[{href: /nowhere/image.tif, sensor: rgb, datetime: 2020-03-01}]", "image.tif"),
         ("layers.buildings_50cm.resolution=30", "30"),
+        ("epochs=[{name: '2021', start: 2021-01-01, end: 2021-12-31, reference: 2021-07-01}]", "no rgb scene (2020-03-01..2020-03-01)"),
         ("tiles.tile_px", "key=value"),
     ],
 )
