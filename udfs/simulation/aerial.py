@@ -14,13 +14,15 @@ from udfs.simulation.spectra import BANDS, COVER, COVERS, SEALED, pure_spectra
 
 SUPPORT_M = 24.0
 """Surroundings painted beyond the bounds, so that shadows fall in from outside."""
+STEP_M = 200
+"""Distance of the places tried for an aerial image."""
 PITCHED = ("clay_tile", "metal_bright", "metal_dull", "thatch", "painted")
 _ROUGH = {"water": 0.02, "asphalt": 0.05, "pavement": 0.05, "grass": 0.16, "scrub": 0.16, "tree": 0.16}
 RIBBED = ("metal_bright", "metal_dull", "painted")
 
 
 class Roofs(NamedTuple):
-    """Of the building over each cell: along and across its axes from its middle, metres, and half its depth; the slope's light."""
+    """Of the building over each cell: distance along and across its ridge from its middle, metres; light on the slope, -1 to 1."""
 
     along: Floats
     across: Floats
@@ -162,19 +164,22 @@ def rgb_bounds(city: City, side_m: float) -> tuple[float, float, float, float]:
     reach = int(city.size_m - side_m)
     if reach < 0:
         raise ValueError(f"an aerial image of {side_m} m is larger than the city of {city.size_m} m")
-    corners = [(float(x), float(y)) for x in range(0, reach + 1, 200) for y in range(0, reach + 1, 200)]
+    corners = np.arange(0, reach + 1, STEP_M)
     standing = city.standing
     old = standing.built <= city.first_year
     groups = [*((standing.plots.kind == kind) & old for kind in ("informal", "house", "block")), ~old]
-    score = np.ones(len(corners))
+    score = np.ones((len(corners), len(corners)))
     for group in groups:
-        inside = [np.count_nonzero(_inside(standing.plots.centre[group], corner, side_m)) for corner in corners]
-        score *= np.sqrt(np.array(inside) / side_m**2 * 1e6 + 20)
-    west, south = corners[int(np.argmax(score))]
+        score *= np.sqrt(_counts(standing.plots.centre[group], corners, side_m) / side_m**2 * 1e6 + 20)
+    column, row = np.unravel_index(int(np.argmax(score)), score.shape)
+    west, south = float(corners[column]), float(corners[row])
     return west, south, west + side_m, south + side_m
 
 
-def _inside(points: NDArray[np.float64], corner: tuple[float, float], side_m: float) -> NDArray[np.bool_]:
-    west, south = corner
-    x, y = points[:, 0], points[:, 1]
-    return np.asarray((x > west) & (x < west + side_m) & (y > south) & (y < south + side_m))
+def _counts(points: NDArray[np.float64], corners: NDArray[np.int64], side_m: float) -> NDArray[np.float64]:
+    """Points in the squares of `side_m` at all pairs of corners, (x, y), to within a cell of 10 m."""
+    edges = np.arange(0, corners[-1] + side_m + 20, 10)
+    cells = np.histogram2d(points[:, 0], points[:, 1], (edges, edges))[0]
+    total = np.pad(cells.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    low, high = corners // 10, np.round((corners + side_m) / 10).astype(int)
+    return np.asarray(total[np.ix_(high, high)] - total[np.ix_(low, high)] - total[np.ix_(high, low)] + total[np.ix_(low, low)])

@@ -64,8 +64,8 @@ def scene_classes(seen: Floats, sky: Sky, bright_roofs: Floats, *keys: object) -
     classes[(vegetated > 0.3) & (vegetated <= 0.42) & (blue < 0.06)] = UNCLASSIFIED
     noise = smooth_noise(classes.shape, 12, "edges", *keys) * 0.07
     rows, cols = classes.shape
-    cloud = sky.cloud[1 : 2 * rows : 2, 1 : 2 * cols : 2] + noise
-    shade = sky.shadow[1 : 2 * rows : 2, 1 : 2 * cols : 2] + noise
+    cloud, shade = (opacity[1 : 2 * rows : 2, 1 : 2 * cols : 2] for opacity in (sky.cloud, sky.shadow))
+    cloud, shade = (opacity + noise * (opacity > 0) for opacity in (cloud, shade))
     if sky.cloud.any():
         classes[shade > 0.25] = SHADOW
         classes[cloud > 0.1] = CIRRUS

@@ -15,7 +15,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 COG: dict[str, Any] = {
-    "driver": "COG", "COMPRESS": "DEFLATE", "LEVEL": "3", "PREDICTOR": "YES", "BLOCKSIZE": "256", "NUM_THREADS": "1", "OVERVIEWS": "AUTO",
+    "driver": "COG", "COMPRESS": "DEFLATE", "LEVEL": "1", "PREDICTOR": "YES", "BLOCKSIZE": "256", "NUM_THREADS": "1", "OVERVIEWS": "AUTO",
 }  # fmt: skip
 
 
