@@ -24,8 +24,8 @@ class SimulatedCitySettings(Settings):
 
     seed: int = Field(20_260, ge=0, description="of everything random; networks train on other seeds")
     look: str = Field("default", description="a look of udfs/simulation/looks.py, or random-<n>; networks train on others than default")
-    size_m: float = Field(12_800, ge=1280, le=25_600, multiple_of=20, description="side of the square, metres")
-    rgb_m: float = Field(1050, ge=100, multiple_of=10, description="side of the aerial images, metres")
+    size_m: float = Field(12_800.0, ge=1280, le=25_600, multiple_of=20, description="side of the square, metres")
+    rgb_m: float = Field(1050.0, ge=100, multiple_of=10, description="side of the aerial images, metres")
     rgb_gsd: float = Field(0.5, ge=0.1, le=1, description="pixel of the aerial images, metres; divides 10")
 
 

@@ -109,13 +109,13 @@ class City:
 def plan_city(seed: int, look: str = "default", size_m: float = 12_800.0, first_year: int = 2017, last_year: int = 2022) -> City:
     """The city of a seed and a look (a name of looks.LOOKS or `random-<n>`); raises InputError for an unknown look.
     The same arguments give the same city. A building stands from its year built until before its year gone."""
-    style = look_named(look)
+    style, size_m = look_named(look), float(size_m)
     keys = (seed, style.name, size_m)
     quarters = plan_quarters(size_m, style, *keys)
     natural = natural_cover(size_m, style, *keys)
     water = water_body(size_m, style, *keys)
     streets = plan_streets(quarters, size_m, style, *keys)
-    roads = _without_water(streets, water)
+    roads = _without_water(streets, water, bridged=style.water == "river")
     plots = _free_plots(plan_plots(quarters, style, *keys), roads, water, size_m)
     dates = calendar(plots, style.growth, first_year, last_year)
     standing = built_years(plots, dates, generator("demolition", *keys))
@@ -131,13 +131,13 @@ def plan_city(seed: int, look: str = "default", size_m: float = 12_800.0, first_
     return City(seed, style, size_m, first_year, last_year, natural, _joined(painted), standing, footprints, trees, quarters)
 
 
-def _without_water(streets: Lines, water: Geometry) -> Lines:
-    """Narrow streets end at the shore; wide ones cross on bridges, except into the sea or a lake."""
+def _without_water(streets: Lines, water: Geometry, bridged: bool) -> Lines:
+    """Streets end at the shore, but the widest cross a river on bridges."""
     if water.is_empty:
         return streets
     bank = water.buffer(12)
     shapely.prepare(bank)
-    wet = shapely.intersects(bank, streets.line) & (streets.width < 9)
+    wet = shapely.intersects(bank, streets.line) & ((streets.width < 12.5) | (not bridged))
     line = streets.line.copy()
     line[wet] = shapely.difference(line[wet], bank)
     return Lines(line, streets.width, streets.start, streets.cover)

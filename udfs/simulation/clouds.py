@@ -32,25 +32,19 @@ def plan_sky(shape_yx: tuple[int, int], gsd: float, cover: float, look: Look, *k
         nothing = np.zeros(shape_yx, np.float32)
         return Sky(nothing, nothing, nothing)
     draw = generator("sky", *keys)
-    field = fractal_noise(shape_yx, draw.uniform(700, 2200) / gsd, 6, "clouds", *keys)
-    edge = np.quantile(field[::5, ::5], 1 - cover)
-    cloud = np.clip((field - edge + 0.06) / 0.3, 0, 1).astype(np.float32)
-    height = draw.uniform(500, 1400)
+    cell = draw.uniform(700, 2200) / gsd
     azimuth = np.radians(look.sun_azimuth + draw.normal(0, 8))
-    reach = height / np.tan(np.radians(look.sun_elevation)) / gsd
-    shadow = _shifted(cloud, round(np.cos(azimuth) * reach), round(-np.sin(azimuth) * reach))
-    white = (0.52 + 0.06 * field.clip(-2, 2)).astype(np.float32)
-    return Sky(cloud, shadow, white)
-
-
-def _shifted(image: Floats, rows: int, cols: int) -> Floats:
-    """The image moved down and right; zeros come in."""
-    moved = np.zeros_like(image)
-    height, width = image.shape
-    target = (slice(max(rows, 0), height + min(rows, 0)), slice(max(cols, 0), width + min(cols, 0)))
-    source = (slice(max(-rows, 0), height + min(-rows, 0)), slice(max(-cols, 0), width + min(-cols, 0)))
-    moved[target] = image[source]
-    return moved
+    reach = draw.uniform(500, 1400) / np.tan(np.radians(look.sun_elevation)) / gsd
+    # Clouds just outside throw their shadows in, so the sky is larger than the image.
+    edge = int(np.ceil(reach)) + 1
+    rows, cols = shape_yx
+    field = fractal_noise((rows + 2 * edge, cols + 2 * edge), cell, 6, "clouds", *keys)
+    inside = field[edge : edge + rows, edge : edge + cols]
+    cloud = np.clip((field - np.quantile(inside[::5, ::5], 1 - cover) + 0.06) / 0.3, 0, 1).astype(np.float32)
+    # The shadow lies away from the sun: what shades a pixel is the cloud towards the sun from it.
+    top, left = edge + round(-np.cos(azimuth) * reach), edge + round(np.sin(azimuth) * reach)
+    white = (0.52 + 0.06 * inside.clip(-2, 2)).astype(np.float32)
+    return Sky(cloud[edge : edge + rows, edge : edge + cols], cloud[top : top + rows, left : left + cols], white)
 
 
 def scene_classes(seen: Floats, sky: Sky, bright_roofs: Floats, *keys: object) -> NDArray[np.uint8]:
