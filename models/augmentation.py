@@ -35,6 +35,8 @@ class Augmentation:
     """Largest standard deviation of noise per pixel and band."""
     blur: float = 0.0
     """Share of crops blurred by a pixel."""
+    soften: float = 0.0
+    """Share of crops whose contrast with the mean of 9 x 9 pixels is lessened."""
     haze: float = 0.0
     """Largest share of a bright veil."""
     holes: float = 0.0
@@ -140,6 +142,9 @@ def _lit(values: torch.Tensor, change: Augmentation, random: np.random.Generator
     lit = lit * (1 - veil) + veil * float(random.uniform(0.3, 0.9))
     if random.uniform() < change.blur:
         lit = functional.avg_pool2d(functional.pad(lit[None], (1, 1, 1, 1), mode="replicate"), 3, 1)[0]
+    if random.uniform() < change.soften:
+        around = functional.avg_pool2d(functional.pad(lit[None], (4, 4, 4, 4), mode="replicate"), 9, 1)[0]
+        lit = around + (lit - around) * float(random.uniform(0.25, 1))
     sigma = change.noise * float(random.uniform())
     return lit + torch.from_numpy(random.standard_normal(lit.shape, np.float32)) * sigma if sigma else lit
 

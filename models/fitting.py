@@ -18,6 +18,7 @@ from models.windows import Window
 THRESHOLDS: dict[str, Callable[[NDArray[np.float64], NDArray[np.bool_]], float]] = {
     "best_f1": threshold_of_best_f1,
     "equal_area": threshold_of_equal_area,
+    "half": lambda probabilities, labels: 0.5,
 }
 
 

@@ -32,12 +32,17 @@ def difference(first: Values, second: Values) -> Values:
 
 
 def sentinel2_rules(series: Sequence[Bands], index: int) -> WeakLabels:
-    """What reflectances are surely not built: water, mud, vegetation. Built is never sure: bare soil looks alike."""
+    """Of reflectances: built where much ground is bare, dry and grey, neither reddish as soil nor smooth as sand; not built: water,
+    mud and vegetation. Soil and reddish roofs look alike and stay open."""
     bands = series[index]
-    wet = (difference(bands["B03"], bands["B11"]) > 0) & (bands["B11"] < 0.09)
-    green = difference(bands["B8A"], bands["B04"]) > 0.45
-    sure_not = _cleaned(wet, 1) | _cleaned(green, 1)
-    return _weak(np.zeros_like(sure_not), sure_not, np.isfinite(bands["B03"]))
+    wet = (difference(bands["B03"], bands["B11"]) > 0.1) & (bands["B11"] < 0.07)
+    green = difference(bands["B8A"], bands["B04"])
+    grey = (green < 0.25) & (bands["B02"] > 1.02 * bands["B04"]) & (bands["B11"] > 0.11) & (bands["B12"] > 0.08) & ~wet
+    rough = _spread(bands["B08"], 9) > 0.012
+    dense = np.asarray(ndimage.uniform_filter((grey & rough).astype(np.float32), 9))
+    built = _opened(grey & rough & (dense > 0.5), 1)
+    not_built = _cleaned(wet, 1) | _cleaned(green > 0.45, 1)
+    return _weak(built, not_built & ~built, np.isfinite(bands["B03"]))
 
 
 def landsat_rules(series: Sequence[Bands], index: int) -> WeakLabels:
@@ -69,6 +74,12 @@ def _built_like(bands: Bands) -> Mask:
 def _density(bands: Bands) -> Values:
     """Share of built-like pixels in 7 x 7."""
     return np.asarray(ndimage.uniform_filter(_built_like(bands).astype(np.float32), 7))
+
+
+def _spread(band: Values, side: int) -> Values:
+    """Standard deviation in side x side pixels."""
+    mean = ndimage.uniform_filter(band, side)
+    return np.asarray(np.sqrt(np.maximum(ndimage.uniform_filter(band**2, side) - mean**2, 0)), np.float32)
 
 
 def _opened(mask: Mask, steps: int) -> Mask:
