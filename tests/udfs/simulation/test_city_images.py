@@ -58,7 +58,7 @@ def test_vegetation_water_and_roofs_look_like_themselves(city: City) -> None:
 def test_years_have_three_or_four_dates_one_nearly_clear(city: City) -> None:
     agenda = [sentinel2_agenda(city, year) for year in range(2017, 2023)]
     assert {len(images) for images in agenda} == {3, 4}
-    assert all(min(image.cloud_cover for image in images) <= 0.03 for images in agenda)
+    assert all(min(image.cloud_cover for image in images) <= 0.01 for images in agenda)
     assert any(image.swath_edge for images in agenda for image in images)
     assert all(image.when.year == 2017 + number for number, images in enumerate(agenda) for image in images)
 
