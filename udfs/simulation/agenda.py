@@ -19,9 +19,9 @@ class Acquisition(NamedTuple):
 
 
 def sentinel2_agenda(city: City, year: int) -> list[Acquisition]:
-    """Three or four images of a year, by date: one nearly clear, one or two with some cloud, one nearly hidden (missing in some years)."""
+    """Three or four images of a year, by date: one clear, one or two with some cloud, one nearly hidden (missing in some years)."""
     draw = generator("agenda", *city.key, year)
-    covers = [draw.uniform(0, 0.0025), draw.uniform(0.03, 0.1), draw.uniform(0.1, 0.3), draw.uniform(0.7, 0.95)]
+    covers = [0.0, draw.uniform(0.03, 0.1), draw.uniform(0.1, 0.3), draw.uniform(0.7, 0.95)]
     days = [int(day) + int(draw.integers(-20, 21)) for day in draw.permutation(SEASONS)]
     cut = (year - city.first_year) % 4 == 2
     images = [
