@@ -17,6 +17,8 @@ from models.windows import Window
 class Augmentation:
     """How far crops are changed. Values are physical, 0-1; all spreads are standard deviations unless said otherwise."""
 
+    plain: float = 0.0
+    """Share of crops whose light is left as it is."""
     turn: bool = False
     """Turn by any angle and scale (resamples); else only flips and quarter turns."""
     scale: tuple[float, float] = (1.0, 1.0)
@@ -29,6 +31,8 @@ class Augmentation:
     """Of a summand for all bands."""
     band_offset: float = 0.0
     """Of a summand per band."""
+    mix: float = 0.0
+    """Of the shares that bands take over from each other: other paints, other cameras; greys stay grey."""
     gamma: float = 0.0
     """Of the exponent (log); values are clipped to 0-1 first."""
     noise: float = 0.0
@@ -132,10 +136,14 @@ def _sampling_grid(
 
 
 def _lit(values: torch.Tensor, change: Augmentation, random: np.random.Generator) -> torch.Tensor:
+    if random.uniform() < change.plain:
+        return values
     bands = len(values)
     gain = np.exp(random.normal(0, change.gain) + random.normal(0, change.band_gain, bands))
     offset = random.normal(0, change.offset) + random.normal(0, change.band_offset, bands)
-    lit = values * _column(gain) + _column(offset)
+    shares = random.normal(0, change.mix, (bands, bands))
+    mixed = torch.einsum("ij,jyx->iyx", torch.from_numpy((np.eye(bands) + shares - np.diag(shares.sum(1))).astype(np.float32)), values)
+    lit = (mixed if change.mix else values) * _column(gain) + _column(offset)
     if change.gamma:
         lit = lit.clamp(0, 1) ** float(np.exp(random.normal(0, change.gamma)))
     veil = change.haze * float(random.uniform()) ** 2

@@ -22,7 +22,7 @@ class Window(NamedTuple):
 
 def read_windows(paths: Iterable[str]) -> list[Window]:
     """The windows of Parquet files, by source."""
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq
 
     rows = [row for path in paths for row in pq.read_table(path, columns=list(WINDOW_COLUMNS)).to_pylist()]
     return sorted(map(_window, rows), key=lambda window: (window.source, window.split))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow as pa
 import pyproj
 import rasterio.features
 import shapely
@@ -51,7 +51,8 @@ def simulated_sentinel2(order: Mapping[str, Any]) -> Ground:
     city = _city(order)
     dates = [dt.date.fromisoformat(text) for text in order["dates"]]
     stack = [_clear_reflectance(city, date, order["cloud"], tuple(order["bands"])) for date in dates]
-    return _simulated(order, np.asarray(median(stack), np.float32), built_label(city, dates[0].year))
+    composite: Values = median(stack)
+    return _simulated(order, composite, built_label(city, dates[0].year))
 
 
 def simulated_landsat(order: Mapping[str, Any]) -> Ground:
@@ -68,7 +69,7 @@ def simulated_rgb(order: Mapping[str, Any]) -> Ground:
     city = _city(order)
     year = dt.date.fromisoformat(order["dates"][0]).year
     bounds = rgb_bounds(city, order["side_m"])
-    image = render_rgb(city, bounds, year, order["gsd"]).astype(np.float32) / 255
+    image = render_rgb(city, bounds, year, order["gsd"]).astype(np.float32) / np.float32(255)
     return _simulated(order, image, building_label(city, bounds, year, order["gsd"]))
 
 
