@@ -81,9 +81,12 @@ class Runner:
     def _run_missing(self, item: Prepared) -> Summary | None:
         if self.is_done(item):
             return None
+        held = self.runs.held
         self.runs.begin(self._row(item))
         self.tracking.open()
-        if self.is_done(item):
+        # Another run may have done it before this one took the place, but not since.
+        if not held and self.is_done(item):
+            self.runs.finish("done", rows=0)
             return None
         return self._run(item)
 

@@ -40,9 +40,10 @@ class Warehouse:
 
     def stamp(self, table: str) -> dict[str, Any]:
         """What the runner wrote beside the newest of its commits; empty for a table of unknown origin."""
-        for commit in self._history(table, None):
-            if commit["userMetadata"]:
-                return dict(json.loads(commit["userMetadata"]))
+        for limit in (1, None):
+            for commit in self._history(table, limit):
+                if commit["userMetadata"]:
+                    return dict(json.loads(commit["userMetadata"]))
         return {}
 
     def _history(self, table: str, limit: int | None) -> list[Any]:
