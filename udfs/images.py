@@ -31,7 +31,7 @@ TRANSIENT = frozenset({"read_failed"})
 
 def gdal() -> Any:
     """The context to open and read images in; each thread needs its own."""
-    return rasterio.Env(**GDAL_SETTINGS)  # type: ignore[no-untyped-call]
+    return rasterio.Env(**GDAL_SETTINGS)
 
 
 def check_tiff(path: str) -> None:
