@@ -29,6 +29,7 @@ class Group(Settings):
     side_m: float = Field(150.0, description="side of an aerial image, metres")
     gsd: tuple[float, ...] = Field((10.0,), description="pixel sizes, metres; one window of each city for each")
     cloud: float = Field(0.1, ge=0, le=1, description="mean cloud cover of simulated dates")
+    wet: float = Field(0.0, ge=0, lt=1, description="share of simulated open ground that is darkened as mud is")
     href: tuple[str, ...] = Field((), description="images; {band} stands for each band name")
     series: bool = Field(False, description="the images show the same ground, in order of date")
     sensor: str | None = None

@@ -136,25 +136,30 @@ def _sampling_grid(
 
 
 def _lit(values: torch.Tensor, change: Augmentation, random: np.random.Generator) -> torch.Tensor:
-    if random.uniform() < change.plain:
+    if change.plain and random.uniform() < change.plain:
         return values
     bands = len(values)
     gain = np.exp(random.normal(0, change.gain) + random.normal(0, change.band_gain, bands))
     offset = random.normal(0, change.offset) + random.normal(0, change.band_offset, bands)
-    shares = random.normal(0, change.mix, (bands, bands))
-    mixed = torch.einsum("ij,jyx->iyx", torch.from_numpy((np.eye(bands) + shares - np.diag(shares.sum(1))).astype(np.float32)), values)
-    lit = (mixed if change.mix else values) * _column(gain) + _column(offset)
+    lit = (_mixed(values, change.mix, random) if change.mix else values) * _column(gain) + _column(offset)
     if change.gamma:
         lit = lit.clamp(0, 1) ** float(np.exp(random.normal(0, change.gamma)))
     veil = change.haze * float(random.uniform()) ** 2
     lit = lit * (1 - veil) + veil * float(random.uniform(0.3, 0.9))
     if random.uniform() < change.blur:
         lit = functional.avg_pool2d(functional.pad(lit[None], (1, 1, 1, 1), mode="replicate"), 3, 1)[0]
-    if random.uniform() < change.soften:
+    if change.soften and random.uniform() < change.soften:
         around = functional.avg_pool2d(functional.pad(lit[None], (4, 4, 4, 4), mode="replicate"), 9, 1)[0]
         lit = around + (lit - around) * float(random.uniform(0.25, 1))
     sigma = change.noise * float(random.uniform())
     return lit + torch.from_numpy(random.standard_normal(lit.shape, np.float32)) * sigma if sigma else lit
+
+
+def _mixed(values: torch.Tensor, spread: float, random: np.random.Generator) -> torch.Tensor:
+    """Each band plus shares of its differences to the others."""
+    shares = random.normal(0, spread, (len(values), len(values)))
+    weights = np.eye(len(values)) + shares - np.diag(shares.sum(1))
+    return torch.einsum("ij,jyx->iyx", torch.from_numpy(weights.astype(np.float32)), values)
 
 
 def _holed(values: torch.Tensor, change: Augmentation, random: np.random.Generator) -> torch.Tensor:

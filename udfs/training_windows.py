@@ -27,6 +27,7 @@ from udfs.simulation.aerial import render_rgb, rgb_bounds
 from udfs.simulation.city import City, plan_city
 from udfs.simulation.land import building_label, built_label
 from udfs.simulation.optical import render_landsat, render_sentinel2
+from udfs.simulation.seeds import fractal_noise, generator
 from udfs.weak_labels import RULES
 
 Values = NDArray[np.float32]
@@ -51,8 +52,21 @@ def simulated_sentinel2(order: Mapping[str, Any]) -> Ground:
     city = _city(order)
     dates = [dt.date.fromisoformat(text) for text in order["dates"]]
     stack = [_clear_reflectance(city, date, order["cloud"], tuple(order["bands"])) for date in dates]
-    composite: Values = median(stack)
-    return _simulated(order, composite, built_label(city, dates[0].year))
+    composite, built = median(stack), built_label(city, dates[0].year)
+    if order["wet"]:
+        composite = wetted(composite, built, order["wet"], order["seed"])
+    return _simulated(order, composite, built)
+
+
+def wetted(values: Values, built: NDArray[np.bool_], share: float, seed: int) -> Values:
+    """Reflectance (bands, height, width) with patches of open ground, `share` of it, darkened as mud and wet soil are: towards the
+    scene's darkest pixels, so that the air's own light stays."""
+    shape = (built.shape[0], built.shape[1])
+    patches = fractal_noise(shape, 25, 2, "wet", seed)
+    left = generator("wet", seed).uniform(0.3, 0.65)
+    soaked = (patches > np.quantile(patches, 1 - share)) & ~ndimage.binary_dilation(built, iterations=2)
+    air = np.nanpercentile(values, 1, axis=(1, 2), keepdims=True)
+    return np.where(soaked, air + np.float32(left) * np.maximum(values - air, 0), values).astype(np.float32)
 
 
 def simulated_landsat(order: Mapping[str, Any]) -> Ground:

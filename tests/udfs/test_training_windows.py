@@ -63,7 +63,7 @@ def test_a_batch_of_orders_gives_a_row_each_that_reads_back(drone):
     assert np.allclose(values, MAKERS["footprints"](order).values, atol=1e-3)
 
 
-SIMULATED = {"source": "city", "split": "train", "share": 1, "seed": 77, "look": "coastal", "size_m": 1280.0, "cloud": 0.3,
+SIMULATED = {"source": "city", "split": "train", "share": 1, "seed": 77, "look": "coastal", "size_m": 1280.0, "cloud": 0.3, "wet": 0.0,
              "dates": ["2020-03-01", "2020-08-11"]}  # fmt: skip
 
 
@@ -114,11 +114,17 @@ def test_rivers_that_move_are_never_built_and_towns_that_stay_are():
     assert (alone.labels[29:35, 39:50] == 250).all()
 
 
-def test_water_and_woods_are_surely_not_built_and_bare_ground_is_left_open():
-    spectra = {"B03": (0.1, 0.08, 0.15), "B04": (0.08, 0.05, 0.2), "B8A": (0.05, 0.35, 0.28), "B11": (0.02, 0.2, 0.33)}
-    zones = np.arange(60)[None, :] // 20 + np.zeros((30, 1), int)
-    weak = sentinel2_rules([{band: np.array(values, np.float32)[zones] for band, values in spectra.items()}], 0)
+def test_water_and_woods_are_surely_not_built_dense_grey_ground_is_and_soil_is_left_open():
+    spectra = {  # water, wood, town, soil
+        "B02": (0.12, 0.09, 0.14, 0.13), "B03": (0.1, 0.08, 0.12, 0.15), "B04": (0.08, 0.05, 0.12, 0.2), "B08": (0.05, 0.33, 0.15, 0.26),
+        "B8A": (0.05, 0.35, 0.16, 0.28), "B11": (0.02, 0.2, 0.17, 0.33), "B12": (0.01, 0.1, 0.14, 0.28),
+    }  # fmt: skip
+    zones = np.arange(80)[None, :] // 20 + np.zeros((30, 1), int)
+    light = 1 + np.random.default_rng(6).normal(0, 0.15, zones.shape)
+    weak = sentinel2_rules([{band: (np.array(values)[zones] * light).astype(np.float32) for band, values in spectra.items()}], 0)
     assert (weak.weights[5:25, 3:17] == 10).all()
     assert (weak.weights[5:25, 23:37] == 10).all()
-    assert not weak.weights[:, 41:].any()
-    assert not weak.labels.any()
+    assert (weak.labels[6:24, 44:56] == 250).mean() > 0.9
+    assert (weak.labels[:, :38] == 0).all()
+    assert not weak.labels[:, 63:].any()
+    assert not weak.weights[6:24, 64:76].any()
