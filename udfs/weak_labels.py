@@ -33,7 +33,7 @@ def difference(first: Values, second: Values) -> Values:
 
 def sentinel2_rules(series: Sequence[Bands], index: int) -> WeakLabels:
     """Of reflectances: built where much ground is bare, dry and grey, neither reddish as soil nor smooth as sand; not built: water,
-    mud and vegetation. Soil and reddish roofs look alike and stay open."""
+    vegetation, and dark smooth ground such as mud and fields. Soil and reddish roofs look alike and stay open."""
     bands = series[index]
     wet = (difference(bands["B03"], bands["B11"]) > 0.1) & (bands["B11"] < 0.07)
     green = difference(bands["B8A"], bands["B04"])
@@ -41,7 +41,8 @@ def sentinel2_rules(series: Sequence[Bands], index: int) -> WeakLabels:
     rough = _spread(bands["B08"], 9) > 0.012
     dense = np.asarray(ndimage.uniform_filter((grey & rough).astype(np.float32), 9))
     built = _opened(grey & rough & (dense > 0.5), 1)
-    not_built = _cleaned(wet, 1) | _cleaned(green > 0.45, 1)
+    smooth = (_spread(bands["B08"], 9) < 0.009) & (_spread(bands["B04"], 9) < 0.007) & (bands["B04"] < 0.16)
+    not_built = _cleaned(wet, 1) | _cleaned(green > 0.45, 1) | _cleaned(smooth, 0)
     return _weak(built, not_built & ~built, np.isfinite(bands["B03"]))
 
 
