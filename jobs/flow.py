@@ -11,6 +11,7 @@ from conf.errors import InputError
 from conf.place import Place
 from jobs.code_version import write_code_zip
 from jobs.job import Job
+from jobs.listing import absences
 from jobs.preflight import check_epochs, check_overlap
 from jobs.runner import Prepared, Runner, prepare
 from jobs.session import start_session
@@ -21,7 +22,8 @@ DONE, QUARANTINED = 0, 3
 
 def jobs_of_flow(place: Place, jobs: dict[str, Job]) -> list[Job]:
     """The jobs whose inputs the place declares, in order."""
-    return [job for job in jobs.values() if job.in_flow and job.absent(place, place.section(job.settings, job.name)) is None]
+    absent = absences(place, jobs)
+    return [job for job in jobs.values() if job.in_flow and job.name not in absent]
 
 
 def prepare_flow(place: Place, jobs: dict[str, Job]) -> list[Prepared]:

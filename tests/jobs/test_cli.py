@@ -151,4 +151,6 @@ def test_list_says_what_a_place_runs(capsys: pytest.CaptureFixture[str], place_f
     by_job = {line.split()[0]: line for line in lines}
     assert "in the flow" in by_job["built_up"]
     assert "not here: no units.path is declared" in by_job["units"]
+    assert "not here: unit_statistics does not run: no units.path is declared" in by_job["indicators"]
+    assert "in the flow" in by_job["report"]
     assert "not here: the place has no section simulated_city" in by_job["simulated_city"]
