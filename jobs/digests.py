@@ -32,9 +32,9 @@ def _inputs_of(place: Place) -> dict[str, Any]:
     return {"grid": place.grid, "epochs": [epoch.model_dump(mode="json") for epoch in place.epochs], "layers": layers}
 
 
-def refuse_changed(job: Job, stored: dict[str, Any], now: Origin) -> None:
+def refuse_changed(job: Job, stored: dict[str, Any], decided: dict[str, Any]) -> None:
     """Raises InputError naming every setting that differs from the table's."""
-    before, after = _flat(stored.get("settings", {})), _flat(now.settings)
+    before, after = _flat(stored.get("settings", {})), _flat(decided)
     changed = [f"{key} {before.get(key)!r} -> {after.get(key)!r}" for key in sorted({*before, *after}) if before.get(key) != after.get(key)]
     if changed:
         text = ", ".join(f"{job.name}.{item}" for item in changed)

@@ -40,6 +40,11 @@ class Prepared:
     layer_digests: dict[str, str]
     sources: Any
 
+    @property
+    def decided(self) -> dict[str, Any]:
+        """The settings that matter, and the model versions: what must not change without `--recompute`."""
+        return {**self.settings.digested(), **self.pins}
+
 
 def prepare(job: Job, place: Place) -> Prepared:
     """Read and check a job's settings and declared input; raises InputError. Needs no Spark, writes nothing."""
@@ -76,7 +81,7 @@ class Runner:
 
     def _refuse_changed(self, item: Prepared) -> None:
         if not self.recompute and (stored := self._stored(item.job)):
-            refuse_changed(item.job, stored, self._decided(item))
+            refuse_changed(item.job, stored, item.decided)
 
     def _run_missing(self, item: Prepared) -> Summary | None:
         if self.is_done(item):
@@ -170,10 +175,7 @@ class Runner:
     def _origin(self, item: Prepared) -> Origin:
         names = [*item.job.reads, *(name for name in item.job.optional if self.warehouse.exists(name))]
         contents = {name: content_digest(self.warehouse, name, name in self.tilewise) for name in names}
-        return origin_now(item.job, self.place, self._decided(item).settings, item.settings, contents)
-
-    def _decided(self, item: Prepared) -> Origin:
-        return Origin({**item.settings.digested(), **item.pins}, "")
+        return origin_now(item.job, self.place, item.decided, item.settings, contents)
 
     def _stamp(self, origin: Origin, run_id: str) -> dict[str, Any]:
         return {"settings": origin.settings, "input_digest": origin.input_digest, "run_id": run_id}
@@ -202,13 +204,12 @@ class Runner:
         return self.warehouse.path(job.writes[0]) if job.writes else str(self._stamp_path(job).parent)
 
     def _row(self, item: Prepared) -> dict[str, Any]:
-        settings = self._decided(item).settings
         versions = {name: self.warehouse.version(name) for name in item.job.reads if self.warehouse.exists(name)}
         return {
             "run_id": uuid.uuid4().hex,
             "job": item.job.name,
-            "settings": json.dumps(settings, sort_keys=True),
-            "settings_digest": digest(settings),
+            "settings": json.dumps(item.decided, sort_keys=True),
+            "settings_digest": digest(item.decided),
             "code_version": code_version(),
             "model_sha256": ",".join(sorted({pin["sha256"] for pin in item.pins.values()})) or None,
             "back_end": self.spark.sparkContext.master,

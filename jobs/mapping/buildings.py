@@ -5,8 +5,6 @@ ones are united exactly, then measured and sieved as wholes: no cutting into til
 Run: ./spark-submit.sh buildings --place kampala
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 
 from pydantic import Field
@@ -16,6 +14,7 @@ from pyspark.sql import functions as F
 from conf.place import Place
 from conf.settings import Settings
 from conf.tables import TABLES
+from jobs.arrow_batches import rows_per_batch
 from jobs.connecting import FIELD, components
 from jobs.job import Context, Tables, job
 from udfs.earth import ground_resolution_m
@@ -71,22 +70,10 @@ def _pieces(done: DataFrame, settings: BuildingsSettings, spark: SparkSession) -
     """Pieces of all tiles: traced once, kept, since the graph and the footprints both read them."""
     columns = (*FIELD, "crs", "tile_px", "row", "col", "transform", "probability", "threshold", "first_date", "last_date", "model_sha256")
     shell = partial(piece_frames, min_area_m2=settings.min_area_m2)
-    with small_batches(spark):
+    with rows_per_batch(spark, ROWS_PER_BATCH):
         pieces = done.select(*columns).mapInPandas(shell, PIECES_DDL).persist()
         pieces.count()
     return pieces
-
-
-@contextmanager
-def small_batches(spark: SparkSession) -> Iterator[None]:
-    """Plans made and run inside send ROWS_PER_BATCH rows at a time to Python."""
-    name = "spark.sql.execution.arrow.maxRecordsPerBatch"
-    usual = spark.conf.get(name)
-    spark.conf.set(name, ROWS_PER_BATCH)
-    try:
-        yield
-    finally:
-        spark.conf.set(name, usual)
 
 
 def _with_open_edges(pieces: DataFrame, quarantined: DataFrame) -> DataFrame:
