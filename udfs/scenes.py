@@ -14,6 +14,7 @@ from rasterio.windows import Window
 
 from conf.errors import InputError, ReadError
 from conf.sensors import SENSORS, Sensor
+from conf.settings import digest
 from udfs.images import gdal, is_georeferenced, open_image, read_pixels
 
 HASHED_WHOLE = 256 * 2**20
@@ -64,12 +65,15 @@ def inspected(scene: Scene) -> Scene:
             raise InputError(
                 f"scene {scene.scene_id}: no file {Path(path).name} in {Path(path).parent}; fetch it or correct the place's sources"
             )
-    digested = replace(scene, content_digest=content_digest(scene.files))
+    return replace(found := _looked_into(scene), content_digest=_scene_digest(found))
+
+
+def _looked_into(scene: Scene) -> Scene:
     try:
         with gdal():
-            return _with_headers(digested)
+            return _with_headers(scene)
     except ReadError as error:
-        return replace(digested, fault=f"{error.kind}: {error}")
+        return replace(scene, fault=f"{error.kind}: {error}")
 
 
 def _with_headers(scene: Scene) -> Scene:
@@ -161,12 +165,15 @@ def _thinned(scene: Scene, band: str) -> NDArray[Any]:
     return np.concatenate(strips)
 
 
-def content_digest(paths: tuple[str, ...]) -> str:
-    """sha256 over the files' names and bytes: the same wherever the folder lies."""
-    total = hashlib.sha256()
-    for path in sorted(paths, key=lambda path: Path(path).name):
-        total.update(f"{Path(path).name}\0{_file_digest(Path(path))}\0".encode())
-    return total.hexdigest()
+def _scene_digest(scene: Scene) -> str:
+    """sha256 over all that decides pixel values: the files' bytes and what is declared about them. The same wherever the folder lies.
+
+    The kind of fault counts too, so that a scene that can be read again is not taken for the one that could not.
+    """
+    files = {path: _file_digest(Path(path)) for path in scene.files}
+    bands = [[band, scene.band_indexes[band], Path(path).name, files[path]] for band, path in sorted(scene.hrefs.items())]
+    fault = scene.fault and scene.fault.partition(": ")[0]
+    return digest([scene.sensor, scene.datetime, scene.nodata, scene.baseline, bands, fault])
 
 
 def _file_digest(path: Path) -> str:

@@ -31,9 +31,7 @@ def scene_sources(place: Place, settings: ScenesSettings) -> dict[str, Any]:
         return {"pending": True}
     scenes = scenes_of(settings.sources, place.folder)
     bounds = shapely.total_bounds(shapely.from_wkb([scene.footprint for scene in scenes]))
-    described = {
-        scene.scene_id: [scene.sensor, scene.datetime.isoformat(), scene.content_digest, scene.nodata, scene.baseline] for scene in scenes
-    }
+    described = {scene.scene_id: [scene.content_digest, scene.cloud, scene.licence, scene.attribution] for scene in scenes}
     return {"scenes": described, "bounds": [float(value) for value in bounds]}
 
 

@@ -189,6 +189,21 @@ def test_digest_follows_content_not_folder(tmp_path: Path) -> None:
     assert found[0] == found[1] != found[2]
 
 
+def test_digest_follows_what_is_declared(tmp_path: Path) -> None:
+    for band, seed in (("B02", 0), ("B03", 1)):
+        write(tmp_path / f"s2_{band}.tif", tilted(130, 140, seed))
+    pair = write(tmp_path / "pair.tif", np.stack([tilted(130, 140), tilted(130, 140, 1)]))
+    base: dict[str, Any] = {"sensor": "sentinel2_l2a", "href": str(tmp_path / "s2_{band}.tif"), "datetime": DAY, "bands": ("B02", "B03")}
+    changes: list[dict[str, Any]] = [
+        {}, {"sensor": "sentinel2_l1c"}, {"datetime": DAY.replace(day=5)}, {"nodata": 7.0}, {"baseline": "05.09"}, {"bands": ("B02",)},
+        {"href": str(pair)}, {"href": str(pair), "bands": ("B03", "B02")},
+    ]  # fmt: skip
+    found = [scenes_of((Source(**{**base, **change}),), tmp_path)[0].content_digest for change in changes]
+    assert len(set(found)) == len(changes)
+    renamed = Source(**base, scene_id="another", licence="CC0-1.0")
+    assert scenes_of((renamed,), tmp_path)[0].content_digest == found[0]
+
+
 def test_degree_pixels_onto_utm_do_not_depend_on_the_window(real_data: Path) -> None:
     href = str(real_data / "oscd_s2/mumbai/date1_{band}.tif")
     scene = scenes_of((Source(sensor="sentinel2_l1c", href=href, datetime=DAY),), Path())[0]
