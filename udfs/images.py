@@ -71,6 +71,24 @@ def read_pixels(dataset: Any, index: int, window: Window, mask: bool = False) ->
         raise ReadError("read_failed", f"{Path(dataset.name).name}: {_first_line(error)}; fetch the image again") from None
 
 
+def in_absent_blocks(dataset: Any, index: int, window: Window) -> NDArray[np.bool_]:
+    """The pixels (height, width) of a window that lie in blocks the file leaves out (SPARSE_OK): GDAL reads them as zeros.
+
+    Raises ReadError where the list of blocks is cut off: GDAL then reads the file's first bytes as pixels.
+    """
+    height, width = dataset.block_shapes[index - 1]
+    absent = np.zeros((window.height, window.width), bool)
+    for row in range(window.row_off // height, -(-(window.row_off + window.height) // height)):
+        for column in range(window.col_off // width, -(-(window.col_off + window.width) // width)):
+            offset = dataset.get_tag_item(f"BLOCK_OFFSET_{column}_{row}", "TIFF", bidx=index)
+            if offset == "0":
+                raise ReadError("read_failed", f"{Path(dataset.name).name}: its list of blocks is cut off; fetch the image again")
+            if offset is None:
+                top, left = row * height - window.row_off, column * width - window.col_off
+                absent[max(top, 0) : top + height, max(left, 0) : left + width] = True
+    return absent
+
+
 def is_georeferenced(dataset: Any) -> bool:
     """Whether the image has a CRS and a north-up transform."""
     transform = dataset.transform

@@ -14,7 +14,7 @@ from rasterio.windows import Window
 from conf.errors import ReadError
 from conf.sensors import SENSORS, Sensor
 from udfs.grid import Grid, PixelBounds
-from udfs.images import TRANSIENT, ImagePool, gdal, is_georeferenced, read_pixels
+from udfs.images import TRANSIENT, ImagePool, gdal, in_absent_blocks, is_georeferenced, read_pixels
 from udfs.scenes import Scene
 
 Values = NDArray[np.float32]
@@ -188,7 +188,9 @@ def _block(dataset: Any, scene: Scene, sensor: Sensor, band: str, lattice: _Latt
     raw = read_pixels(dataset, index, window)
     inside = _inside(window, left, top)
     values[inside] = raw
-    empty = np.zeros(raw.shape, bool) if scene.nodata is None else raw == scene.nodata
+    empty = in_absent_blocks(dataset, index, window)  # after the pixels: what cannot be read has failed by now
+    if scene.nodata is not None:
+        empty |= raw == scene.nodata
     unknown = ~np.isfinite(raw) if raw.dtype.kind == "f" else np.zeros(raw.shape, bool)
     if MASKS & {flag.name for flag in dataset.mask_flag_enums[index - 1]}:
         unknown |= read_pixels(dataset, index, window, mask=True) == 0

@@ -1,5 +1,6 @@
 """Reading scenes: values do not depend on the window, and a fault is never a pixel."""
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,41 @@ def test_mask_band_and_empty_colour(tmp_path: Path) -> None:
     values = read(scene, ("green",), GRID, PixelBounds(0, 0, 150, 160))[0]
     np.testing.assert_array_equal(np.isnan(values), mask == 0)
     assert values[7, 9] == np.float32(pixels[1, 7, 9] * np.float32(1 / 255))
+
+
+def test_blocks_left_out_of_the_file_are_no_data(tmp_path: Path) -> None:
+    """Pixels of 0 in a block that is there stay pixels; an absent block of one band alone is no data only where any suffices."""
+    pixels = np.stack([tilted(300, 400, seed) % 200 for seed in range(3)]).astype(np.uint8)
+    pixels[:, 128:256, 256:384] = 0
+    pixels[:, 5, 6] = 0
+    pixels[2, :128, :128] = 0
+    path = write(tmp_path / "sparse.tif", pixels, SPARSE_OK=True, interleave="band")
+    rgb = scenes_of((Source(sensor="rgb", href=str(path), datetime=DAY),), tmp_path)[0]
+    missing = np.zeros((300, 400), bool)
+    missing[128:256, 256:384] = True
+    values = read(rgb, ("red", "green", "blue"), GRID, PixelBounds(0, 0, 300, 400))
+    np.testing.assert_array_equal(np.isnan(values), np.broadcast_to(missing, values.shape))
+    assert values[2, 5, 6] == 0
+    path = write(tmp_path / "radar.tif", pixels[1:].astype(np.float32), SPARSE_OK=True, interleave="band")
+    radar = scenes_of((Source(sensor="sentinel1_grd", href=str(path), datetime=DAY),), tmp_path)[0]
+    missing[:128, :128] = True
+    part = read(radar, ("VV", "VH"), GRID, PixelBounds(100, 90, 290, 400))
+    np.testing.assert_array_equal(np.isnan(part), np.broadcast_to(missing[100:290, 90:], part.shape))
+
+
+def test_cut_list_of_blocks_fails(tmp_path: Path) -> None:
+    path = write(tmp_path / "radar.tif", np.full((512, 640), -9, np.float32), compress="none", blockxsize=16, blockysize=16)
+    data = bytearray(path.read_bytes())
+    start, (entries,) = 8, struct.unpack("<H", data[8:10])
+    places = {struct.unpack("<H", data[at : at + 2])[0]: at for at in range(start + 2, start + 2 + 12 * entries, 12)}
+    count, offsets = struct.unpack("<II", data[places[324] + 4 : places[324] + 12])
+    struct.pack_into("<I", data, places[324] + 8, len(data))
+    path.write_bytes(bytes(data + data[offsets : offsets + 2 * count]))
+    source = Source(sensor="sentinel1_grd", href=str(path), datetime=DAY, bands=("VV",))
+    scene = scenes_of((source,), tmp_path)[0]
+    assert (read(scene, ("VV",), GRID, PixelBounds(0, 0, 9, 9)) == -9).all()
+    with pytest.raises(ReadError, match="list of blocks"):
+        read(scene, ("VV",), GRID, PixelBounds(490, 600, 512, 640))
 
 
 def test_stretch_is_between_the_scenes_percentiles(tmp_path: Path) -> None:
