@@ -48,7 +48,9 @@ def pending_tiles(warehouse: Warehouse, table: Table, layer_digests: dict[str, s
     if not warehouse.exists(table.name):
         missing, obsolete, dropped = tiles.withColumn("replaces", F.lit(False)), None, 0
     else:
-        there = warehouse.read(table.name).select(*key, F.col("input_digest").alias("digest_there"))
+        # Pinned: each commit of this run drops what Spark keeps of plans over the table, and the plan is computed again.
+        before = warehouse.read(table.name, warehouse.version(table.name))
+        there = before.select(*key, F.col("input_digest").alias("digest_there"))
         compared = tiles.join(there, on=key, how="left")
         is_missing = F.col("digest_there").isNull() | (F.col("digest_there") != F.col("input_digest"))
         missing = compared.where(is_missing).withColumn("replaces", F.col("digest_there").isNotNull()).drop("digest_there")
@@ -82,8 +84,9 @@ def commit_tiles(
         raise TableError(f"table {table.name}: {expected['rows']} tiles were planned, {written} came back; every planned tile needs a row")
     if batch == 0:
         _refuse_faulty_model(checked)
-    (warehouse.merge if expected["replaces"] else warehouse.append)(table, checked, stamp)
+    # Before the commit, which would drop the kept rows: to count them afterwards were to map them twice.
     summary.add_tiles(checked)
+    (warehouse.merge if expected["replaces"] else warehouse.append)(table, checked, stamp)
     checked.unpersist()
 
 

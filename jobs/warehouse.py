@@ -31,8 +31,10 @@ class Warehouse:
         """Names of the declared tables that exist."""
         return [name for name in TABLES if self.exists(name)]
 
-    def read(self, table: str) -> DataFrame:
-        return self.spark.read.format("delta").load(self.path(table))
+    def read(self, table: str, version: int | None = None) -> DataFrame:
+        """The newest version, or a fixed one, which stays the same while this process writes the table."""
+        reader = self.spark.read.format("delta")
+        return (reader if version is None else reader.option("versionAsOf", version)).load(self.path(table))
 
     def version(self, table: str) -> int:
         """The newest Delta version."""

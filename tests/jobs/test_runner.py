@@ -246,6 +246,20 @@ def test_tiles_are_committed_in_batches_and_only_touched_ones_again(spark: Spark
     assert table_fingerprint(left, TABLES["built_up"]) != before
 
 
+def test_a_run_over_an_existing_table_does_every_batch_of_its_plan(spark: SparkSession, place: Place) -> None:
+    seen: list[list[str]] = []
+    place = place.model_copy(update={"batch_seconds": 60.0})
+    run(spark, place, tilewise_jobs({"t0": "s"}, seen))
+    # Resumed, with new rows; then every row anew. Each commit changes the table that the plan was compared with.
+    for scenes in ("s", "new"):
+        seen.clear()
+        run(spark, place, tilewise_jobs({f"t{n}": scenes for n in range(6)}, seen))
+        assert sorted(sum(seen, [])) == [f"t{n}" for n in range(scenes == "s", 6)]
+        assert len(seen) == 3
+    table = Warehouse(spark, place.folder).read("built_up")
+    assert table.select("input_digest").distinct().count() == 1
+
+
 def test_a_planned_tile_without_a_row_fails_the_job(spark: SparkSession, place: Place) -> None:
     jobs = tilewise_jobs({"t0": "s", "t1": "s"}, [])
 
