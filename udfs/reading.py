@@ -62,23 +62,30 @@ def _read(pool: ImagePool, scene: Scene, bands: tuple[str, ...], grid: Grid, bou
     values = np.full((len(bands), *bounds.shape_yx), np.nan, np.float32)
     if not _meets(scene, points):
         return values
-    empty = np.ones(bounds.shape_yx, bool)
     lattices: dict[tuple[float, ...], _Lattice] = {}
-    for number, band in enumerate(bands):
+    placed: list[tuple[_Lattice, _Block]] = []
+    for band in bands:
         dataset = _dataset(pool, scene, band)
         lattice = _lattice(lattices, dataset, scene, grid, points)
-        block = _block(dataset, scene, sensor, band, lattice)
+        placed.append((lattice, _block(dataset, scene, sensor, band, lattice)))
+    empty = _emptied(placed) if sensor.nodata_in == "all" else np.bool_(False)
+    for number, (band, (lattice, block)) in enumerate(zip(bands, placed, strict=True)):
         values[number] = _physical(lattice.sampled(block), scene, sensor, band)
-        if sensor.nodata_in == "all":
-            empty &= block.at(block.hollow, *lattice.nearest)
-    invalid = np.isnan(values).any(axis=0)
-    if sensor.nodata_in == "all":
-        invalid |= empty
+    invalid = np.isnan(values).any(axis=0) | empty
     if sensor.classes is not None and sensor.classes in scene.hrefs:
         dataset = _dataset(pool, scene, sensor.classes)
         invalid |= ~_clear(dataset, scene, sensor, _lattice(lattices, dataset, scene, grid, points))
     values[:, invalid] = np.nan
     return values
+
+
+def _emptied(placed: list[tuple["_Lattice", "_Block"]]) -> NDArray[np.bool_]:
+    """Points where every band is hollow. Bands of one size become NaN there before sampling: nodata never mixes into neighbours."""
+    if len({id(lattice) for lattice, _ in placed}) == 1:
+        hollow = np.logical_and.reduce([block.hollow for _, block in placed])
+        for _, block in placed:
+            block.values[hollow] = np.nan
+    return np.asarray(np.logical_and.reduce([block.at(block.hollow, *lattice.nearest) for lattice, block in placed]), bool)
 
 
 def _lattice(known: dict[tuple[float, ...], "_Lattice"], dataset: Any, scene: Scene, grid: Grid, points: Points) -> "_Lattice":
@@ -135,7 +142,8 @@ class _Lattice:
         left, top = np.floor(columns - 0.5).astype(np.int64), np.floor(rows - 0.5).astype(np.int64)
         self.corner = left, top
         across, down = columns - 0.5 - left, rows - 0.5 - top
-        self.shares = {(right, below): (across if right else 1 - across) * (down if below else 1 - down) for right, below in CORNERS}
+        corners = () if self.aligned else CORNERS
+        self.shares = {(right, below): (across if right else 1 - across) * (down if below else 1 - down) for right, below in corners}
 
     def sampled(self, block: "_Block") -> Values:
         """DN at the points, float32: on an aligned grid the pixel's own, else bilinear among those with data; NaN where the nearest is."""

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 
 from conf.errors import InputError, ReadError
 from conf.place import Source
-from tests.images_on_disk import DAY, GRID, tilted, write
+from tests.images_on_disk import DAY, GRID, ORIGIN, tilted, write
 from udfs.catalogs import scenes_of
-from udfs.grid import Grid, PixelBounds, utm_grid
+from udfs.grid import Grid, PixelBounds, native_grid, utm_grid
 from udfs.images import ImagePool
 from udfs.reading import read_scene
 from udfs.scenes import Scene
@@ -102,6 +103,19 @@ def test_mask_band_and_empty_colour(tmp_path: Path) -> None:
     values = read(scene, ("green",), GRID, PixelBounds(0, 0, 150, 160))[0]
     np.testing.assert_array_equal(np.isnan(values), mask == 0)
     assert values[7, 9] == np.float32(pixels[1, 7, 9] * np.float32(1 / 255))
+
+
+def test_nodata_does_not_darken_its_neighbours(tmp_path: Path) -> None:
+    """1 m pixels of 200 beside pixels without data, on a 0.5 m grid; a single band of 0 is a colour."""
+    pixels = np.full((3, 150, 160), 200, np.uint8)
+    pixels[:, :, 90:] = 0
+    pixels[1, :, 40:] = 0
+    scene = scenes_of((Source(sensor="rgb", href=str(write(tmp_path / "a.tif", pixels, pixel=1.0, nodata=0)), datetime=DAY),), tmp_path)[0]
+    grid = native_grid("EPSG:32725", Affine(0.5, 0, ORIGIN[0], 0, -0.5, ORIGIN[1]))
+    red, green, _ = read(scene, ("red", "green", "blue"), grid, PixelBounds(20, 60, 200, 320))
+    assert np.unique(red[:, : 180 - 60]) == np.float32(200) * np.float32(1 / 255)
+    assert np.isnan(red[:, 180 - 60 :]).all()
+    assert set(np.unique(np.rint(green[:, : 180 - 60] * 255))) == {0, 50, 150, 200}
 
 
 def test_blocks_left_out_of_the_file_are_no_data(tmp_path: Path) -> None:
