@@ -35,8 +35,8 @@ class Layer(Settings):
     """A named model role at one resolution."""
 
     sensor: str = Field(description="a key of conf/sensors.py")
-    model: str = Field(description="models:/NAME@ALIAS, models:/NAME/VERSION, or PATH#sha256=HEX")
-    resolution: float | None = Field(None, gt=0, description="pixel size, in the grid's units; a native grid takes it from its scenes")
+    model: str | None = Field(None, description="models:/NAME@ALIAS, models:/NAME/VERSION, or PATH#sha256=HEX; or built_up.model")
+    resolution: float = Field(gt=0, description="pixel size, in the grid's units: metres on a utm grid, its scenes' own on a native one")
     feeds: Literal["built_m2", "none"] = Field("none", description="one layer of a place feeds built_m2")
     threshold: float | None = Field(None, gt=0, lt=1, description="probability from which a pixel counts; default: the model's")
 
@@ -87,12 +87,13 @@ class Place(Settings):
             raise ValueError("two epochs have one name")
         return tuple(sorted(epochs, key=lambda epoch: epoch.reference))
 
-    @model_validator(mode="after")
-    def sized(self) -> "Place":
-        unsized = [name for name, layer in self.layers.items() if layer.resolution is None]
-        if self.grid == "utm" and unsized:
-            raise ValueError(f"layer {unsized[0]} needs a resolution in metres on a utm grid")
-        return self
+    @field_validator("layers")
+    @classmethod
+    def one_feeds(cls, layers: dict[str, Layer]) -> dict[str, Layer]:
+        feeding = [name for name, layer in layers.items() if layer.feeds == "built_m2"]
+        if len(feeding) > 1:
+            raise ValueError(f"layers {' and '.join(feeding)} both say `feeds: built_m2`; set layers.{feeding[1]}.feeds to none")
+        return layers
 
     @property
     def folder(self) -> Path:
@@ -144,7 +145,10 @@ def _assigned(assignment: str) -> dict[str, Any]:
     key, equals, text = assignment.partition("=")
     if not equals or not key:
         raise InputError(f"--set {assignment}: write [section.]key=value")
-    value: Any = yaml.safe_load(text) if text else None
+    try:
+        value: Any = yaml.safe_load(text) if text else None
+    except yaml.YAMLError:
+        raise InputError(f"--set {assignment}: the value is not plain YAML; close its brackets and quotes") from None
     for part in reversed(key.split(".")):
         value = {part: value}
     return dict(value)

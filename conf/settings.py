@@ -55,4 +55,9 @@ def _first_problem(error: ValidationError, model: type[Settings], section: str) 
     if problem["type"] == "extra_forbidden":
         known = ", ".join(sorted(model.model_fields)) or "none"
         return f"unknown setting {key}; {section or 'the place'} has: {known}"
-    return f"setting {key} = {problem.get('input')!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+    if problem["type"] == "missing":
+        return f"setting {key} is missing; write it into the place's file, or add --set {key}=VALUE"
+    message = problem["msg"].removeprefix("Value error, ")
+    # A whole section is no value that a reader could find again: such messages name what is wrong in it.
+    value = "" if isinstance(problem["input"], (dict, Settings)) else f" = {problem['input']!r}"
+    return f"setting {key}{value}: {message[0].lower()}{message[1:]}"

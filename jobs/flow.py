@@ -12,7 +12,7 @@ from conf.place import Place
 from jobs.code_version import write_code_zip
 from jobs.job import Job
 from jobs.listing import absences
-from jobs.preflight import check_epochs, check_overlap
+from jobs.preflight import CHECKED, check_inputs
 from jobs.runner import Prepared, Runner, prepare
 from jobs.session import start_session
 from jobs.warehouse import Warehouse
@@ -28,13 +28,27 @@ def jobs_of_flow(place: Place, jobs: dict[str, Job]) -> list[Job]:
 
 def prepare_flow(place: Place, jobs: dict[str, Job]) -> list[Prepared]:
     """Check every section of the place and every declared input; raises InputError. Reads only, needs no Spark."""
+    _check_sections(place, jobs)
+    prepared = [prepare(job, place) for job in jobs_of_flow(place, jobs)]
+    check_inputs(place, prepared)
+    return prepared
+
+
+def prepare_job(place: Place, jobs: dict[str, Job], name: str) -> Prepared:
+    """The same for one job; a job that is compared with others is so by name, too."""
+    _check_sections(place, jobs)
+    if reason := jobs[name].absent(place, place.section(jobs[name].settings, name)):
+        raise InputError(f"place {place.name} does not run {name}: {reason}")
+    item = prepare(jobs[name], place)
+    if name in CHECKED:
+        absent = absences(place, jobs)
+        check_inputs(place, [item, *(prepare(jobs[maker], place) for maker in jobs[name].reads if maker in jobs and maker not in absent)])
+    return item
+
+
+def _check_sections(place: Place, jobs: dict[str, Job]) -> None:
     for name in place.sections:
         place.section(jobs[name].settings, name)
-    prepared = [prepare(job, place) for job in jobs_of_flow(place, jobs)]
-    sources = {item.job.name: item.sources for item in prepared}
-    check_epochs(place, sources)
-    check_overlap(place, sources)
-    return prepared
 
 
 def run_flow(place: Place, jobs: dict[str, Job], _: str, master: str, spark_conf: dict[str, str], recompute: bool) -> int:
@@ -44,13 +58,11 @@ def run_flow(place: Place, jobs: dict[str, Job], _: str, master: str, spark_conf
 
 def run_job(place: Place, jobs: dict[str, Job], name: str, master: str, spark_conf: dict[str, str], recompute: bool) -> int:
     """One job by name, on the tables that are there; the exit code."""
-    job = jobs[name]
-    if reason := job.absent(place, place.section(job.settings, name)):
-        raise InputError(f"place {place.name} does not run {name}: {reason}")
-    missing = [table for table in job.reads if not (place.folder / table / "_delta_log").is_dir() and "://" not in place.warehouse]
+    prepared = prepare_job(place, jobs, name)
+    missing = [table for table in jobs[name].reads if not (place.folder / table / "_delta_log").is_dir() and "://" not in place.warehouse]
     if missing:
         raise InputError(f"{name} reads {', '.join(missing)}, which place {place.name} does not have yet; run flow, or these jobs first")
-    return _run(place, jobs, [prepare(job, place)], master, spark_conf, recompute)
+    return _run(place, jobs, [prepared], master, spark_conf, recompute)
 
 
 def _run(place: Place, jobs: dict[str, Job], prepared: list[Prepared], master: str, spark_conf: dict[str, str], recompute: bool) -> int:
@@ -88,7 +100,7 @@ def dry_run(place: Place, jobs: dict[str, Job], name: str, master: str, spark_co
     """Print the submit command and what would be done; writes nothing."""
     from jobs.plan import plan_lines, submit_command
 
-    prepared = prepare_flow(place, jobs) if name == "flow" else [prepare(jobs[name], place)]
+    prepared = prepare_flow(place, jobs) if name == "flow" else [prepare_job(place, jobs, name)]
     print(submit_command(place, name, master, spark_conf))  # noqa: T201 - the result
     spark = start_session(master, spark_conf)
     print("\n".join(plan_lines(spark, place, jobs, prepared)))  # noqa: T201 - the result

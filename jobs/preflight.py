@@ -1,25 +1,113 @@
-"""Do the declared inputs of a place belong together? Reads what the jobs' `sources` found, nothing else."""
+"""Do the declared inputs of a place belong together? Reads headers and attributes only, before anything is written."""
 
-import datetime as dt
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
+import shapely
+
 from conf.errors import InputError
-from conf.place import Place
+from conf.place import Epoch, Place
+from jobs.layer_models import check_images, pin_of
+from jobs.runner import Prepared
+from models.predictor import read_spec
+from udfs.catalogs import scenes_of
+from udfs.planning import layer_grid, place_point
+from udfs.population import read_population
+from udfs.scenes import Scene
+from udfs.units import identifiers, read_attributes
+
+CHECKED = ("scenes", "tiles", "built_up", "units", "population")
+"""The jobs whose declarations are compared here."""
+STORAGE = "{storage}"
+RASTERS = (".tif", ".tiff")
+SAME_WIDTH = 1e-6
+"""Share by which a declared pixel width may differ from the images'."""
 
 
-def check_epochs(place: Place, sources: dict[str, Any]) -> None:
-    """Raises InputError when a layer has no scene dated within any epoch."""
-    found = (sources.get("scenes") or {}).get("scenes")
-    if found is None:
-        return
+def check_inputs(place: Place, prepared: list[Prepared]) -> None:
+    """Raises InputError where images, epochs, layers, models, area, units and people of the prepared jobs do not fit each other."""
+    found = {item.job.name: item for item in prepared}
+    sources = {name: item.sources for name, item in found.items()}
+    check_overlap(place, sources)
+    scenes = _headers(place, found.get("scenes"))
+    if scenes:
+        images = check_epochs(place, scenes)
+        check_grids(place, images)
+        if "tiles" in found:
+            check_area(place, found["tiles"].settings.area, images)
+        if "built_up" in found:
+            model = found["built_up"].settings.model
+            check_images(place, images, {name: read_spec(pin_of(place, model, name).path) for name in place.layers})
+    if _is_there(found.get("units")) and _is_there(found.get("population")):
+        check_people(place, found["units"].settings, found["population"].settings)
+
+
+def _is_there(item: Prepared | None) -> bool:
+    """Whether a job's declared files exist; those that another job is yet to make are `pending`."""
+    return item is not None and not item.sources.get("pending")
+
+
+def _headers(place: Place, item: Prepared | None) -> list[Scene]:
+    return scenes_of(item.settings.sources, place.folder) if item is not None and _is_there(item) else []
+
+
+def check_epochs(place: Place, scenes: list[Scene]) -> dict[str, list[Scene]]:
+    """Layer to its scenes within epochs; raises InputError when it has none."""
+    images = {}
     for name, layer in place.layers.items():
-        days = [dt.datetime.fromisoformat(scene[1]).date() for scene in found.values() if scene[0] == layer.sensor]
-        if not any(epoch.start <= day <= epoch.end for day in days for epoch in place.epochs):
+        alike = [scene for scene in scenes if scene.sensor == layer.sensor]
+        images[name] = [scene for scene in alike if any(_within(scene, epoch) for epoch in place.epochs)]
+        if not images[name]:
             spans = ", ".join(f"{epoch.name} {epoch.start}..{epoch.end}" for epoch in place.epochs)
-            dated = f"{min(days)}..{max(days)}" if days else "there are none"
+            days = sorted(str(scene.datetime.date()) for scene in alike)
+            dated = f"{days[0]}..{days[-1]}" if days else "there are none"
             raise InputError(
                 f"layer {name}: no {layer.sensor} scene ({dated}) lies within an epoch ({spans}); correct the epochs or add scenes"
             )
+    return images
+
+
+def _within(scene: Scene, epoch: Epoch) -> bool:
+    return epoch.start <= scene.datetime.date() <= epoch.end
+
+
+def check_grids(place: Place, images: dict[str, list[Scene]]) -> None:
+    """Raises InputError when a native grid's scenes differ from the layer's resolution or from each other."""
+    point = place_point(scene.footprint for scenes in images.values() for scene in scenes)
+    for name, scenes in images.items():
+        declared = place.layers[name].resolution
+        widths = [scene.transform[0] for scene in scenes if abs(scene.transform[0] - declared) > SAME_WIDTH * declared]
+        if place.grid == "native" and len(widths) == len(scenes):
+            found = f"its scenes' pixels are {widths[0]!r} wide"
+            raise InputError(f"setting layers.{name}.resolution = {declared!r}: {found}; set it to that, or use `grid: utm`")
+        layer_grid(place.grid, name, declared, scenes, point)
+
+
+def check_area(place: Place, area: tuple[float, float, float, float] | None, images: dict[str, list[Scene]]) -> None:
+    """Raises InputError when no scene touches `tiles.area`: west, south, east, north, degrees."""
+    footprints = shapely.from_wkb([scene.footprint for scenes in images.values() for scene in scenes])
+    if area is not None and not shapely.intersects(footprints, shapely.box(*area)).any():
+        scenes = _text([float(value) for value in shapely.total_bounds(footprints)])
+        raise InputError(f"setting tiles.area = {list(area)} touches no scene of place {place.name}, {scenes}; correct it or leave it out")
+
+
+def check_people(place: Place, units: Any, population: Any) -> None:
+    """Raises InputError when a count's unit is not among the units, by the files' attributes. Arguments are the jobs' settings."""
+    path = _path(place, population.path)
+    if path.suffix.lower() in RASTERS:
+        return
+    columns = [column for column in (units.id, units.parent) if column]
+    frame, _ = read_attributes(_path(place, units.path), list(dict.fromkeys(columns)), geometry=False, encoding=units.encoding)
+    known = pd.concat([identifiers(frame[column]) for column in columns])
+    counted = read_population(path, population.id, population.people, population.year)["unit_id"]
+    unknown = counted[~counted.isin(known)]
+    if len(unknown):
+        raise InputError(f"{path.name}: unit {min(unknown)!r} is not among the units; set population.id to the column that holds their ids")
+
+
+def _path(place: Place, path: str) -> Path:
+    return Path(path.replace(STORAGE, str(place.folder)))
 
 
 def check_overlap(place: Place, sources: dict[str, Any]) -> None:

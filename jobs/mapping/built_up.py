@@ -10,21 +10,18 @@ from pydantic import Field
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from conf.errors import InputError
-from conf.place import Layer, Place
-from conf.sensors import SENSORS
+from conf.place import Place
 from conf.settings import Settings, digest
 from conf.tables import BUILT_UP, SCENES
 from jobs.job import Context, Tables, job
+from jobs.layer_models import check_images, checked_model, pin_of
 from jobs.tracking import tracking_uri
-from models.predictor import ModelSpec, read_spec
+from models.predictor import read_spec
 from models.registry import ModelPin, file_sha256, resolve_model
 from udfs.compositing import CompositeName
-from udfs.grid import BLOCK_PX
 from udfs.mapping import Recipe, built_up_batches
-from udfs.planning import REACH_PX
 from udfs.rasters import ONE
-from udfs.scenes import Scene, ground_resolution
+from udfs.scenes import Scene
 
 DATA_VERSION = 1
 PARTITIONS_PER_CORE = 3
@@ -33,8 +30,12 @@ FILLED_BY_RUNNER = ("input_digest", "run_id")
 
 
 class BuiltUpSettings(Settings):
-    """How scenes become probabilities. All but the last are in the digest: rounding may depend on them."""
+    """How scenes become probabilities. All but the first and the last are in the digest: rounding may depend on them."""
 
+    # The version that it stands for is compared instead, as that of layers.<layer>.model is.
+    model: str | None = Field(
+        None, json_schema_extra={"matters": False}, description="of a place with one layer; default: layers.<layer>.model"
+    )
     composite: CompositeName = Field("median", description="how an epoch's dates become one image, pixel by pixel")
     min_clear: float = Field(0.5, ge=0, le=1, description="after a scene failed: share of the covered ground that must still have data")
     batch: int = Field(1, ge=1, le=64, description="windows per network call")
@@ -45,12 +46,12 @@ class BuiltUpSettings(Settings):
 
 def model_pins(place: Place, settings: BuiltUpSettings) -> dict[str, dict[str, str]]:
     """Layer to name, version and sha256 of its model."""
-    return {name: _plain(_resolved(place, layer)) for name, layer in place.layers.items()}
+    return {name: _plain(pin_of(place, settings.model, name)) for name in place.layers}
 
 
 def layer_digests(place: Place, settings: BuiltUpSettings) -> dict[str, str]:
     """Layer to the digest of all that decides its rows but the scenes."""
-    return {name: _digest(place, name, _resolved(place, layer).sha256, settings) for name, layer in place.layers.items()}
+    return {name: _digest(place, name, pin_of(place, settings.model, name).sha256, settings) for name in place.layers}
 
 
 def _digest(place: Place, name: str, sha256: str, settings: BuiltUpSettings) -> str:
@@ -62,49 +63,11 @@ def _digest(place: Place, name: str, sha256: str, settings: BuiltUpSettings) -> 
 
 def model_sources(place: Place, settings: BuiltUpSettings) -> dict[str, str]:
     """Layer to the sha256 of its model; raises InputError where a model does not suit its layer."""
-    found = {}
-    for name, layer in place.layers.items():
-        pin = _resolved(place, layer)
-        spec = read_spec(pin.path)
-        _check_suits(name, layer, spec)
-        if place.grid == "utm" and layer.resolution is not None:
-            _check_resolution(name, layer.resolution, spec)
-        found[name] = pin.sha256
-    return found
-
-
-def _resolved(place: Place, layer: Layer) -> ModelPin:
-    return resolve_model(layer.model, tracking_uri(place))
+    return {name: checked_model(place, settings.model, name).sha256 for name in place.layers}
 
 
 def _plain(pin: ModelPin) -> dict[str, str]:
     return {"name": pin.name, "version": pin.version, "sha256": pin.sha256}
-
-
-def _check_suits(name: str, layer: Layer, spec: ModelSpec) -> None:
-    sensor = SENSORS.get(layer.sensor)
-    if sensor is None:
-        raise InputError(f"layer {name}: sensor {layer.sensor} is unknown; use one of {', '.join(sorted(SENSORS))}")
-    if sensor.name not in spec.sensors or sensor.values != spec.values:
-        raise InputError(
-            f"layer {name}: model {spec.name} is for {', '.join(spec.sensors)} ({spec.values}), not {sensor.name}; name another model"
-        )
-    missing = [band for band in spec.bands if sensor.band_called(band) is None]
-    if missing:
-        raise InputError(
-            f"layer {name}: sensor {sensor.name} has no band {', '.join(missing)} that model {spec.name} needs; name another model"
-        )
-    if BLOCK_PX % spec.centre or spec.halo >= REACH_PX:
-        raise InputError(f"layer {name}: model {spec.name} keeps {spec.centre} of {spec.window} pixels; the centre must divide {BLOCK_PX}")
-
-
-def _check_resolution(name: str, metres: float, spec: ModelSpec) -> None:
-    finest, coarsest = spec.gsd_range
-    # A pixel of a geographic or a stretched grid is never exactly as large as it says.
-    if not finest * 0.95 <= metres <= coarsest * 1.05:
-        raise InputError(
-            f"layer {name}: pixels of {metres:.3g} m; model {spec.name} is for {finest:g} to {coarsest:g} m: change resolution or model"
-        )
 
 
 @job(
@@ -116,8 +79,10 @@ def built_up(tables: Tables, settings: BuiltUpSettings, context: Context) -> Dat
     planned = tables["tiles"].withColumn("scene_ids", F.transform("scenes", lambda scene: scene["scene_id"]))
     scenes = scenes_named(tables["scenes"], planned)
     recipes = {name: recipe_of(name, settings, context) for name in context.place.layers}
-    _check_scenes(context.place, scenes, recipes)
     sensors = {name: layer.sensor for name, layer in context.place.layers.items()}
+    specs = {name: read_spec(recipe.model_path) for name, recipe in recipes.items()}
+    # Checked before the first write already, but for images that this run has only just made.
+    check_images(context.place, {name: [s for s in scenes.values() if s.sensor == sensor] for name, sensor in sensors.items()}, specs)
     shell = partial(built_up_batches, scenes=scenes, recipes=recipes, sensors=sensors)
     return _grouped(planned.drop("scenes", "settings_digest"), settings, context).mapInPandas(shell, _ddl())
 
@@ -151,7 +116,7 @@ def recipe_of(name: str, settings: BuiltUpSettings, context: Context) -> Recipe:
     """How a layer is mapped; its weights are staged in the place's folder."""
     place = context.place
     layer = place.layers[name]
-    pin = _pinned(place, layer, context.pins.get(name))
+    pin = _pinned(place, pin_of(place, settings.model, name), context.pins.get(name))
     spec = read_spec(pin.path)
     return Recipe(
         model_path=_staged(pin, context.storage),
@@ -171,9 +136,8 @@ def recipe_of(name: str, settings: BuiltUpSettings, context: Context) -> Recipe:
     )
 
 
-def _pinned(place: Place, layer: Layer, pinned: dict[str, str] | None) -> ModelPin:
+def _pinned(place: Place, found: ModelPin, pinned: dict[str, str] | None) -> ModelPin:
     """The model the run began with, also when its alias has moved since."""
-    found = _resolved(place, layer)
     if pinned is None or pinned["sha256"] == found.sha256:
         return found
     return resolve_model(f"models:/{pinned['name']}/{pinned['version']}", tracking_uri(place))
@@ -198,15 +162,3 @@ def _backend(settings: BuiltUpSettings) -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _check_scenes(place: Place, scenes: dict[str, Scene], recipes: dict[str, Recipe]) -> None:
-    """Raises InputError where no scene of a layer has the model's bands or, on a native grid, its pixel size."""
-    for name, layer in place.layers.items():
-        images = [scene for scene in scenes.values() if scene.sensor == layer.sensor]
-        needed = {SENSORS[layer.sensor].band_called(band) or band for band in recipes[name].bands}
-        lacking = [sorted(needed - set(scene.hrefs)) for scene in images]
-        if images and all(lacking):
-            raise InputError(f"layer {name}: scene {images[0].scene_id} has no band {', '.join(lacking[0])}; add it to the source")
-        if images and place.grid == "native":
-            _check_resolution(name, ground_resolution(images[0]), read_spec(recipes[name].model_path))

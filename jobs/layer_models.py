@@ -1,0 +1,94 @@
+"""The model of each layer: resolved to one file, and checked against its layer and images before anything is written."""
+
+from functools import lru_cache
+from pathlib import Path
+
+from conf.errors import InputError
+from conf.place import Layer, Place
+from conf.sensors import SENSORS
+from jobs.tracking import tracking_uri
+from models.bundle import read_tensors
+from models.predictor import ModelSpec, load_predictor, read_spec
+from models.registry import ModelPin, resolve_model, shipped_models
+from udfs.grid import BLOCK_PX
+from udfs.planning import REACH_PX
+from udfs.scenes import Scene, ground_resolution
+
+
+def pin_of(place: Place, model: str | None, name: str) -> ModelPin:
+    """The file of a layer's model; `model` is setting `built_up.model`. Raises InputError."""
+    return resolve_model(_uri(place, model, name), tracking_uri(place))
+
+
+def _uri(place: Place, model: str | None, name: str) -> str:
+    if model and len(place.layers) > 1:
+        raise InputError(f"setting built_up.model = {model!r}: the place has {len(place.layers)} layers; set layers.{name}.model instead")
+    uri = model or place.layers[name].model
+    if uri is None:
+        raise InputError(f"layer {name} has no model; set layers.{name}.model, e.g. to models:/{name}@champion")
+    return uri
+
+
+def checked_model(place: Place, model: str | None, name: str) -> ModelPin:
+    """`pin_of`, sound and made for the layer. Raises InputError."""
+    pin, layer = pin_of(place, model, name), place.layers[name]
+    spec = read_spec(pin.path)
+    _check_suits(name, layer, spec)
+    if place.grid == "utm":
+        _check_resolution(name, layer.resolution, spec)
+    _check_weights(pin.path, pin.sha256)
+    return pin
+
+
+@lru_cache(maxsize=16)
+def _check_weights(path: str, sha256: str) -> None:
+    """Only torch knows which tensors a network needs, and its import takes seconds: shipped weights, which the tests load, are
+    spared it."""
+    if sha256 in {pin.sha256 for pin in shipped_models().values()}:
+        read_tensors(Path(path).read_bytes(), path)
+        return
+    try:
+        load_predictor(path, sha256)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        if isinstance(error, InputError):
+            raise
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
+        raise InputError(f"model {path}: no network can be built from its header ({reason}); build it again with the train job") from None
+
+
+def check_images(place: Place, images: dict[str, list[Scene]], specs: dict[str, ModelSpec]) -> None:
+    """Raises InputError where no image of a layer has the model's bands or, on a native grid, its pixel size. Keys are layers."""
+    for name, scenes in images.items():
+        sensor = SENSORS[place.layers[name].sensor]
+        needed = {sensor.band_called(band) or band for band in specs[name].bands}
+        lacking = [sorted(needed - set(scene.hrefs)) for scene in scenes]
+        if scenes and all(lacking):
+            raise InputError(f"layer {name}: scene {scenes[0].scene_id} has no band {', '.join(lacking[0])}; add it to the source")
+        if scenes and place.grid == "native":
+            _check_resolution(name, ground_resolution(scenes[0]), specs[name])
+
+
+def _check_suits(name: str, layer: Layer, spec: ModelSpec) -> None:
+    sensor = SENSORS.get(layer.sensor)
+    if sensor is None:
+        raise InputError(f"layer {name}: sensor {layer.sensor} is unknown; use one of {', '.join(sorted(SENSORS))}")
+    if sensor.name not in spec.sensors or sensor.values != spec.values:
+        raise InputError(
+            f"layer {name}: model {spec.name} is for {', '.join(spec.sensors)} ({spec.values}), not {sensor.name}; name another model"
+        )
+    missing = [band for band in spec.bands if sensor.band_called(band) is None]
+    if missing:
+        raise InputError(
+            f"layer {name}: sensor {sensor.name} has no band {', '.join(missing)} that model {spec.name} needs; name another model"
+        )
+    if BLOCK_PX % spec.centre or spec.halo >= REACH_PX:
+        raise InputError(f"layer {name}: model {spec.name} keeps {spec.centre} of {spec.window} pixels; the centre must divide {BLOCK_PX}")
+
+
+def _check_resolution(name: str, metres: float, spec: ModelSpec) -> None:
+    finest, coarsest = spec.gsd_range
+    # A pixel of a geographic or a stretched grid is never exactly as large as it says.
+    if not finest * 0.95 <= metres <= coarsest * 1.05:
+        raise InputError(
+            f"layer {name}: pixels of {metres:.3g} m; model {spec.name} is for {finest:g} to {coarsest:g} m: change resolution or model"
+        )
