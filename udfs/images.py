@@ -1,10 +1,12 @@
 """Opening images safely: plain GeoTIFF only, no side files, no other driver, a bounded set of open handles."""
 
 import math
+import time
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import rasterio
@@ -25,8 +27,39 @@ MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 BLOCK_BYTES = 256 * 2**20
 """A larger block cannot be meant: GDAL would allocate it whole."""
 
-TRANSIENT = frozenset({"read_failed"})
-"""Kinds of ReadError worth another try with a fresh handle."""
+TRIES = 3
+BACK_OFF_SECONDS = 0.4
+"""Between tries it doubles each time, from twice this: 2.4 s in all, long enough for a network drive to come back."""
+
+Result = TypeVar("Result")
+
+
+class UnreadableHeaderError(ReadError):
+    """The file begins as a TIFF but cannot be opened: cut off, or out of reach for now."""
+
+
+def is_transient(error: ReadError) -> bool:
+    """Whether the fault is worth another try with a fresh handle."""
+    return error.kind == "read_failed" or isinstance(error, UnreadableHeaderError)
+
+
+def retried(action: Callable[[], Result], fresh: Callable[[], None] = lambda: None, wait: bool = True) -> tuple[Result, int]:
+    """What `action` gives and the tries it took: up to TRIES on transient faults, after `fresh()` and, with `wait`, ever longer waits.
+
+    Raises the last ReadError, its `tries` set.
+    """
+    attempt = 1
+    while True:
+        try:
+            return action(), attempt
+        except ReadError as error:
+            fresh()
+            error.tries = attempt
+            if not is_transient(error) or attempt == TRIES:
+                raise
+        if wait:
+            time.sleep(BACK_OFF_SECONDS * 2**attempt)
+        attempt += 1
 
 
 def gdal() -> Any:
@@ -44,7 +77,7 @@ def check_tiff(path: str) -> None:
     except FileNotFoundError:
         raise ReadError("not_found", f"{Path(path).name}: no such file; check the place's sources") from None
     except OSError as error:
-        raise ReadError("read_failed", f"{Path(path).name}: {error.strerror}") from None
+        raise ReadError("read_failed", f"{Path(path).name}: {error.strerror}; check that the file can be read") from None
     if start not in MAGIC:
         raise ReadError("not_a_tiff", f"{Path(path).name} begins with {start!r}, not as a TIFF does; fetch the image again")
 
@@ -54,8 +87,9 @@ def open_image(path: str) -> Any:
     check_tiff(path)
     try:
         dataset = rasterio.open(path, driver="GTiff")
-    except RasterioError as error:
-        raise ReadError("not_a_tiff", f"{Path(path).name}: header cannot be read: {_first_line(error)}") from None
+    except (RasterioError, OSError) as error:
+        message = f"{Path(path).name}: header cannot be read: {_first_line(error)}; fetch the image again"
+        raise UnreadableHeaderError("not_a_tiff", message) from None
     height, width = dataset.block_shapes[0]
     if height * width * np.dtype(dataset.dtypes[0]).itemsize > BLOCK_BYTES:
         dataset.close()
@@ -106,6 +140,8 @@ class ImagePool:
     def __init__(self, most: int = 64) -> None:
         self._most = most
         self._open: OrderedDict[str, Any] = OrderedDict()
+        self.waited_for: set[str] = set()
+        """Images whose faults outlasted all tries: their next faults are tried again without waiting, or one image holds up all tiles."""
 
     def get(self, path: str) -> Any:
         """The open dataset of `path`; raises ReadError."""

@@ -1,6 +1,5 @@
 """Reading a scene onto the global grid. A pixel's value follows from its own position only, never from the window it is read in."""
 
-import time
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -14,13 +13,11 @@ from rasterio.windows import Window
 from conf.errors import ReadError
 from conf.sensors import SENSORS, Sensor
 from udfs.grid import Grid, PixelBounds
-from udfs.images import TRANSIENT, ImagePool, gdal, in_absent_blocks, is_georeferenced, read_pixels
+from udfs.images import ImagePool, gdal, in_absent_blocks, is_georeferenced, read_pixels, retried
 from udfs.scenes import Scene
 
 Values = NDArray[np.float32]
 Positions = NDArray[np.float64]
-TRIES = 3
-BACK_OFF_SECONDS = 0.05
 CORNERS = ((0, 0), (1, 0), (0, 1), (1, 1))
 MASKS = frozenset({"per_dataset", "alpha"})
 ALIGNED_PX = 0.01
@@ -40,24 +37,27 @@ def read_scene(pool: ImagePool, scene: Scene, bands: tuple[str, ...], grid: Grid
     NaN in every band where any has no data: outside the image, nodata, masked, not clear. Bands of another resolution or CRS
     are sampled bilinearly at the pixel's centre. Transient faults are tried again with fresh handles; raises ReadError, never fills.
     """
-    for attempt in range(1, TRIES + 1):
-        try:
-            with gdal():
-                return _read(pool, scene, bands, grid, bounds), attempt
-        except ReadError as error:
-            pool.drop(scene.files)
-            if error.kind not in TRANSIENT or attempt == TRIES:
-                error.tries = attempt
-                raise
-            time.sleep(BACK_OFF_SECONDS * 2**attempt)
-    raise ReadError("read_failed", f"{scene.scene_id}: no try succeeded")
-
-
-def _read(pool: ImagePool, scene: Scene, bands: tuple[str, ...], grid: Grid, bounds: PixelBounds) -> Values:
-    sensor = SENSORS[scene.sensor]
     if scene.fault is not None:
         kind, _, message = scene.fault.partition(": ")
         raise ReadError(kind, message)
+    try:
+        return retried(
+            lambda: _read(pool, scene, bands, grid, bounds),
+            fresh=lambda: pool.drop(scene.files),
+            wait=pool.waited_for.isdisjoint(scene.files),
+        )
+    except ReadError:
+        pool.waited_for.update(scene.files)
+        raise
+
+
+def _read(pool: ImagePool, scene: Scene, bands: tuple[str, ...], grid: Grid, bounds: PixelBounds) -> Values:
+    with gdal():
+        return _sampled(pool, scene, bands, grid, bounds)
+
+
+def _sampled(pool: ImagePool, scene: Scene, bands: tuple[str, ...], grid: Grid, bounds: PixelBounds) -> Values:
+    sensor = SENSORS[scene.sensor]
     points = pixel_centres(grid, bounds, scene.crs)
     values = np.full((len(bands), *bounds.shape_yx), np.nan, np.float32)
     if not _meets(scene, points):

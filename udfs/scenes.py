@@ -15,7 +15,7 @@ from rasterio.windows import Window
 from conf.errors import InputError, ReadError
 from conf.sensors import SENSORS, Sensor
 from conf.settings import digest
-from udfs.images import gdal, is_georeferenced, open_image, read_pixels
+from udfs.images import gdal, is_georeferenced, open_image, read_pixels, retried
 
 HASHED_WHOLE = 256 * 2**20
 """Files up to this size, in bytes, are digested whole; of larger ones both ends and the size."""
@@ -65,24 +65,28 @@ def inspected(scene: Scene) -> Scene:
             raise InputError(
                 f"scene {scene.scene_id}: no file {Path(path).name} in {Path(path).parent}; fetch it or correct the place's sources"
             )
-    return replace(found := _looked_into(scene), content_digest=_scene_digest(found))
-
-
-def _looked_into(scene: Scene) -> Scene:
+    contents: dict[str, str] = {}
     try:
-        with gdal():
-            return _with_headers(scene)
+        contents, _ = retried(lambda: {path: _file_digest(Path(path)) for path in scene.files})
+        found, _ = retried(lambda: _with_headers(scene))
     except ReadError as error:
-        return replace(scene, fault=f"{error.kind}: {error}")
+        found = replace(scene, fault=f"{error.kind}: {error}")
+    return replace(found, content_digest=_scene_digest(found, contents))
 
 
 def _with_headers(scene: Scene) -> Scene:
+    with gdal():
+        known = _on_its_grid(scene)
+        stretch = _stretch(known) if SENSORS[scene.sensor].values == "stretched" else None
+    return replace(known, footprint=scene.footprint or footprint(known), stretch=stretch)
+
+
+def _on_its_grid(scene: Scene) -> Scene:
     sensor = SENSORS[scene.sensor]
     finest: Any = None
     nodata = scene.nodata
     for band in sorted(scene.hrefs):
-        dataset = open_image(scene.hrefs[band])
-        with dataset:
+        with open_image(scene.hrefs[band]) as dataset:
             _check_band(scene, band, dataset, sensor)
             if band == sensor.classes:
                 continue
@@ -92,15 +96,8 @@ def _with_headers(scene: Scene) -> Scene:
     if finest is None:
         raise InputError(f"scene {scene.scene_id}: no band of sensor {sensor.name}; it has {', '.join(sensor.band_names)}")
     crs, width, height, transform = finest
-    known = replace(
-        scene,
-        crs=_crs_text(crs),
-        transform=tuple(transform)[:6],
-        width=width,
-        height=height,
-        nodata=nodata if nodata is not None else sensor.nodata,
-    )
-    return replace(known, footprint=scene.footprint or footprint(known), stretch=_stretch(known) if sensor.values == "stretched" else None)
+    nodata = sensor.nodata if nodata is None else nodata
+    return replace(scene, crs=_crs_text(crs), transform=tuple(transform)[:6], width=width, height=height, nodata=nodata)
 
 
 def _check_band(scene: Scene, band: str, dataset: Any, sensor: Sensor) -> None:
@@ -143,7 +140,7 @@ def ground_resolution(scene: Scene) -> float:
 def _stretch(scene: Scene) -> dict[str, list[float]] | None:
     """Band to its 2nd and 98th percentile over pixels with data. None where pixels cannot be read: the tiles tell then."""
     try:
-        bands = {band: _thinned(scene, band) for band in sorted(scene.hrefs)}
+        bands, _ = retried(lambda: {band: _thinned(scene, band) for band in sorted(scene.hrefs)})
     except ReadError:
         return None
     empty = np.all([values == scene.nodata for values in bands.values()], axis=0) if scene.nodata is not None else None
@@ -165,18 +162,24 @@ def _thinned(scene: Scene, band: str) -> NDArray[Any]:
     return np.concatenate(strips)
 
 
-def _scene_digest(scene: Scene) -> str:
-    """sha256 over all that decides pixel values: the files' bytes and what is declared about them. The same wherever the folder lies.
+def _scene_digest(scene: Scene, contents: dict[str, str]) -> str:
+    """sha256 over all that decides pixel values: the files' `contents` and what is declared. The same wherever the folder lies.
 
-    The kind of fault counts too, so that a scene that can be read again is not taken for the one that could not.
+    What could not be read counts too, so that a scene that can be read again is not taken for the one that could not.
     """
-    files = {path: _file_digest(Path(path)) for path in scene.files}
-    bands = [[band, scene.band_indexes[band], Path(path).name, files[path]] for band, path in sorted(scene.hrefs.items())]
-    fault = scene.fault and scene.fault.partition(": ")[0]
-    return digest([scene.sensor, scene.datetime, scene.nodata, scene.baseline, bands, fault])
+    bands = [[band, scene.band_indexes[band], Path(path).name, contents.get(path)] for band, path in sorted(scene.hrefs.items())]
+    missed = [scene.fault and scene.fault.partition(": ")[0], scene.stretch is None]
+    return digest([scene.sensor, scene.datetime, scene.nodata, scene.baseline, bands, missed])
 
 
 def _file_digest(path: Path) -> str:
+    try:
+        return _digest_of_bytes(path)
+    except OSError as error:
+        raise ReadError("read_failed", f"{path.name}: {error.strerror}; check that the file can be read") from None
+
+
+def _digest_of_bytes(path: Path) -> str:
     size = path.stat().st_size
     with path.open("rb") as file:
         if size <= HASHED_WHOLE:
