@@ -17,10 +17,14 @@ from jobs.job import Context, Tables, job
 from udfs.grid import Grid
 from udfs.pixel_areas import MM2_PER_M2
 from udfs.population import MICRO, PEOPLE_DDL, people_batches
+from udfs.valid_ground import GROUND_DDL, ground_batches
 from udfs.zonal import OUTLINES_DDL, SUMS_DDL, outline_batches, sums_batches
 
 ARROW_BYTES = 64_000_000
 """Raster bytes that one Arrow batch may carry to a worker; one uint8 pixel of one epoch is at most one byte."""
+
+ROWS_PER_BATCH = 64
+"""Of finished tiles: 64 MiB even where no pixel compresses and a tile has 1024 x 1024."""
 
 
 class UnitStatisticsSettings(Settings):
@@ -142,15 +146,14 @@ def _from_micro(name: str) -> Column:
 
 
 def _buildings(tables: Tables, settings: UnitStatisticsSettings, ancestry: DataFrame) -> DataFrame:
-    """Rows unit_id, epoch, buildings, only where a finished tile of the layer touches the unit."""
+    """Rows unit_id, epoch, buildings, only where the layer has data in the unit."""
     built_up = tables["built_up"]
     if "buildings" not in tables:
         return built_up.sparkSession.createDataFrame([], "unit_id string, epoch string, buildings bigint")
     layer = settings.buildings_layer or _first_layer(tables["buildings"])
     smallest = leaves(tables["units"]).select("unit_id", F.expr("ST_GeomFromWKB(geometry)").alias("shape")).persist()
-    done = built_up.where((F.col("layer") == layer) & (F.col("status") == "done"))
-    tiles = done.select("epoch", F.expr("ST_GeomFromWKB(geometry)").alias("shape"))
-    seen = _within(tiles, smallest).select("unit_id", "epoch").distinct()
+    seen = _within(_ground(built_up.where((F.col("layer") == layer) & (F.col("status") == "done"))), smallest)
+    seen = seen.select("unit_id", "epoch").distinct()
     points = (
         tables["buildings"]
         .where(F.col("layer") == layer)
@@ -161,6 +164,15 @@ def _buildings(tables: Tables, settings: UnitStatisticsSettings, ancestry: DataF
     counted = owned.groupBy("unit_id", "epoch").agg(F.count("building_id").alias("buildings"))
     per_leaf = seen.join(counted, on=["unit_id", "epoch"], how="left").fillna(0, ["buildings"]).withColumnRenamed("unit_id", "leaf_id")
     return per_leaf.join(ancestry, on="leaf_id", how="inner").groupBy("unit_id", "epoch").agg(F.sum("buildings").alias("buildings"))
+
+
+def _ground(done: DataFrame) -> DataFrame:
+    """Rows epoch, shape: where finished tiles have data. Tiles themselves overhang the images."""
+    columns = done.select("epoch", "grid", "crs", "tile_px", "row", "col", "transform", "probability")
+    with rows_per_batch(done.sparkSession, ROWS_PER_BATCH):
+        boxes = columns.mapInPandas(ground_batches, GROUND_DDL).persist()
+        boxes.count()
+    return boxes.select("epoch", F.expr("ST_GeomFromWKB(ground)").alias("shape"))
 
 
 def _within(things: DataFrame, units: DataFrame) -> DataFrame:

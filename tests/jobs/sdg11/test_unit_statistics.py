@@ -82,12 +82,24 @@ def built_up_table(spark: SparkSession, tile_px: int) -> DataFrame:
             outline = bytearray(lonlat(shapely.box(tile.pixels.left, tile.pixels.top, tile.pixels.right, tile.pixels.bottom)).wkb)
             shared = (GRID.name, GRID.crs, tile_px, tile.row, tile.col, transform)
             rows.append(("built_up_10m", epoch, tile_id(GRID, tile), *shared, "done", bytearray(encode_raster(part)), THRESHOLD, outline))
-    first = rows[0]
-    # The buildings' own layer: one tile of 2018, over the image's left half.
-    outline = bytearray(lonlat(shapely.box(IMAGE.left, IMAGE.top, IMAGE.left + 1024, IMAGE.bottom)).wkb)
-    rows.append((BUILDING_LAYER, "2018", "b", *first[3:9], "done", first[10], THRESHOLD, outline))
+    rows += _building_tiles(tile_px)
     columns = "layer string, epoch string, tile_id string, grid string, crs string, tile_px int, row int, col int, transform array<double>"
     return spark.createDataFrame(rows, f"{columns}, status string, probability binary, threshold int, geometry binary")
+
+
+def _building_tiles(tile_px: int) -> list[tuple[Any, ...]]:
+    """The buildings' own layer: 2018, an image that ends within its last tile, left of where unit `wide` begins."""
+    seen = np.full((1024, 1024), NO_DATA, np.uint8)
+    seen[:, :600] = 0
+    rows = []
+    for tile in tiles_over(PixelBounds(IMAGE.top, IMAGE.left, IMAGE.bottom, IMAGE.left + 1024), tile_px):
+        top, left = tile.pixels.top - IMAGE.top, tile.pixels.left - IMAGE.left
+        part = seen[top : top + tile_px, left : left + tile_px]
+        transform = list(GRID.transform(tile.pixels.top, tile.pixels.left))[:6]
+        outline = bytearray(lonlat(shapely.box(tile.pixels.left, tile.pixels.top, tile.pixels.right, tile.pixels.bottom)).wkb)
+        shared = (GRID.name, GRID.crs, tile_px, tile.row, tile.col, transform)
+        rows.append((BUILDING_LAYER, "2018", f"b {tile}", *shared, "done", bytearray(encode_raster(part)), THRESHOLD, outline))
+    return rows
 
 
 def buildings_table(spark: SparkSession) -> DataFrame:
@@ -175,7 +187,7 @@ def test_people_are_of_the_reference_date_and_known_only_where_all_parts_are(exa
 
 def test_buildings_are_counted_where_their_layer_was_mapped(exact: list[dict[str, Any]]) -> None:
     counts = {row["unit_id"]: row["buildings"] for row in exact if row["epoch"] == "2018"}
-    assert counts == {"ring": 1, "hole": 1, "thin": 0, "low": 1, "wide": 0, "far": None, "west": 2, "east": 1}
+    assert counts == {"ring": 1, "hole": 1, "thin": 0, "low": 1, "wide": None, "far": None, "west": 2, "east": 1}
     assert {row["buildings"] for row in exact if row["epoch"] == "2015"} == {None}
 
 
