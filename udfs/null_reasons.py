@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from udfs.lcrpgr import Pair, population_growth
 
+MIDYEAR = 0.5
+"""A count stands for 1 July of its year."""
+
 Rows = NDArray[np.bool_]
 Texts = NDArray[np.object_]
 Case = tuple[Rows, "pd.Series[str]"]
@@ -92,16 +95,27 @@ def _people(sums: Sums) -> list[Case]:
 
 
 def _years_of_people(sums: Sums) -> list[Case]:
+    """A single year stands for a date it was not counted at; growth over T would mix two lengths of time.
+
+    A parent's text joins those of its parts, e.g. "2001-2011, 2011": one part counted once spoils the sum's growth."""
     pairs, _, limits = sums
-    start, end = (pairs[f"people_year_{name}"].fillna("") for name in ("start", "end"))
-    one_year = (start == end) & ~start.str.contains("-") & (start != "")
-    cases: list[Case] = [(one_year.to_numpy(), "people known for one year only (" + start + ")")]
-    for name, year in (("start", start), ("end", end)):
-        # A single year stands for a date it was not counted at; growth over T would mix two lengths of time.
-        gap = (pd.to_numeric(year, errors="coerce") - pairs[f"year_{name}"]).abs().to_numpy(np.float64)
-        text = "people at " + pairs[f"period_{name}"] + " are those of " + year + ", too far from its date for a growth rate"
-        cases.append((gap > limits.max_people_gap_years, text))
+    start, end = (pairs[f"people_year_{name}"].fillna("").map(_single_years) for name in ("start", "end"))
+    shared = pd.Series(
+        [", ".join(sorted(set(one) & set(two))) for one, two in zip(start, end, strict=True)], index=pairs.index, dtype=object
+    )
+    cases: list[Case] = [((shared != "").to_numpy(), "people known for one year only (" + shared + ")")]
+    for name, singles in (("start", start), ("end", end)):
+        date = pairs[f"year_{name}"].to_numpy(np.float64)
+        gaps = [[abs(int(year) + MIDYEAR - at) for year in years] for years, at in zip(singles, date, strict=True)]
+        too_far = np.array([max(gap, default=0.0) > limits.max_people_gap_years for gap in gaps], bool)
+        text = "people at " + pairs[f"period_{name}"] + " are those of " + singles.map(", ".join)
+        cases.append((too_far, text + ", too far from its date for a growth rate"))
     return cases
+
+
+def _single_years(text: str) -> list[str]:
+    """Counted years that were taken as they are; spans between two counts ("2001-2011") are not among them."""
+    return [part for part in text.split(", ") if part and "-" not in part]
 
 
 def _growth(sums: Sums) -> list[Case]:
