@@ -31,4 +31,13 @@ def tilted(height: int, width: int, seed: int = 0) -> Any:
     return (500 + 3 * rows + 7 * columns + noise).astype(np.uint16)
 
 
+def flip_block(path: Path, column: int, row: int) -> None:
+    """Damages one block of a file: what cannot be inflated any more."""
+    with rasterio.open(path) as file:
+        offset = int(file.get_tag_item(f"BLOCK_OFFSET_{column}_{row}", "TIFF", bidx=1))
+    data = bytearray(path.read_bytes())
+    data[offset + 50 : offset + 80] = bytes(value ^ 0xFF for value in data[offset + 50 : offset + 80])
+    path.write_bytes(data)
+
+
 GRID = native_grid("EPSG:32725", Affine(10, 0, ORIGIN[0], 0, -10, ORIGIN[1]))

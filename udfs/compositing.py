@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from conf.errors import ReadError
 from udfs.grid import BLOCK_PX, Grid, PixelBounds
 from udfs.images import ImagePool
-from udfs.reading import read_scene, strips
+from udfs.reading import read_scene, read_sound_part, strips
 from udfs.scenes import Scene
 
 Values = NDArray[np.float32]
@@ -72,51 +72,53 @@ class Region(NamedTuple):
     used: tuple[str, ...]
     failed: dict[str, ReadError]
     attempts: int
+    sound: NDArray[np.bool_]
+    """(height, width): pixels that scenes without any failure give."""
 
 
-class _SceneFailedError(Exception):
-    def __init__(self, scene_id: str, error: ReadError) -> None:
-        super().__init__(scene_id)
-        self.scene_id = scene_id
-        self.error = error
+class _Inputs(NamedTuple):
+    pool: ImagePool
+    bands: tuple[str, ...]
+    grid: Grid
+    failed: dict[str, ReadError]
 
 
 def composite_region(
     pool: ImagePool, scenes: tuple[Scene, ...], bands: tuple[str, ...], grid: Grid, bounds: PixelBounds, composite: str
 ) -> Region:
-    """The composite over `bounds` of the scenes that can be read; one that fails anywhere in it is left out of all of it."""
-    failed: dict[str, ReadError] = {}
-    tries = 1
-    while True:
-        sound = sorted((scene for scene in scenes if scene.scene_id not in failed), key=lambda scene: (scene.datetime, scene.scene_id))
-        try:
-            values, used, attempts = _composite(pool, tuple(sound), bands, grid, bounds, composite)
-            return Region(values, tuple(sorted(used)), failed, max(tries, attempts))
-        except _SceneFailedError as failure:
-            failed[failure.scene_id] = failure.error
-            tries = max(tries, failure.error.tries)
-
-
-def _composite(
-    pool: ImagePool, scenes: tuple[Scene, ...], bands: tuple[str, ...], grid: Grid, bounds: PixelBounds, composite: str
-) -> tuple[Values, set[str], int]:
+    """The composite over `bounds`. A scene is left out of the pixels it cannot be read for and no other: cutting never shows."""
+    inputs = _Inputs(pool, bands, grid, {})
     values = np.full((len(bands), *bounds.shape_yx), np.nan, np.float32)
-    used: set[str] = set()
+    valid = {scene.scene_id: np.zeros(bounds.shape_yx, bool) for scene in scenes}
     tries = 1
     for strip in strips(bounds, _rows_at_once(len(scenes), len(bands), bounds.shape_yx[1])):
+        rows = slice(strip.top - bounds.top, strip.bottom - bounds.top)
         dates: Stack = []
-        for scene in scenes:
-            try:
-                read, attempts = read_scene(pool, scene, bands, grid, strip)
-            except ReadError as error:
-                raise _SceneFailedError(scene.scene_id, error) from error
+        for scene in sorted(scenes, key=lambda scene: (scene.datetime, scene.scene_id)):
+            read, attempts = _readable(inputs, scene, strip)
             tries = max(tries, attempts)
-            if not np.isnan(read[0]).all():
+            valid[scene.scene_id][rows] = ~np.isnan(read[0])
+            if valid[scene.scene_id][rows].any():
                 dates.append(read)
-                used.add(scene.scene_id)
         if dates:
-            values[:, strip.top - bounds.top : strip.bottom - bounds.top] = COMPOSITES[composite](dates)
-    return values, used, tries
+            values[:, rows] = COMPOSITES[composite](dates)
+    used = tuple(sorted(name for name, pixels in valid.items() if pixels.any()))
+    sound = [pixels for name, pixels in valid.items() if name not in inputs.failed]
+    return Region(values, used, inputs.failed, tries, np.any(sound, axis=0) if sound else np.zeros(bounds.shape_yx, bool))
+
+
+def _readable(inputs: _Inputs, scene: Scene, strip: PixelBounds) -> tuple[Values, int]:
+    """What can be read of a scene, NaN for the rest, and the tries it took; a failure is noted."""
+    pool, bands, grid, failed = inputs
+    try:
+        return read_scene(pool, scene, bands, grid, strip)
+    except ReadError as error:
+        failed.setdefault(scene.scene_id, error)
+        tries = error.tries
+    try:
+        return read_sound_part(pool, scene, bands, grid, strip), tries
+    except ReadError:  # noted already: not one pixel of it can be read
+        return np.full((len(bands), *strip.shape_yx), np.nan, np.float32), tries
 
 
 def _rows_at_once(scenes: int, bands: int, width: int) -> int:

@@ -3,7 +3,7 @@
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from conf.errors import ReadError
+from udfs.grid import PixelBounds
 
 GDAL_SETTINGS: dict[str, str | int] = {
     "GDAL_PAM_ENABLED": "NO",  # .aux.xml beside an image could change what it means
@@ -100,27 +101,56 @@ def open_image(path: str) -> Any:
 def read_pixels(dataset: Any, index: int, window: Window, mask: bool = False) -> NDArray[Any]:
     """Raw DN (height, width) of a 1-based band inside the image, or its mask (0 no data); raises ReadError, never gives zeros instead."""
     try:
-        return np.asarray(dataset.read_masks(index, window=window) if mask else dataset.read(index, window=window))
+        pixels = np.asarray(dataset.read_masks(index, window=window) if mask else dataset.read(index, window=window))
     except (RasterioError, OSError, ValueError, MemoryError) as error:
         raise ReadError("read_failed", f"{Path(dataset.name).name}: {_first_line(error)}; fetch the image again") from None
+    if any(offset == "0" for _, offset in _blocks(dataset, index, window)):  # GDAL has read the file's first bytes as pixels
+        raise ReadError("read_failed", f"{Path(dataset.name).name}: its list of blocks is cut off; fetch the image again")
+    return pixels
+
+
+def read_sound_blocks(dataset: Any, index: int, window: Window, mask: bool = False) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """As `read_pixels`, but block by block; and where (height, width) the file's block cannot be read: there pixels are 0."""
+    shape = window.height, window.width
+    pixels, lost = np.zeros(shape, np.uint8 if mask else dataset.dtypes[index - 1]), np.zeros(shape, bool)
+    asked = _bounds(window)
+    for block, _ in _blocks(dataset, index, window):
+        whole = Window(block.left, block.top, block.right - block.left, block.bottom - block.top)
+        try:  # the whole block, so that the outcome is the same for every window
+            pixels[_part(block, asked)] = read_pixels(dataset, index, whole, mask)[_part(asked, block)]
+        except ReadError:
+            lost[_part(block, asked)] = True
+    return pixels, lost
 
 
 def in_absent_blocks(dataset: Any, index: int, window: Window) -> NDArray[np.bool_]:
-    """The pixels (height, width) of a window that lie in blocks the file leaves out (SPARSE_OK): GDAL reads them as zeros.
-
-    Raises ReadError where the list of blocks is cut off: GDAL then reads the file's first bytes as pixels.
-    """
-    height, width = dataset.block_shapes[index - 1]
+    """The pixels (height, width) of a window that lie in blocks the file leaves out (SPARSE_OK): GDAL reads them as zeros."""
     absent = np.zeros((window.height, window.width), bool)
-    for row in range(window.row_off // height, -(-(window.row_off + window.height) // height)):
-        for column in range(window.col_off // width, -(-(window.col_off + window.width) // width)):
-            offset = dataset.get_tag_item(f"BLOCK_OFFSET_{column}_{row}", "TIFF", bidx=index)
-            if offset == "0":
-                raise ReadError("read_failed", f"{Path(dataset.name).name}: its list of blocks is cut off; fetch the image again")
-            if offset is None:
-                top, left = row * height - window.row_off, column * width - window.col_off
-                absent[max(top, 0) : top + height, max(left, 0) : left + width] = True
+    for block, offset in _blocks(dataset, index, window):
+        if offset is None:
+            absent[_part(block, _bounds(window))] = True
     return absent
+
+
+def _bounds(window: Window) -> PixelBounds:
+    return PixelBounds(window.row_off, window.col_off, window.row_off + window.height, window.col_off + window.width)
+
+
+def _blocks(dataset: Any, index: int, window: Window) -> Iterator[tuple[PixelBounds, str | None]]:
+    """The file's blocks that a window touches, cut at the image's edge, and where they begin in the file; None: they are not in it."""
+    height, width = dataset.block_shapes[index - 1]
+    top, left, bottom, right = _bounds(window)
+    for row in range(top // height, -(-bottom // height)):
+        lower = min((row + 1) * height, dataset.height)
+        for column in range(left // width, -(-right // width)):
+            block = PixelBounds(row * height, column * width, lower, min((column + 1) * width, dataset.width))
+            yield block, dataset.get_tag_item(f"BLOCK_OFFSET_{column}_{row}", "TIFF", bidx=index)
+
+
+def _part(inner: PixelBounds, outer: PixelBounds) -> tuple[slice, slice]:
+    """Where, in an array of `outer`, the pixels of `inner` lie."""
+    rows = slice(max(inner.top - outer.top, 0), max(inner.bottom - outer.top, 0))
+    return rows, slice(max(inner.left - outer.left, 0), max(inner.right - outer.left, 0))
 
 
 def is_georeferenced(dataset: Any) -> bool:

@@ -44,7 +44,7 @@ class Recipe:
     """0-250."""
     composite: str
     min_clear: float
-    """After a scene failed: the share of the ground the scenes cover that must still have data."""
+    """After a scene failed: the share of the ground the scenes cover for which scenes without a failure must have data."""
     threads: int
     batch: int
     backend: str
@@ -84,10 +84,13 @@ def read_tile(pool: ImagePool, plan: Plan, recipe: Recipe) -> Region:
 def map_tile(plan: Plan, region: Region, recipe: Recipe, predict: Callable[[NDArray[np.float32]], Raster]) -> Outcome:
     """Probabilities of a tile from its composite; windows whose centre has no data are not shown to the network."""
     halo, side = recipe.halo, plan.tile.tile_px
-    valid = ~np.isnan(region.values[0, halo : halo + side, halo : halo + side])
+    inner = slice(halo, halo + side)
+    valid = ~np.isnan(region.values[0, inner, inner])
     share = float(np.count_nonzero(valid)) / valid.size
-    if region.failed and share < max(recipe.min_clear * _covered(plan), 1 / valid.size):
-        return Outcome(None, share, region, _first_failure(region))
+    if region.failed:
+        sound = float(np.count_nonzero(region.sound[inner, inner])) / valid.size
+        if sound < max(recipe.min_clear * _covered(plan), 1 / valid.size):
+            return Outcome(None, sound, region, _first_failure(region))
     if share == 0:
         return Outcome(None, 0.0, region)
     try:

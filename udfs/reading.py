@@ -13,7 +13,7 @@ from rasterio.windows import Window
 from conf.errors import ReadError
 from conf.sensors import SENSORS, Sensor
 from udfs.grid import Grid, PixelBounds
-from udfs.images import ImagePool, gdal, in_absent_blocks, is_georeferenced, read_pixels, retried
+from udfs.images import ImagePool, gdal, in_absent_blocks, is_georeferenced, read_pixels, read_sound_blocks, retried
 from udfs.scenes import Scene
 
 Values = NDArray[np.float32]
@@ -51,12 +51,20 @@ def read_scene(pool: ImagePool, scene: Scene, bands: tuple[str, ...], grid: Grid
         raise
 
 
-def _read(pool: ImagePool, scene: Scene, bands: tuple[str, ...], grid: Grid, bounds: PixelBounds) -> Values:
+def read_sound_part(pool: ImagePool, scene: Scene, bands: tuple[str, ...], grid: Grid, bounds: PixelBounds) -> Values:
+    """As `read_scene` where that failed: NaN for pixels that need a block of the files which cannot be read, the rest as ever.
+
+    So what is lost does not depend on `bounds`. Raises ReadError where the files cannot be opened at all.
+    """
+    return _read(pool, scene, bands, grid, bounds, partly=True)
+
+
+def _read(pool: ImagePool, scene: Scene, bands: tuple[str, ...], grid: Grid, bounds: PixelBounds, partly: bool = False) -> Values:
     with gdal():
-        return _sampled(pool, scene, bands, grid, bounds)
+        return _sampled(pool, scene, bands, grid, bounds, partly)
 
 
-def _sampled(pool: ImagePool, scene: Scene, bands: tuple[str, ...], grid: Grid, bounds: PixelBounds) -> Values:
+def _sampled(pool: ImagePool, scene: Scene, bands: tuple[str, ...], grid: Grid, bounds: PixelBounds, partly: bool) -> Values:
     sensor = SENSORS[scene.sensor]
     points = pixel_centres(grid, bounds, scene.crs)
     values = np.full((len(bands), *bounds.shape_yx), np.nan, np.float32)
@@ -67,14 +75,17 @@ def _sampled(pool: ImagePool, scene: Scene, bands: tuple[str, ...], grid: Grid, 
     for band in bands:
         dataset = _dataset(pool, scene, band)
         lattice = _lattice(lattices, dataset, scene, grid, points)
-        placed.append((lattice, _block(dataset, scene, sensor, band, lattice)))
+        placed.append((lattice, _block(dataset, scene, sensor, band, lattice, partly)))
     empty = _emptied(placed) if sensor.nodata_in == "all" else np.bool_(False)
     for number, (band, (lattice, block)) in enumerate(zip(bands, placed, strict=True)):
         values[number] = _physical(lattice.sampled(block), scene, sensor, band)
     invalid = np.isnan(values).any(axis=0) | empty
+    for lattice, block in placed:
+        if partly:
+            invalid |= lattice.touched(block, block.lost)
     if sensor.classes is not None and sensor.classes in scene.hrefs:
         dataset = _dataset(pool, scene, sensor.classes)
-        invalid |= ~_clear(dataset, scene, sensor, _lattice(lattices, dataset, scene, grid, points))
+        invalid |= ~_clear(dataset, scene, sensor, _lattice(lattices, dataset, scene, grid, points), partly)
     values[:, invalid] = np.nan
     return values
 
@@ -160,6 +171,13 @@ class _Lattice:
         mean: Positions = np.divide(total, weight, out=np.full(nearest.shape, np.nan), where=valid)
         return mean.astype(np.float32)
 
+    def touched(self, block: "_Block", marked: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Points that are sampled from a marked pixel."""
+        touched: NDArray[np.bool_] = block.at(marked, *self.nearest)
+        for right, below in self.shares:
+            touched = touched | block.at(marked, self.corner[0] + right, self.corner[1] + below)
+        return touched
+
 
 def _is_aligned(dataset: Any, scene: Scene, grid: Grid) -> bool:
     """Whether the image's pixels are pixels of the grid, everywhere on the image: so the answer is one for all windows."""
@@ -176,6 +194,7 @@ class _Block(NamedTuple):
 
     values: Values
     hollow: NDArray[np.bool_]
+    lost: NDArray[np.bool_]
     left: int
     top: int
 
@@ -187,13 +206,13 @@ class _Block(NamedTuple):
         return np.asarray(array[row, column])
 
 
-def _block(dataset: Any, scene: Scene, sensor: Sensor, band: str, lattice: _Lattice) -> _Block:
+def _block(dataset: Any, scene: Scene, sensor: Sensor, band: str, lattice: _Lattice, partly: bool) -> _Block:
     window, left, top, shape = _window(dataset, lattice, 0 if lattice.aligned else 1)
-    values, hollow = np.full(shape, np.nan, np.float32), np.ones(shape, bool)
+    values, hollow, lost = np.full(shape, np.nan, np.float32), np.ones(shape, bool), np.zeros(shape, bool)
     if window is None:
-        return _Block(values, hollow, left, top)
+        return _Block(values, hollow, lost, left, top)
     index = scene.band_indexes[band]
-    raw = read_pixels(dataset, index, window)
+    raw, missed = _pixels(dataset, index, window, partly)
     inside = _inside(window, left, top)
     values[inside] = raw
     empty = in_absent_blocks(dataset, index, window)  # after the pixels: what cannot be read has failed by now
@@ -201,10 +220,19 @@ def _block(dataset: Any, scene: Scene, sensor: Sensor, band: str, lattice: _Latt
         empty |= raw == scene.nodata
     unknown = ~np.isfinite(raw) if raw.dtype.kind == "f" else np.zeros(raw.shape, bool)
     if MASKS & {flag.name for flag in dataset.mask_flag_enums[index - 1]}:
-        unknown |= read_pixels(dataset, index, window, mask=True) == 0
+        mask, unmasked = _pixels(dataset, index, window, partly, mask=True)
+        unknown |= mask == 0
+        missed = missed | unmasked
     values[inside][unknown | empty if sensor.nodata_in == "any" else unknown] = np.nan
-    hollow[inside] = empty
-    return _Block(values, hollow, left, top)
+    hollow[inside], lost[inside] = empty, missed
+    return _Block(values, hollow, lost, left, top)
+
+
+def _pixels(dataset: Any, index: int, window: Window, partly: bool, mask: bool = False) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Raw pixels, or the mask; and where they are lost: nowhere, or, read `partly`, in the blocks that cannot be read."""
+    if partly:
+        return read_sound_blocks(dataset, index, window, mask)
+    return read_pixels(dataset, index, window, mask), np.zeros((), bool)
 
 
 def _window(dataset: Any, lattice: _Lattice, around: int) -> tuple[Window | None, int, int, tuple[int, int]]:
@@ -225,13 +253,13 @@ def _inside(window: Window, left: int, top: int) -> tuple[slice, slice]:
     return slice(row, row + window.height), slice(column, column + window.width)
 
 
-def _clear(dataset: Any, scene: Scene, sensor: Sensor, lattice: _Lattice) -> NDArray[np.bool_]:
+def _clear(dataset: Any, scene: Scene, sensor: Sensor, lattice: _Lattice, partly: bool) -> NDArray[np.bool_]:
     window, left, top, shape = _window(dataset, lattice, 0)
     clear = np.zeros(shape, bool)
     if window is not None:
-        classes = read_pixels(dataset, scene.band_indexes[str(sensor.classes)], window)
-        clear[_inside(window, left, top)] = np.isin(classes, sorted(sensor.clear))
-    return np.asarray(_Block(clear, clear, left, top).at(clear, *lattice.nearest), dtype=bool)
+        classes, lost = _pixels(dataset, scene.band_indexes[str(sensor.classes)], window, partly)
+        clear[_inside(window, left, top)] = np.isin(classes, sorted(sensor.clear)) & ~lost
+    return np.asarray(_Block(clear, clear, clear, left, top).at(clear, *lattice.nearest), dtype=bool)
 
 
 def _physical(raw: Values, scene: Scene, sensor: Sensor, band: str) -> Values:

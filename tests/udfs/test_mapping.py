@@ -9,7 +9,7 @@ import pytest
 
 from conf.place import Source
 from models.predictor import ModelError
-from tests.images_on_disk import DAY, GRID, tilted, write
+from tests.images_on_disk import DAY, GRID, flip_block, tilted, write
 from udfs import mapping
 from udfs.catalogs import scenes_of
 from udfs.mapping import Recipe, built_up_batches
@@ -82,6 +82,23 @@ def test_pixels_do_not_depend_on_the_tiles(tmp_path: Path) -> None:
     images = [whole(mapped(scenes, side, batch=batch)) for side, batch in ((256, 1), (512, 1), (1024, 3))]
     assert (images[0] != NO_DATA).sum() == 700 * 900
     assert images[0].tobytes() == images[1].tobytes() == images[2].tobytes()
+
+
+def test_pixels_beside_a_damaged_block_do_not_depend_on_the_tiles(tmp_path: Path) -> None:
+    scenes = write_dates(tmp_path, 2)
+    sound = whole(mapped(scenes, 1024))
+    flip_block(tmp_path / "d1_B02.tif", 2, 1)
+    rows = [mapped(scenes, side) for side in (256, 1024)]
+    assert whole(rows[0]).tobytes() == whole(rows[1]).tobytes() != sound.tobytes()
+    assert set(rows[0].status) == {"done"}
+    assert {tuple(failed) for failed in rows[0].scenes_failed} == {(), ("d1",)}
+
+
+def test_the_only_image_damaged_quarantines_the_tiles_it_touches(tmp_path: Path) -> None:
+    scenes = write_dates(tmp_path, 1)
+    flip_block(tmp_path / "d0_B02.tif", 3, 3)  # rows and columns 384-512: beyond the halo of other tiles but at the far corner
+    rows = mapped(scenes)
+    assert {(row.row, row.col) for row in rows[rows.status == "quarantined"].itertuples()} == {(1, 1), (1, 2), (2, 1), (2, 2)}
 
 
 def test_no_data_calls_no_network(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from affine import Affine
 
 from conf.errors import InputError, ReadError
 from conf.place import Source
-from tests.images_on_disk import DAY, GRID, ORIGIN, tilted, write
+from tests.images_on_disk import DAY, GRID, ORIGIN, flip_block, tilted, write
 from udfs.catalogs import scenes_of
 from udfs.grid import Grid, PixelBounds, native_grid, utm_grid
 from udfs.images import ImagePool
@@ -171,12 +171,7 @@ def test_truncated_file_fails_only_where_it_is_cut(scene: Scene) -> None:
 
 
 def test_flipped_bytes_fail(scene: Scene) -> None:
-    path = Path(scene.hrefs["B02"])
-    with rasterio.open(path) as file:
-        offset = int(file.get_tag_item("BLOCK_OFFSET_1_1", "TIFF", bidx=1))
-    data = bytearray(path.read_bytes())
-    data[offset + 50 : offset + 80] = bytes(value ^ 0xFF for value in data[offset + 50 : offset + 80])
-    path.write_bytes(data)
+    flip_block(Path(scene.hrefs["B02"]), 1, 1)
     assert np.isfinite(read(scene, ("B02",), GRID, PixelBounds(0, 0, 128, 128))).all()
     with pytest.raises(ReadError):
         read(scene, ("B02",), GRID, PixelBounds(128, 128, 256, 256))
