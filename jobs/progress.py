@@ -46,4 +46,5 @@ def _bar(spark: SparkSession, name: str, stop: threading.Event) -> None:
 def _lines(spark: SparkSession, name: str, stop: threading.Event) -> None:
     while not stop.wait(LINE_SECONDS):
         done, planned = _tasks(spark)
-        print(f"{name}: {done} of {planned} tasks of the running stages", file=sys.stderr, flush=True)  # noqa: T201
+        if planned:
+            print(f"{name}: {done} of {planned} tasks of the running stages", file=sys.stderr, flush=True)  # noqa: T201
