@@ -1,9 +1,16 @@
 """Sensors as data: bands, calibration, what is no data. A new sensor is one more entry here and nothing else."""
 
+import datetime as dt
+import re
 from dataclasses import dataclass
 from typing import Literal
 
+from conf.errors import InputError
+
 Values = Literal["reflectance", "rgb", "stretched", "decibel"]
+BASELINE = re.compile(r"[Nn]?(\d\d?)(?:\.|(?=\d\d$))(\d\d?)")
+OFFSET_DATE = dt.date(2022, 1, 25)
+"""ESA: baseline 04.00, the first with the offset, entered operations on this day."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,8 @@ class Sensor:
     """A pixel is empty when any, or when all, of the bands read hold the nodata value."""
     offset_since: str | None = None
     """Processing baseline from which `late_offset` is added."""
+    offset_certain: dt.date = dt.date.max
+    """Acquisition date from which an image may have it, whatever is known: without its baseline it cannot be read."""
     late_offset: float = 0.0
     classes: str | None = None
     """Band of pixel classes."""
@@ -48,9 +57,18 @@ class Sensor:
         return tuple(band.name for band in self.bands)
 
     def offset(self, baseline: str | None) -> float:
-        """Added to the scaled DN, for an image of this processing baseline."""
-        late = self.offset_since is not None and baseline is not None and _version(baseline) >= _version(self.offset_since)
-        return self.late_offset if late else 0.0
+        """Added to the scaled DN, for an image of this processing baseline; None: of one that is older than the offset."""
+        if self.offset_since is None or baseline is None:
+            return 0.0
+        return self.late_offset if _version(baseline) >= _version(self.offset_since) else 0.0
+
+    def baseline_fault(self, baseline: str | None, date: dt.date) -> str | None:
+        """Why the offset of an image of this date cannot be known, or None."""
+        if self.offset_since is None or (baseline is None and date < self.offset_certain):
+            return None
+        if baseline is None:
+            return f"no processing baseline, and from {self.offset_certain} on values may be shifted"
+        return None if BASELINE.fullmatch(baseline) else f"processing baseline {baseline!r} is not one"
 
     def band_called(self, name: str) -> str | None:
         """The name of a band given its own or its common name, in any case; None: the sensor has no such band."""
@@ -61,8 +79,12 @@ class Sensor:
         return next((*own, *common, *extra).__iter__(), None)
 
 
-def _version(baseline: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in baseline.lstrip("Nn").split(".") if part.isdigit())
+def _version(baseline: str) -> tuple[int, int]:
+    """`05.10`, `0510` and `N0510` alike; raises InputError."""
+    found = BASELINE.fullmatch(baseline)
+    if found is None:
+        raise InputError(f"processing baseline {baseline!r} is not one; write it like 05.10 as `baseline`")
+    return int(found[1]), int(found[2])
 
 
 _SENTINEL2 = (
@@ -77,12 +99,13 @@ _ALL = (
         "sentinel2_l2a", _SENTINEL2_L2A, "reflectance", "uint16", 1e-4,
         # Scene classes: 2 dark, 4 vegetation, 5 bare, 6 water, 7 unclassified, 11 snow; not clear: 0, 1, 3 shadow, 8-10 cloud.
         "ESA Sentinel-2 Products Specification: quantification 10000, BOA_ADD_OFFSET -1000 from baseline 04.00, scene classes",
-        high=20000, nodata=0, offset_since="04.00", late_offset=-0.1, classes="SCL", clear=frozenset({2, 4, 5, 6, 7, 11}),
+        high=20000, nodata=0, offset_since="04.00", offset_certain=OFFSET_DATE, late_offset=-0.1,
+        classes="SCL", clear=frozenset({2, 4, 5, 6, 7, 11}),
     ),
     Sensor(
         "sentinel2_l1c", _SENTINEL2, "reflectance", "uint16", 1e-4,
         "ESA Sentinel-2 Products Specification: quantification 10000, RADIO_ADD_OFFSET -1000 from baseline 04.00",
-        high=28000, nodata=0, offset_since="04.00", late_offset=-0.1,
+        high=28000, nodata=0, offset_since="04.00", offset_certain=OFFSET_DATE, late_offset=-0.1,
     ),
     Sensor(
         "sentinel1_grd", (Band("VV", 10, "vv"), Band("VH", 10, "vh")), "decibel", "float32", 1.0,

@@ -135,6 +135,7 @@ def _from_item(item: pystac.Item, source: Source) -> Scene:
         )
     stamp = item.datetime if item.datetime.tzinfo else item.datetime.replace(tzinfo=dt.UTC)
     cloud = item.properties.get("eo:cloud_cover")
+    baseline = item.properties.get("processing:baseline") or item.properties.get("s2:processing_baseline") or source.baseline
     return Scene(
         scene_id=item.id,
         sensor=sensor.name,
@@ -143,7 +144,7 @@ def _from_item(item: pystac.Item, source: Source) -> Scene:
         band_indexes=indexes,
         nodata=source.nodata,
         cloud=None if cloud is None else float(cloud) / 100,
-        baseline=item.properties.get("processing:baseline") or item.properties.get("s2:processing_baseline") or source.baseline,
+        baseline=None if baseline is None else str(baseline),
         footprint=bytes(shapely.to_wkb(shapely.geometry.shape(item.geometry))) if item.geometry else b"",
         licence=item.properties.get("license") or source.licence,
         attribution=source.attribution or _producer(item),

@@ -65,6 +65,9 @@ def inspected(scene: Scene) -> Scene:
             raise InputError(
                 f"scene {scene.scene_id}: no file {Path(path).name} in {Path(path).parent}; fetch it or correct the place's sources"
             )
+    unknown = SENSORS[scene.sensor].baseline_fault(scene.baseline, scene.datetime.date())
+    if unknown:
+        raise InputError(f"scene {scene.scene_id}: {unknown}; give it as `baseline`, like 05.10 (that of unshifted values is 03.01)")
     contents: dict[str, str] = {}
     try:
         contents, _ = retried(lambda: {path: _file_digest(Path(path)) for path in scene.files})

@@ -1,5 +1,6 @@
 """Reading scenes: values do not depend on the window, and a fault is never a pixel."""
 
+import datetime as dt
 import struct
 from pathlib import Path
 from typing import Any
@@ -82,12 +83,25 @@ def test_outside_and_nodata_and_clouds_are_nan(tmp_path: Path) -> None:
     np.testing.assert_array_equal(missing, np.stack([expected, expected]))
 
 
-@pytest.mark.parametrize(("baseline", "offset"), [("02.14", 0.0), ("04.00", -0.1), ("05.09", -0.1), (None, 0.0)])
+@pytest.mark.parametrize(
+    ("baseline", "offset"),
+    [("02.14", 0.0), ("04.00", -0.1), ("05.09", -0.1), ("N0204", 0.0), ("0204", 0.0), ("0510", -0.1), ("N0510", -0.1), (None, 0.0)],
+)
 def test_offset_follows_the_baseline(tmp_path: Path, baseline: str | None, offset: float) -> None:
-    path = write(tmp_path / "late_B04.tif", np.full((130, 140), 3000, np.uint16))
-    source = Source(sensor="sentinel2_l2a", href=str(path).replace("B04", "{band}"), datetime=DAY, bands=("B04",), baseline=baseline)
-    values = read(scenes_of((source,), tmp_path)[0], ("B04",), GRID, PixelBounds(0, 0, 5, 7))
+    values = read(flat_scene(tmp_path, baseline, dt.date(2022, 1, 24)), ("B04",), GRID, PixelBounds(0, 0, 5, 7))
     np.testing.assert_allclose(values, 0.3 + offset, atol=1e-7)
+
+
+@pytest.mark.parametrize(("baseline", "day"), [(None, 25), ("latest", 25), ("latest", 24)])
+def test_an_image_whose_offset_is_unknown_is_refused(tmp_path: Path, baseline: str | None, day: int) -> None:
+    with pytest.raises(InputError, match=r"scene late: .*processing baseline.*give it as `baseline`"):
+        flat_scene(tmp_path, baseline, dt.date(2022, 1, day))
+
+
+def flat_scene(folder: Path, baseline: str | None, day: dt.date) -> Scene:
+    href = str(write(folder / "late_B04.tif", np.full((130, 140), 3000, np.uint16))).replace("B04", "{band}")
+    source = Source(sensor="sentinel2_l2a", href=href, datetime=day, bands=("B04",), baseline=baseline)
+    return scenes_of((source,), folder)[0]
 
 
 def test_mask_band_and_empty_colour(tmp_path: Path) -> None:
