@@ -157,16 +157,25 @@ def _producer(item: pystac.Item) -> str | None:
 
 
 def _assets(item: pystac.Item, sensor: Sensor) -> tuple[dict[str, str], dict[str, int]]:
-    """Band name to path, and to its band in the file. One asset holds a band of its key's name, or those it lists."""
-    hrefs: dict[str, str] = {}
-    indexes: dict[str, int] = {}
+    """Band name to path, and to its band in the file: of the asset with the band's name for a key, else of one that lists it.
+
+    Pictures to look at list bands too, so only assets of data count; other assets may lie anywhere.
+    """
+    given: dict[str, tuple[pystac.Asset, int]] = {}
+    named = {key: sensor.band_called(key) for key in item.assets}
+    for key, band in named.items():
+        if band is not None:
+            given.setdefault(band, (item.assets[key], 1))
     for key, asset in item.assets.items():
-        href = _local((asset.get_absolute_href() or asset.href).removeprefix("file://"), Path())
-        named = sensor.band_called(key)
-        for number, name in [(1, named)] if named else _listed(asset, sensor):
-            if name is not None:
-                hrefs[name], indexes[name] = href, number
-    return hrefs, indexes
+        if named[key] is None and (not asset.roles or "data" in asset.roles):
+            for number, band in _listed(asset, sensor):
+                if band is not None:
+                    given.setdefault(band, (asset, number))
+    return {band: _path(asset) for band, (asset, _) in given.items()}, {band: number for band, (_, number) in given.items()}
+
+
+def _path(asset: pystac.Asset) -> str:
+    return _local((asset.get_absolute_href() or asset.href).removeprefix("file://"), Path())
 
 
 def _listed(asset: pystac.Asset, sensor: Sensor) -> list[tuple[int, str | None]]:

@@ -59,3 +59,41 @@ def test_remote_links_and_broken_catalogs_are_refused(folder: Path) -> None:
 def test_unknown_sensor_names_the_known(folder: Path) -> None:
     with pytest.raises(InputError, match="landsat7_dn"):
         scenes_of((Source(sensor="spot", href="a.tif", datetime=dt.date(2020, 1, 1)),), folder)
+
+
+def save_with(folder: Path, **assets: pystac.Asset) -> Path:
+    """The catalog with more assets, before those it has."""
+    catalog = pystac.Catalog.from_file(str(folder / "catalog.json"))
+    item = next(catalog.get_items())
+    item.assets = {**assets, **item.assets}
+    for asset in item.assets.values():
+        asset.set_owner(item)
+    catalog.save(pystac.CatalogType.SELF_CONTAINED)
+    return folder / "catalog.json"
+
+
+def listing(*names: str) -> dict[str, Any]:
+    return {"eo:bands": [{"name": name} for name in names]}
+
+
+def test_pictures_to_look_at_give_no_band(folder: Path) -> None:
+    write(folder / "S2_x" / "own.tif", tilted(130, 140, 2))
+    path = save_with(
+        folder,
+        visual=pystac.Asset("./visual.tif", roles=["data"], extra_fields=listing("B02", "B8A")),
+        overview=pystac.Asset("./overview.tif", roles=["overview"], extra_fields=listing("B12", "B02")),
+        thumbnail=pystac.Asset("https://127.0.0.1:9/small.jpg", roles=["thumbnail"], extra_fields=listing("B04")),
+        B02=pystac.Asset("./own.tif"),
+    )
+    write(folder / "S2_x" / "visual.tif", np.stack([tilted(130, 140, 3), tilted(130, 140, 4)]))
+    (scene,) = scenes_of((Source(stac=str(path)),), folder)
+    assert {band: Path(href).name for band, href in scene.hrefs.items()} == {
+        "B02": "own.tif", "B8A": "visual.tif", "B08": "fine.tif", "SCL": "classes.tif",
+    }  # fmt: skip
+    assert scene.band_indexes == {"B02": 1, "B8A": 2, "B08": 2, "SCL": 1}
+
+
+def test_a_band_that_lies_elsewhere_is_refused(folder: Path) -> None:
+    path = save_with(folder, B03=pystac.Asset("https://127.0.0.1:9/B03.tif"))
+    with pytest.raises(InputError, match="read from folders"):
+        scenes_of((Source(stac=str(path)),), folder)
