@@ -25,7 +25,7 @@ from udfs.images import ImagePool
 from udfs.reading import read_scene
 from udfs.simulation.aerial import render_rgb, rgb_bounds
 from udfs.simulation.city import City, plan_city
-from udfs.simulation.land import building_label, built_label
+from udfs.simulation.land import BUILT_RULE, building_label, built_label, shares
 from udfs.simulation.optical import render_landsat, render_sentinel2
 from udfs.simulation.seeds import fractal_noise, generator
 from udfs.weak_labels import RULES
@@ -48,14 +48,22 @@ class Ground(NamedTuple):
 
 
 def simulated_sentinel2(order: Mapping[str, Any]) -> Ground:
-    """A city's median composite of `dates` (ISO), reflectance (bands, height, width), 10 m; labels: built share of a half or more."""
+    """A city's median composite of `dates` (ISO), reflectance (bands, height, width), 10 m; labels from the built share by `softness`."""
     city = _city(order)
     dates = [dt.date.fromisoformat(text) for text in order["dates"]]
     stack = [_clear_reflectance(city, date, order["cloud"], tuple(order["bands"])) for date in dates]
-    composite, built = median(stack), built_label(city, dates[0].year)
+    composite, built = median(stack), shares(city, dates[0].year, 10.0).built
     if order["wet"]:
-        composite = wetted(composite, built, order["wet"], order["seed"])
-    return _simulated(order, composite, built)
+        composite = wetted(composite, built >= BUILT_RULE, order["wet"], order["seed"])
+    return _simulated(order, composite, softened(built, order["softness"]))
+
+
+def softened(share: Values, softness: float) -> Values:
+    """Labels 0-1 of built shares 0-1: a ramp of this width around one half, where a pixel tells a network little about which side it
+    is on; 0 = a step."""
+    if softness == 0:
+        return np.asarray(share >= BUILT_RULE, np.float32)
+    return np.asarray((BUILT_RULE + (share - BUILT_RULE) / softness).clip(0, 1), np.float32)
 
 
 def wetted(values: Values, built: NDArray[np.bool_], share: float, seed: int) -> Values:
@@ -141,9 +149,11 @@ def _city(order: Mapping[str, Any]) -> City:
     return plan_city(order["seed"], order["look"], order["size_m"])
 
 
-def _simulated(order: Mapping[str, Any], values: Values, built: NDArray[np.bool_]) -> Ground:
+def _simulated(order: Mapping[str, Any], values: Values, labels: Values | NDArray[np.bool_]) -> Ground:
+    """`labels` 0-1."""
     weights = np.where(np.isfinite(values[0]), FULL_WEIGHT, 0).astype(np.uint8)
-    return Ground(order["source"], order["split"], order["share"], values, np.where(built, FULL_LABEL, 0).astype(np.uint8), weights)
+    whole = np.rint(labels * np.float32(FULL_LABEL)).astype(np.uint8)
+    return Ground(order["source"], order["split"], order["share"], values, whole, weights)
 
 
 def _clear_reflectance(city: City, date: dt.date, cloud: float, bands: tuple[str, ...]) -> Values:

@@ -10,7 +10,7 @@ from affine import Affine
 
 from conf.errors import InputError
 from conf.windows import WINDOW_COLUMNS
-from udfs.training_windows import MAKERS, stretched, window_batches
+from udfs.training_windows import MAKERS, softened, stretched, window_batches
 from udfs.weak_labels import landsat_rules, sentinel2_rules
 
 
@@ -64,7 +64,7 @@ def test_a_batch_of_orders_gives_a_row_each_that_reads_back(drone):
 
 
 SIMULATED = {"source": "city", "split": "train", "share": 1, "seed": 77, "look": "coastal", "size_m": 1280.0, "cloud": 0.3, "wet": 0.0,
-             "dates": ["2020-03-01", "2020-08-11"]}  # fmt: skip
+             "softness": 0.0, "dates": ["2020-03-01", "2020-08-11"]}  # fmt: skip
 
 
 def test_simulated_windows_have_physical_values_and_both_labels():
@@ -78,6 +78,17 @@ def test_simulated_windows_have_physical_values_and_both_labels():
     assert (landsat.values.min(), landsat.values.max()) == (0, 1)
     aerial = MAKERS["simulated_rgb"]({**SIMULATED, "gsd": 0.5, "side_m": 40.0})
     assert aerial.values.shape == (3, 80, 80)
+
+
+def test_soft_labels_keep_the_side_of_one_half():
+    share = np.arange(26, dtype=np.float32) / 25
+    hard, soft = softened(share, 0.0), softened(share, 0.6)
+    assert ((soft >= 0.5) == (hard == 1)).all()
+    assert soft[[0, 5, 10, 15, 25]] == pytest.approx([0, 0, 1 / 3, 2 / 3, 1], abs=1e-6)
+    plain, ramp = (MAKERS["simulated_sentinel2"]({**SIMULATED, "bands": ["B04"], "softness": width}).labels for width in (0.0, 0.6))
+    assert set(np.unique(plain)) == {0, 250}
+    assert len(np.unique(ramp)) > 10
+    assert ((ramp >= 125) == (plain == 250)).all()
 
 
 def test_the_scored_city_is_never_trained_on():
