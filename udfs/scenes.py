@@ -25,7 +25,9 @@ STRETCH_PIXELS = 4_000_000
 
 @dataclass(frozen=True)
 class Scene:
-    """A row of `scenes`. `transform` a-f, `width`, `height` are the finest band's; `footprint` WKB, EPSG:4326."""
+    """A row of `scenes`. `transform` a-f, `width`, `height` are the finest band's; `footprint` WKB, EPSG:4326.
+
+    The footprint is that of the whole raster, but for a broken one: there it is its catalog's."""
 
     scene_id: str
     sensor: str
@@ -81,7 +83,8 @@ def _with_headers(scene: Scene) -> Scene:
     with gdal():
         known = _on_its_grid(scene)
         stretch = _stretch(known) if SENSORS[scene.sensor].values == "stretched" else None
-    return replace(known, footprint=scene.footprint or footprint(known), stretch=stretch)
+    # A catalog's outline may be smaller than what is read: tiles would then show what happens to lie in them.
+    return replace(known, footprint=footprint(known), stretch=stretch)
 
 
 def _on_its_grid(scene: Scene) -> Scene:

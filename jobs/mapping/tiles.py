@@ -25,11 +25,13 @@ OUTLINED = (
 
 
 class TilesSettings(Settings):
-    """How the work is cut. Results are the same for every `tile_px`."""
+    """How the work is cut. Results are the same for every `tile_px`, but for how much ground is mapped around an `area`."""
 
     tile_px: int = Field(512, description="side of a tile, pixels: 256, 512 or 1024")
     area: tuple[float, float, float, float] | None = Field(
-        None, description="west, south, east, north, degrees; default: all that scenes cover"
+        None,
+        description="west, south, east, north, degrees; tiles that touch it are mapped whole: larger ones reach further; "
+        "default: all that scenes cover",
     )
 
     @field_validator("tile_px")

@@ -43,7 +43,16 @@ def test_item_becomes_a_scene(folder: Path) -> None:
     assert {Path(path).name for path in scene.files} == {"fine.tif", "classes.tif"}
     assert (scene.cloud, scene.baseline, scene.width, scene.height, scene.licence) == (0.125, "05.10", 140, 130, "CC0-1.0")
     assert scene.datetime == TAKEN
-    assert shapely.equals(shapely.from_wkb(scene.footprint), SQUARE)
+
+
+def test_footprint_is_the_rasters_and_only_a_broken_scenes_the_catalogs(folder: Path) -> None:
+    sources = (Source(stac=str(folder / "catalog.json")), Source(sensor="rgb", href=str(folder / "other.tif"), datetime=TAKEN.date()))
+    write(folder / "other.tif", np.full((3, 130, 140), 9, np.uint8))
+    sound, whole = scenes_of(sources, folder)
+    assert whole.footprint == sound.footprint != shapely.to_wkb(SQUARE)
+    (folder / "S2_x" / "fine.tif").write_bytes(b"<html>busy</html>")
+    broken = scenes_of(sources, folder)[0]
+    assert shapely.equals(shapely.from_wkb(broken.footprint), SQUARE)
 
 
 def test_remote_links_and_broken_catalogs_are_refused(folder: Path) -> None:
