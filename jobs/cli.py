@@ -7,7 +7,6 @@ import argparse
 import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
 
 from conf.errors import InputError
 from conf.place import Place, load_place
@@ -17,9 +16,10 @@ from jobs.job import Job, declared_jobs
 from jobs.listing import job_lines
 from jobs.query import run_sql
 from jobs.runs import PlaceHeld
+from jobs.stopping import terminate
 from jobs.table_checks import TableError
 
-DONE, FAILED, BAD_INPUT, QUARANTINED, TERMINATED = 0, 1, 2, 3, 143
+DONE, FAILED, BAD_INPUT = 0, 1, 2
 DEFAULT_PLACE = "simulated"
 
 
@@ -39,7 +39,7 @@ def _parser(jobs: dict[str, Job]) -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, terminate)
     try:
         jobs = declared_jobs()
         options = _parser(jobs).parse_args(arguments)
@@ -84,11 +84,6 @@ def _required(options: argparse.Namespace, usage: str) -> str:
     if not options.argument:
         raise InputError(f"{options.command} needs an argument: {usage}")
     return str(options.argument)
-
-
-def _terminate(number: int, frame: FrameType | None) -> None:
-    """The batch in work is dropped; what is committed stands."""
-    raise SystemExit(TERMINATED)
 
 
 def _refused(message: str, code: int) -> int:
