@@ -15,6 +15,7 @@ from jobs.listing import absences
 from jobs.preflight import CHECKED, check_inputs
 from jobs.runner import Prepared, Runner, prepare
 from jobs.session import start_session
+from jobs.tracking import check_store
 from jobs.warehouse import Warehouse
 
 DONE, QUARANTINED = 0, 3
@@ -31,6 +32,7 @@ def prepare_flow(place: Place, jobs: dict[str, Job]) -> list[Prepared]:
     _check_sections(place, jobs)
     prepared = [prepare(job, place) for job in jobs_of_flow(place, jobs)]
     check_inputs(place, prepared)
+    check_store(place)
     return prepared
 
 
@@ -43,6 +45,7 @@ def prepare_job(place: Place, jobs: dict[str, Job], name: str) -> Prepared:
     if name in CHECKED:
         absent = absences(place, jobs)
         check_inputs(place, [item, *(prepare(jobs[maker], place) for maker in jobs[name].reads if maker in jobs and maker not in absent)])
+    check_store(place)
     return item
 
 

@@ -1,16 +1,44 @@
 """Runs in MLflow. The store is made while the first job already works, since a new one takes seconds."""
 
+import logging
+import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from conf.errors import InputError
 from conf.place import Place
 from jobs.summary import Summary
+
+LOG = logging.getLogger(__name__)
 
 
 def tracking_uri(place: Place) -> str:
     """The place's MLflow store: the configured one, else sqlite in the warehouse."""
     return place.tracking_uri or f"sqlite:///{Path(place.warehouse).absolute() / 'mlflow.db'}"
+
+
+def check_store(place: Place) -> None:
+    """Raises InputError when a configured store cannot be used; reads only. The default one is made by the first run that writes."""
+    if place.tracking_uri is None:
+        return
+    from models.tracking import check_sqlite, one_line_errors, open_client, sqlite_file
+
+    file = sqlite_file(place.tracking_uri)
+    if file is not None and not file.exists():
+        _check_writable(file)
+        return
+    if file is not None:
+        check_sqlite(file)
+    with one_line_errors(place.tracking_uri):
+        open_client(place.tracking_uri).search_experiments(max_results=1)
+
+
+def _check_writable(file: Path) -> None:
+    """Whether the store's file can be made; its folder need not be there yet."""
+    there = next(folder for folder in file.absolute().parents if folder.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise InputError(f"tracking_uri: {file} cannot be made in {there}; name a folder that can be written, or leave it out")
 
 
 class Tracking:
@@ -39,11 +67,11 @@ class Tracking:
         self._logged.append(self._pool.submit(_log, tracking_uri(self.place), self.place.name, job, params, metrics))
 
     def close(self) -> None:
-        """Wait for what is being logged; raises what failed."""
+        """Wait for what is being logged. What failed is said once: the tables are written, and their `runs` rows tell the same."""
         self._pool.shutdown(wait=True)
-        for future in (self._ready, *self._logged):
-            if future is not None:
-                future.result()
+        errors = [future.exception() for future in (self._ready, *self._logged) if future is not None]
+        for text in sorted({str(error) or type(error).__name__ for error in errors if error}):
+            LOG.warning("urbantrace: MLflow has no complete log of this run: %s", text)
 
 
 def _ensure(uri: str, artifacts: str) -> None:

@@ -222,6 +222,27 @@ def test_units_that_are_wrong(
     assert said in refused(capsys, tmp_path / "warehouse", "flow", "--place", place)
 
 
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("http://127.0.0.1:9", "127.0.0.1:9"),
+        ("./mlruns", "folders of runs are not supported"),
+        ("sqlite:///{folder}/broken.db/mlflow.db", "cannot be made in"),
+        ("sqlite:///{folder}/broken.db", "broken.db"),
+    ],
+)
+def test_a_configured_store_that_cannot_be_used(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place_file: Callable[..., str], uri: str, said: str
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    (tmp_path / "broken.db").write_bytes(b"no database")
+    bundle = WEIGHTS / "buildings_50cm" / "model.safetensors"
+    model = f"built_up.model={bundle}#sha256={hashlib.sha256(bundle.read_bytes()).hexdigest()}"
+    place = place_file(tracking_uri=uri.format(folder=tmp_path))
+    for job in ("flow", "scenes"):
+        assert said in refused(capsys, tmp_path / "warehouse", job, "--place", place, "--set", model)
+
+
 def test_people_of_units_that_are_not_there(capsys: pytest.CaptureFixture[str], tmp_path: Path, place_file: Callable[..., str]) -> None:
     units = tmp_path / "units.geojson"
     box = json.loads(shapely.to_geojson(shapely.box(73, 18, 74, 20)))
