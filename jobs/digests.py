@@ -19,10 +19,10 @@ class Origin(NamedTuple):
     input_digest: str
 
 
-def origin_now(job: Job, place: Place, decided: dict[str, Any], settings: Any, contents: dict[str, str]) -> Origin:
-    """The origin of the job's table if it were made now, with `decided` settings and model versions;
-    `contents` are the digests of the tables it reads."""
-    inputs = {"place": _inputs_of(place), "sources": job.sources(place, settings), "tables": contents}
+def origin_now(job: Job, place: Place, decided: dict[str, Any], sources: Any, contents: dict[str, str]) -> Origin:
+    """The origin of the job's table if it were made now, with `decided` settings and model versions; `sources` as the job's
+    `sources` gives them, `contents` are the digests of the tables it reads."""
+    inputs = {"place": _inputs_of(place), "sources": sources, "tables": contents}
     return Origin(decided, digest({"job": job.name, "data_version": job.data_version, "settings": decided, **inputs}))
 
 

@@ -31,8 +31,7 @@ def _lines(runner: Runner, item: Prepared, planned: dict[str, DataFrame]) -> lis
     stale = any(name in planned for name in (*job.reads, *job.optional))
     if not stale and runner.is_done(item):
         return [f"{job.name}: done"]
-    source = job.sources(runner.place, item.settings)
-    if isinstance(source, dict) and source.get("pending"):
+    if isinstance(item.sources, dict) and item.sources.get("pending"):
         return [f"{job.name}: known once {', '.join(job.after)} has run"]
     if job.name in ("scenes", "tiles") and all(name in planned or runner.warehouse.exists(name) for name in job.reads):
         planned[job.name] = _in_memory(runner, item, planned)

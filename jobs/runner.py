@@ -53,6 +53,11 @@ def prepare(job: Job, place: Place) -> Prepared:
     return Prepared(job, settings, job.pins(place, settings), job.layer_digests(place, settings), sources)
 
 
+def _runs_always(job: Job) -> bool:
+    """Training, evaluation and the like: asked for by name, with other settings each time, and no table to compare them with."""
+    return not job.in_flow and not job.writes
+
+
 class Runner:
     """Runs prepared jobs of one place on one session."""
 
@@ -62,6 +67,7 @@ class Runner:
         self.runs = Runs(spark, self.warehouse)
         self.tracking = Tracking(place)
         self.tilewise = {table for job in jobs.values() if job.tilewise for table in job.writes}
+        self.ran: set[str] = set()
 
     def run(self, prepared: list[Prepared], say: Callable[[Summary], None] = lambda _: None) -> int:
         """Run what is missing, in order, and how many jobs that were; each summary goes to `say` as its job ends.
@@ -76,11 +82,13 @@ class Runner:
                     done += 1
             return done
         finally:
-            self.runs.release()
-            self.tracking.close()
+            try:
+                self.runs.release()
+            finally:
+                self.tracking.close()
 
     def _refuse_changed(self, item: Prepared) -> None:
-        if not self.recompute and (stored := self._stored(item.job)):
+        if not _runs_always(item.job) and not self.recompute and (stored := self._stored(item.job)):
             refuse_changed(item.job, stored, item.decided)
 
     def _run_missing(self, item: Prepared) -> Summary | None:
@@ -103,6 +111,7 @@ class Runner:
                 self._write_tiles(item, context, summary)
             else:
                 self._write_whole(item, context, summary)
+        self.ran.add(item.job.name)
         return summary
 
     @contextmanager
@@ -131,7 +140,7 @@ class Runner:
         frames = result if isinstance(result, dict) else dict(zip(item.job.writes, (result,), strict=False))
         for name in item.job.writes:
             summary.rows += self._write_table(TABLES[name], frames[name], origin, context.run_id)
-        if not item.job.writes:
+        if not item.job.writes and not _runs_always(item.job):
             self._write_stamp(item.job, self._stamp(origin, context.run_id))
 
     def _write_table(self, table: Table, frame: DataFrame, origin: Origin, run_id: str) -> int:
@@ -160,7 +169,8 @@ class Runner:
         return pending_tiles(self.warehouse, TABLES[item.job.writes[0]], item.layer_digests, self.place.batch_seconds * cores)
 
     def is_done(self, item: Prepared) -> bool:
-        if any(not self.warehouse.exists(table) for table in (*item.job.reads, *item.job.writes)):
+        """Whether a job has nothing to do; reads only."""
+        if _runs_always(item.job) or any(not self.warehouse.exists(table) for table in (*item.job.reads, *item.job.writes)):
             return False
         if item.job.tilewise:
             with self._pending(item) as pending:
@@ -175,7 +185,11 @@ class Runner:
     def _origin(self, item: Prepared) -> Origin:
         names = [*item.job.reads, *(name for name in item.job.optional if self.warehouse.exists(name))]
         contents = {name: content_digest(self.warehouse, name, name in self.tilewise) for name in names}
-        return origin_now(item.job, self.place, item.decided, item.settings, contents)
+        return origin_now(item.job, self.place, item.decided, self._sources(item), contents)
+
+    def _sources(self, item: Prepared) -> Any:
+        """The declared input as found when the run was prepared, or anew where a job that writes it has run since."""
+        return item.job.sources(self.place, item.settings) if self.ran & set(item.job.after) else item.sources
 
     def _stamp(self, origin: Origin, run_id: str) -> dict[str, Any]:
         return {"settings": origin.settings, "input_digest": origin.input_digest, "run_id": run_id}
@@ -201,7 +215,9 @@ class Runner:
         fresh.replace(path)
 
     def _place_of(self, job: Job) -> str:
-        return self.warehouse.path(job.writes[0]) if job.writes else str(self._stamp_path(job).parent)
+        if job.writes:
+            return self.warehouse.path(job.writes[0])
+        return str(self.place.folder.absolute() if _runs_always(job) else self._stamp_path(job).parent)
 
     def _row(self, item: Prepared) -> dict[str, Any]:
         versions = {name: self.warehouse.version(name) for name in item.job.reads if self.warehouse.exists(name)}

@@ -254,7 +254,7 @@ def test_a_run_over_an_existing_table_does_every_batch_of_its_plan(spark: SparkS
     for scenes in ("s", "new"):
         seen.clear()
         run(spark, place, tilewise_jobs({f"t{n}": scenes for n in range(6)}, seen))
-        assert sorted(sum(seen, [])) == [f"t{n}" for n in range(scenes == "s", 6)]
+        assert sorted(tile for batch in seen for tile in batch) == [f"t{n}" for n in range(scenes == "s", 6)]
         assert len(seen) == 3
     table = Warehouse(spark, place.folder).read("built_up")
     assert table.select("input_digest").distinct().count() == 1
