@@ -4,9 +4,12 @@ Exit codes: 0 done; 1 a job failed or the place is held; 2 bad input, nothing wr
 143 stopped by SIGTERM."""
 
 import argparse
+import logging
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from conf.errors import InputError
 from conf.place import Place, load_place
@@ -21,6 +24,9 @@ from jobs.table_checks import TableError
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
 DEFAULT_PLACE = "simulated"
+SCRIPT = Path(__file__).parents[1] / "spark-submit.sh"
+ASKING = {"sql": 'sql "SELECT ..."', "fingerprint": "fingerprint TABLE"}
+"""The commands that take an argument."""
 
 
 def _parser(jobs: dict[str, Job]) -> argparse.ArgumentParser:
@@ -40,6 +46,8 @@ def _parser(jobs: dict[str, Job]) -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
     signal.signal(signal.SIGTERM, terminate)
+    logging.basicConfig(format="%(message)s", handlers=[_ToStderr()])
+    logging.getLogger("jobs").setLevel(logging.INFO)
     try:
         jobs = declared_jobs()
         options = _parser(jobs).parse_args(arguments)
@@ -52,19 +60,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _dispatch(options: argparse.Namespace, jobs: dict[str, Job]) -> int:
     spark_conf = _spark_conf(options.conf)
+    if options.argument is not None and options.command not in ASKING:
+        raise InputError(f"{options.command} takes no argument {options.argument}; name a place by --place {options.argument}")
     if options.command == "list":
         place = _place(options, jobs) if options.place else None
         print("\n".join(job_lines(jobs, place)))  # noqa: T201 - the result
         return DONE
     place = _place(options, jobs)
     if options.command == "sql":
-        return run_sql(place, _required(options, 'sql "SELECT ..."'), options.format, options.master, spark_conf)
+        return run_sql(place, _required(options), options.format, options.master, spark_conf)
     if options.command == "fingerprint":
-        return fingerprint(place, _required(options, "fingerprint TABLE"), options.master, spark_conf)
+        return fingerprint(place, _required(options), options.master, spark_conf)
     if options.command != "flow" and options.command not in jobs:
         raise InputError(f"unknown command {options.command}; use flow, list, sql, fingerprint, or a job: {', '.join(jobs)}")
     if options.dry_run:
-        return dry_run(place, jobs, options.command, options.master, spark_conf)
+        return dry_run(place, jobs, options.command, options.master, spark_conf, _submit_command(options))
     run = run_flow if options.command == "flow" else run_job
     return run(place, jobs, options.command, options.master, spark_conf, options.recompute)
 
@@ -80,10 +90,26 @@ def _spark_conf(pairs: Sequence[str]) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in pairs)
 
 
-def _required(options: argparse.Namespace, usage: str) -> str:
+def _required(options: argparse.Namespace) -> str:
     if not options.argument:
-        raise InputError(f"{options.command} needs an argument: {usage}")
+        raise InputError(f"{options.command} needs an argument: {ASKING[options.command]}")
     return str(options.argument)
+
+
+def _submit_command(options: argparse.Namespace) -> str:
+    """The command line of the same run without --dry-run, to be pasted into a shell in the same folder."""
+    parts = [str(SCRIPT) if SCRIPT.is_file() else "urbantrace", options.command]
+    parts += ["--place", options.place] if options.place else []
+    parts += [part for assignment in options.assignments for part in ("--set", assignment)]
+    parts += ["--master", options.master, *(part for pair in options.conf for part in ("--conf", pair))]
+    return shlex.join([*parts, *(["--recompute"] if options.recompute else [])])
+
+
+class _ToStderr(logging.Handler):
+    """What jobs log, below a progress bar that may have taken stderr over meanwhile."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(self.format(record), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _refused(message: str, code: int) -> int:

@@ -2,14 +2,11 @@
 
 import sys
 import time
-from pathlib import Path
 
-from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from conf.errors import InputError
 from conf.place import Place
-from jobs.code_version import write_code_zip
 from jobs.job import Job
 from jobs.listing import absences
 from jobs.preflight import CHECKED, check_inputs
@@ -70,7 +67,7 @@ def run_job(place: Place, jobs: dict[str, Job], name: str, master: str, spark_co
 
 def _run(place: Place, jobs: dict[str, Job], prepared: list[Prepared], master: str, spark_conf: dict[str, str], recompute: bool) -> int:
     started = time.monotonic()
-    spark = _session(place, master, spark_conf)
+    spark = start_session(master, spark_conf)
     _say(f"session on {spark.sparkContext.master} in {time.monotonic() - started:.1f} s")
     runner = Runner(spark, place, jobs, recompute)
     if not runner.run(prepared, lambda summary: _say("\n".join(summary.lines()))):
@@ -90,21 +87,12 @@ def _exit_code(warehouse: Warehouse, place: Place) -> int:
     return QUARANTINED
 
 
-def _session(place: Place, master: str, spark_conf: dict[str, str]) -> SparkSession:
-    spark = start_session(master, spark_conf)
-    if not master.startswith("local"):
-        code = Path(place.warehouse).absolute() / "_code" / "urbantrace.zip"
-        write_code_zip(code)
-        spark.sparkContext.addPyFile(str(code))
-    return spark
-
-
-def dry_run(place: Place, jobs: dict[str, Job], name: str, master: str, spark_conf: dict[str, str]) -> int:
-    """Print the submit command and what would be done; writes nothing."""
-    from jobs.plan import plan_lines, submit_command
+def dry_run(place: Place, jobs: dict[str, Job], name: str, master: str, spark_conf: dict[str, str], command: str) -> int:
+    """Print the submit `command` and what would be done; writes nothing."""
+    from jobs.plan import plan_lines
 
     prepared = prepare_flow(place, jobs) if name == "flow" else [prepare_job(place, jobs, name)]
-    print(submit_command(place, name, master, spark_conf))  # noqa: T201 - the result
+    print(command, flush=True)  # noqa: T201 - the result
     spark = start_session(master, spark_conf)
     print("\n".join(plan_lines(spark, place, jobs, prepared)))  # noqa: T201 - the result
     return DONE

@@ -1,6 +1,5 @@
-"""What a run would do, printed by `--dry-run`: the submit command, then job by job, reading only."""
+"""What a run would do, printed by `--dry-run`, job by job, reading only."""
 
-import shlex
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -9,14 +8,6 @@ from pyspark.sql import functions as F
 from conf.place import Place
 from jobs.job import Context, Job
 from jobs.runner import Prepared, Runner
-from jobs.session import session_conf
-
-
-def submit_command(place: Place, name: str, master: str, spark_conf: dict[str, str]) -> str:
-    """The command that starts the same run by spark-submit."""
-    conf = session_conf(master, spark_conf)
-    flags = [part for key, value in sorted(conf.items()) if key != "spark.master" for part in ("--conf", f"{key}={value}")]
-    return shlex.join(["spark-submit", "--master", conf["spark.master"], *flags, "-m", "jobs.cli", name, "--place", place.name])
 
 
 def plan_lines(spark: SparkSession, place: Place, jobs: dict[str, Job], prepared: list[Prepared]) -> list[str]:

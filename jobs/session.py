@@ -1,14 +1,19 @@
-"""The Spark session: Delta first, then Sedona, workers on this interpreter, jars from the set-up's folder."""
+"""The Spark session: Delta first, then Sedona, workers on this interpreter, jars from the set-up's folder, times in UTC."""
 
+import atexit
 import os
 import re
+import shutil
 import sys
+import tempfile
+import time
 from pathlib import Path
 
 from pyspark.sql import SparkSession
 from sedona.spark import SedonaContext
 
 from conf.errors import InputError
+from jobs.code_version import write_code_zip
 
 SPARK_CONF = Path(__file__).parents[1] / "conf" / "spark.conf"
 JARS = (
@@ -50,7 +55,8 @@ def session_conf(master: str, overrides: dict[str, str]) -> dict[str, str]:
 
 
 def start_session(master: str, overrides: dict[str, str], app_name: str = "urbantrace") -> SparkSession:
-    """A session with Delta and Sedona. Raises InputError when there is no Java."""
+    """A session with Delta and Sedona; a cluster's workers get the code. Raises InputError when there are no jars."""
+    _use_utc()
     # Read from the environment by a driver that Python started; the setting of the same meaning is spark-submit's.
     os.environ["PYSPARK_PYTHON"] = overrides.get("spark.pyspark.python", os.environ.get("PYSPARK_PYTHON", sys.executable))
     os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
@@ -59,4 +65,21 @@ def start_session(master: str, overrides: dict[str, str], app_name: str = "urban
         builder = builder.config(name, value)
     spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
+    if not master.startswith("local"):
+        _ship_code(spark)
     return SedonaContext.create(spark)
+
+
+def _use_utc() -> None:
+    """PySpark turns the driver's times into its time zone and back, whatever the session's is."""
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+
+
+def _ship_code(spark: SparkSession) -> None:
+    """Workers fetch the zip from the driver. Each driver writes its own: no run beside it can change it under the workers' hands."""
+    folder = tempfile.mkdtemp(prefix="urbantrace-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    code = Path(folder) / "urbantrace.zip"
+    write_code_zip(code)
+    spark.sparkContext.addPyFile(str(code))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -263,6 +264,8 @@ def test_people_of_units_that_are_not_there(capsys: pytest.CaptureFixture[str], 
         (("fingerprint",), "fingerprint TABLE"),
         (("fingerprint", "nothing"), "nothing"),
         (("flow", "--conf", "sparkx=1"), "sparkx"),
+        (("flow", "kampala"), "--place kampala"),
+        (("list", "kampala"), "--place kampala"),
     ],
 )
 def test_arguments_that_are_wrong(capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
@@ -272,6 +275,17 @@ def test_arguments_that_are_wrong(capsys: pytest.CaptureFixture[str], tmp_path: 
 def test_a_place_whose_data_are_not_there(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("URBANTRACE_DATA", raising=False)
     assert "URBANTRACE_DATA" in refused(capsys, tmp_path / "none", "flow", "--place", "mumbai")
+
+
+def test_what_jobs_log_comes_on_stderr(capsys: pytest.CaptureFixture[str], place_file: Callable[..., str]) -> None:
+    root = logging.getLogger()
+    kept, root.handlers = root.handlers, []
+    try:
+        assert main(["list", "--place", place_file()]) == 0
+        logging.getLogger("jobs.training.train").info("step 2 of 9")
+        assert capsys.readouterr().err == "step 2 of 9\n"
+    finally:
+        root.handlers = kept
 
 
 def test_list_says_what_a_place_runs(capsys: pytest.CaptureFixture[str], place_file: Callable[..., str]) -> None:
