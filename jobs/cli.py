@@ -11,6 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from py4j.protocol import Py4JError
+
 from conf.errors import InputError
 from conf.place import Place, load_place
 from jobs.fingerprint import fingerprint
@@ -19,7 +21,7 @@ from jobs.job import Job, declared_jobs
 from jobs.listing import job_lines
 from jobs.query import run_sql
 from jobs.runs import PlaceHeld
-from jobs.stopping import terminate
+from jobs.stopping import TERMINATED, terminate, was_stopped
 from jobs.table_checks import TableError
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
@@ -56,6 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refused(str(error), BAD_INPUT)
     except (PlaceHeld, TableError) as error:
         return _refused(str(error), FAILED)
+    except (Py4JError, OSError) as error:
+        if was_stopped(error):
+            return TERMINATED
+        raise
 
 
 def _dispatch(options: argparse.Namespace, jobs: dict[str, Job]) -> int:

@@ -9,12 +9,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from py4j.protocol import Py4JNetworkError
 from pyspark.sql import SparkSession
 
 from conf.place import Place
 from conf.settings import Settings
 from conf.tables import POPULATION
-from jobs import tracking
+from jobs import cli, stopping, tracking
 from jobs.job import Context, Job
 from jobs.job import job as declare
 from jobs.runner import Runner, prepare
@@ -120,3 +121,29 @@ def test_a_stopped_run_cancels_its_batch_and_frees_the_place(spark: SparkSession
     assert time.monotonic() - started < SLOW_SECONDS
     assert not spark.sparkContext.statusTracker().getActiveJobsIds()
     assert Warehouse(spark, place.folder).read("runs").first()["state"] == "stopped"
+
+
+@pytest.mark.parametrize("signalled", [True, False])
+def test_a_run_whose_spark_is_stopped_with_it_ends_as_stopped(monkeypatch: pytest.MonkeyPatch, signalled: bool) -> None:
+    def gone(*_: Any) -> None:
+        raise Py4JNetworkError("the JVM is gone")
+
+    def work(*_: Any) -> int:
+        try:
+            if signalled:
+                signal.raise_signal(signal.SIGTERM)
+        finally:
+            gone()
+        return 0
+
+    monkeypatch.setattr(stopping, "cancel_work", gone)
+    monkeypatch.setattr(cli, "_dispatch", work)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        if signalled:
+            assert cli.main(["flow"]) == 143
+        else:
+            with pytest.raises(Py4JNetworkError):
+                cli.main(["flow"])
+    finally:
+        signal.signal(signal.SIGTERM, before)
