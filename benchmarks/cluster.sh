@@ -25,17 +25,22 @@ chmod go-rwx "$root"
 
 as_worker() { setpriv --reuid="$user" --regid="$group" --clear-groups "$@"; }
 
+# By links where both lie on one file system; a copy that stops half-way must not be copied into.
+copy() { cp -al "$1" "$2" 2>/dev/null || { rm -rf "$2" && cp -a "$1" "$2"; }; }
+
 # The image: the environment, and the Python below it where the worker's user cannot read that one either.
 make_image() {
   mkdir -p "$work/image"
-  cp -al "$root/.venv" "$work/image/env" 2>/dev/null || cp -a "$root/.venv" "$work/image/env"
+  copy "$root/.venv" "$work/image/env"
   rm -rf "$work/image/env/jars"
   local base
   base=$("$root/.venv/bin/python" -c 'import sys; print(sys.base_prefix)')
   if ! as_worker test -r "$base/lib"; then
-    cp -al "$base" "$work/image/python" 2>/dev/null || cp -a "$base" "$work/image/python"
-    rm "$work/image/env/bin/python3"
-    ln -s "$work/image/python/bin/python3" "$work/image/env/bin/python3"
+    copy "$base" "$work/image/python"
+    # The one link of the environment that leaves it; which name it has depends on how the environment was made.
+    for link in "$work"/image/env/bin/python*; do
+      case "$(readlink "$link")" in /*) ln -sf "$work/image/python/bin/python3" "$link" ;; esac
+    done
     sed -i.own "s|^home = .*|home = $work/image/python/bin|" "$work/image/env/pyvenv.cfg"
     export LD_LIBRARY_PATH="$work/image/python/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
   fi

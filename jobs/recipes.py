@@ -30,6 +30,7 @@ class Group(Settings):
     gsd: tuple[float, ...] = Field((10.0,), description="pixel sizes, metres; one window of each city for each")
     cloud: float = Field(0.1, ge=0, le=1, description="mean cloud cover of simulated dates")
     wet: float = Field(0.0, ge=0, lt=1, description="share of simulated open ground that is darkened as mud is")
+    softness: float = Field(0.0, ge=0, le=1, description="width of the ramp of labels over built shares around one half; 0 = a step")
     href: tuple[str, ...] = Field((), description="images; {band} stands for each band name")
     series: bool = Field(False, description="the images show the same ground, in order of date")
     sensor: str | None = None
@@ -106,10 +107,11 @@ def _dates(seed: int) -> list[str]:
 
 
 def _variable(match: re.Match[str]) -> str:
+    """A folder, absolute: workers open what lies in it from other folders than the driver's."""
     value = os.environ.get(match[1])
     if value is None:
         raise InputError(f"{match[1]} is not set; export {match[1]}=FOLDER, where the training data lie")
-    return value
+    return str(Path(value).absolute())
 
 
 def typed(kind: Any, values: dict[str, Any]) -> Any:

@@ -52,7 +52,8 @@ def population_sources(place: Place, settings: PopulationSettings) -> Any:
 
 
 def _file(place: Place, settings: PopulationSettings) -> Path | None:
-    return Path(settings.path.replace(STORAGE, str(place.folder))) if settings.path else None
+    """Absolute: workers open a raster from other folders than the driver's."""
+    return Path(settings.path.replace(STORAGE, str(place.folder))).absolute() if settings.path else None
 
 
 def _is_raster(path: Path) -> bool:

@@ -52,6 +52,14 @@ def test_kampala_is_cut_by_columns_and_mumbai_is_never_learned_from(data_folder)
     assert not any("mumbai" in text or "change.tif" in text for text in texts)
 
 
+def test_workers_get_absolute_paths_of_a_relative_folder(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("URBANTRACE_DATA", "data")
+    images = [json.loads(text) for text in orders(read_recipe("buildings_50cm")) if '"href": "' in text]
+    assert images
+    assert all(order["href"].startswith(str(tmp_path / "data")) for order in images if "seed" not in order)
+
+
 def test_unknown_recipes_and_missing_data_are_refused(monkeypatch):
     monkeypatch.delenv("URBANTRACE_DATA", raising=False)
     with pytest.raises(InputError, match="no recipe; use one of buildings_50cm"):

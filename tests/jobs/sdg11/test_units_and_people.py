@@ -5,8 +5,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import rasterio
 import shapely
+from affine import Affine
 from pyspark.sql import SparkSession
 
 from conf.errors import InputError
@@ -101,3 +104,18 @@ def test_bad_people_are_refused_without_spark(place: Place) -> None:
 def test_places_without_units_or_people_say_so(place: Place) -> None:
     assert no_units(place, UnitsSettings()) == "no units.path is declared"
     assert no_population(place, PopulationSettings()) == "no population.path is declared"
+
+
+def test_workers_get_the_absolute_path_of_a_raster(spark: SparkSession, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(place.warehouse)
+    profile = {"driver": "GTiff", "width": 4, "height": 2, "count": 1, "dtype": "float32", "crs": "EPSG:4326"}
+    with rasterio.open(folder / "people.tif", "w", transform=Affine(1, 0, 10, 0, -1, 52), **profile) as file:
+        file.write(np.full((1, 2, 4), 3, "float32"))
+    monkeypatch.chdir(folder)
+    box = shapely.box(10, 50, 12, 52)
+    table = spark.createDataFrame(
+        [("a", None, 0, None, box.wkb)], "unit_id string, parent_id string, level int, name string, geometry binary"
+    )
+    settings = PopulationSettings(path="people.tif", year=2020)
+    rows = population.run({"units": table}, settings, Context(spark, place, "run", place.folder)).collect()
+    assert [(row.unit_id, row.year, row.people, row.source) for row in rows] == [("a", 2020, 12.0, "people.tif")]
