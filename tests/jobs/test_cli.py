@@ -1,77 +1,21 @@
 """Bad input: exit code 2, one line that names the value and the next step, nothing written; no JVM is needed to say so."""
 
 import hashlib
-import json
 import logging
+import os
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-import rasterio
-import shapely
-import yaml
-from affine import Affine
 
 from conf.place import load_place
+from jobs import cli
 from jobs.cli import main
 from jobs.flow import prepare_job
 from jobs.job import declared_jobs
-from models.bundle import Tensors, read_spec, read_tensors, write_bundle
 from models.registry import WEIGHTS
-
-Files = dict[str, str]
-
-
-@pytest.fixture
-def image(tmp_path: Path) -> Path:
-    """7 x 5 RGB pixels of 0.5 m."""
-    return write_image(tmp_path / "image.tif", "EPSG:32643")
-
-
-def write_image(path: Path, crs: str | None, pixel: float = 0.5) -> Path:
-    values = np.arange(3 * 5 * 7, dtype=np.uint8).reshape(3, 5, 7) + 1
-    profile = {
-        "driver": "GTiff",
-        "count": 3,
-        "height": 5,
-        "width": 7,
-        "dtype": "uint8",
-        "transform": Affine(pixel, 0, 300_000, 0, -pixel, 2_100_000),
-    }
-    with rasterio.open(path, "w", crs=crs, **profile) as file:
-        file.write(values)
-    return path
-
-
-@pytest.fixture
-def place_file(tmp_path: Path, image: Path) -> Callable[..., str]:
-    """A place around the image, with changes."""
-
-    def write(**changes: object) -> str:
-        values = {
-            "name": "toy",
-            "warehouse": str(tmp_path / "warehouse"),
-            "grid": "utm",
-            "epochs": [{"name": "2020", "start": "2020-01-01", "end": "2020-12-31", "reference": "2020-07-01"}],
-            "layers": {"buildings_50cm": {"sensor": "rgb", "model": "models:/buildings_50cm@champion", "resolution": 0.5}},
-            "scenes": {"sources": [{"href": str(image), "sensor": "rgb", "datetime": "2020-03-01"}]},
-            **changes,
-        }
-        path = tmp_path / "toy.yaml"
-        path.write_text(yaml.safe_dump(values), encoding="utf-8")
-        return str(path)
-
-    return write
-
-
-def refused(capsys: pytest.CaptureFixture[str], warehouse: Path, *arguments: str) -> str:
-    assert main(arguments) == 2
-    captured = capsys.readouterr()
-    assert captured.out == ""
-    assert captured.err.count("\n") == 1, captured.err
-    assert not warehouse.exists()
-    return captured.err
+from tests.jobs.toy_place import refused
 
 
 @pytest.mark.parametrize(
@@ -139,123 +83,6 @@ def test_the_model_of_one_layer_is_set_as_built_up_model(place_file: Callable[..
     assert "model" not in item.decided
 
 
-@pytest.mark.parametrize("job", ["flow", "tiles"])
-def test_scenes_that_are_not_on_one_native_grid(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, place_file: Callable[..., str], job: str
-) -> None:
-    place = place_file(grid="native")
-    assert "set it to that" in refused(
-        capsys, tmp_path / "warehouse", job, "--place", place, "--set", "layers.buildings_50cm.resolution=0.6"
-    )
-    other = write_image(tmp_path / "other.tif", "EPSG:32644")
-    sources = [{"href": str(tmp_path / name), "sensor": "rgb", "datetime": "2020-03-01"} for name in ("image.tif", other.name)]
-    assert "EPSG:32644" in refused(capsys, tmp_path / "warehouse", job, "--place", place_file(grid="native", scenes={"sources": sources}))
-
-
-@pytest.mark.parametrize("job", ["flow", "built_up"])
-def test_images_that_do_not_suit_the_model(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, image: Path, place_file: Callable[..., str], job: str
-) -> None:
-    sources = [{"href": str(image), "sensor": "rgb", "datetime": "2020-03-01", "bands": ["red", "green"]}]
-    place = place_file(scenes={"sources": sources})
-    assert "has no band blue" in refused(capsys, tmp_path / "warehouse", job, "--place", place)
-    write_image(image, "EPSG:32643", pixel=4.0)
-    coarse = {"sensor": "rgb", "model": "models:/buildings_50cm@champion", "resolution": 4.0}
-    place = place_file(grid="native", layers={"buildings_50cm": coarse})
-    assert "pixels of 4 m" in refused(capsys, tmp_path / "warehouse", job, "--place", place)
-
-
-def _without(tensors: Tensors) -> Tensors:
-    return dict(list(tensors.items())[1:])
-
-
-def _not_finite(tensors: Tensors) -> Tensors:
-    name = min(tensors)
-    return {**tensors, name: np.full_like(tensors[name], np.nan)}
-
-
-@pytest.mark.parametrize(("spoil", "said"), [(_without, "the network needs"), (_not_finite, "not finite")])
-def test_weights_that_no_network_can_run_on(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, place_file: Callable[..., str], spoil: Callable[[Tensors], Tensors], said: str
-) -> None:
-    shipped = WEIGHTS / "buildings_50cm" / "model.safetensors"
-    bundle = tmp_path / "spoilt.safetensors"
-    write_bundle(bundle, read_spec(shipped), spoil(read_tensors(shipped.read_bytes(), shipped)))
-    model = f"built_up.model={bundle}#sha256={hashlib.sha256(bundle.read_bytes()).hexdigest()}"
-    assert said in refused(capsys, tmp_path / "warehouse", "flow", "--place", place_file(), "--set", model)
-
-
-def test_weights_that_are_not_the_pinned_ones(capsys: pytest.CaptureFixture[str], tmp_path: Path, place_file: Callable[..., str]) -> None:
-    bundle = WEIGHTS / "buildings_50cm" / "model.safetensors"
-    model = f"layers.buildings_50cm.model={bundle}#sha256={'0' * 64}"
-    assert "sha256" in refused(capsys, tmp_path / "warehouse", "flow", "--place", place_file(), "--set", model)
-
-
-def test_scenes_of_which_none_has_a_crs(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, image: Path, place_file: Callable[..., str]
-) -> None:
-    write_image(image, None)
-    assert "CRS" in refused(capsys, tmp_path / "warehouse", "flow", "--place", place_file())
-
-
-@pytest.mark.parametrize(
-    ("features", "said"),
-    [
-        ([({"name": "a"}, (73.09, 18.98, 73.10, 18.99))], "unit_id"),
-        ([({"unit_id": "a"}, (0, 0, 1, 1))], "overlap"),
-        ([({"unit_id": "a"}, (73, 18, 74, 20)), ({"unit_id": "a"}, (74, 18, 75, 20))], "a"),
-    ],
-)
-def test_units_that_are_wrong(
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-    place_file: Callable[..., str],
-    features: list[tuple[Files, tuple[float, ...]]],
-    said: str,
-) -> None:
-    path = tmp_path / "units.geojson"
-    collection = [
-        {"type": "Feature", "properties": properties, "geometry": json.loads(shapely.to_geojson(shapely.box(*box)))}
-        for properties, box in features
-    ]
-    path.write_text(json.dumps({"type": "FeatureCollection", "features": collection}), encoding="utf-8")
-    place = place_file(units={"path": str(path), "id": "unit_id"})
-    assert said in refused(capsys, tmp_path / "warehouse", "flow", "--place", place)
-
-
-@pytest.mark.parametrize(
-    ("uri", "said"),
-    [
-        ("http://127.0.0.1:9", "127.0.0.1:9"),
-        ("./mlruns", "folders of runs are not supported"),
-        ("sqlite:///{folder}/broken.db/mlflow.db", "cannot be made in"),
-        ("sqlite:///{folder}/broken.db", "broken.db"),
-    ],
-)
-def test_a_configured_store_that_cannot_be_used(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place_file: Callable[..., str], uri: str, said: str
-) -> None:
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    (tmp_path / "broken.db").write_bytes(b"no database")
-    bundle = WEIGHTS / "buildings_50cm" / "model.safetensors"
-    model = f"built_up.model={bundle}#sha256={hashlib.sha256(bundle.read_bytes()).hexdigest()}"
-    place = place_file(tracking_uri=uri.format(folder=tmp_path))
-    for job in ("flow", "scenes"):
-        assert said in refused(capsys, tmp_path / "warehouse", job, "--place", place, "--set", model)
-
-
-def test_people_of_units_that_are_not_there(capsys: pytest.CaptureFixture[str], tmp_path: Path, place_file: Callable[..., str]) -> None:
-    units = tmp_path / "units.geojson"
-    box = json.loads(shapely.to_geojson(shapely.box(73, 18, 74, 20)))
-    feature = {"type": "Feature", "properties": {"unit_id": "a", "parent": "all"}, "geometry": box}
-    units.write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}), encoding="utf-8")
-    people = tmp_path / "people.csv"
-    declared = {"units": {"path": str(units), "parent": "parent"}, "population": {"path": str(people)}}
-    people.write_text("unit_id,year,people\na,2020,5\nall,2020,5\nz,2020,1\n", encoding="utf-8")
-    for job in ("flow", "population"):
-        assert "unit 'z' is not among the units" in refused(capsys, tmp_path / "warehouse", job, "--place", place_file(**declared))
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -275,6 +102,27 @@ def test_arguments_that_are_wrong(capsys: pytest.CaptureFixture[str], tmp_path: 
 def test_a_place_whose_data_are_not_there(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("URBANTRACE_DATA", raising=False)
     assert "URBANTRACE_DATA" in refused(capsys, tmp_path / "none", "flow", "--place", "mumbai")
+
+
+def test_the_printed_command_starts_the_same_run(monkeypatch: pytest.MonkeyPatch, place_file: Callable[..., str]) -> None:
+    given: list[tuple[object, ...]] = []
+    monkeypatch.setattr(cli, "dry_run", lambda *values: given.append(values) or 0)
+    monkeypatch.setattr(cli, "run_flow", lambda *values: given.append(values) or 0)
+    assignments = (
+        "--set",
+        'title=it\'s "here"',
+        "--set",
+        "tiles.tile_px=256",
+    )
+    asked = ("flow", "--place", place_file(), *assignments, "--master", "local[2]", "--conf", "spark.driver.memory=1g", "--recompute")
+    main([*asked, "--dry-run"])
+    command = shlex.split(str(given[0][-1]))
+    assert os.access(command[0], os.X_OK)
+    main(command[1:])
+    (place, _, *rest), (again, _, *same) = given
+    assert place == again
+    assert rest[:-1] == same[:-1]
+    assert same[-1] is True
 
 
 def test_what_jobs_log_comes_on_stderr(capsys: pytest.CaptureFixture[str], place_file: Callable[..., str]) -> None:
