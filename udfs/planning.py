@@ -104,11 +104,14 @@ def predicted_seconds(sensor: str, tile_px: int, covered: float) -> float:
     return SECONDS_PER_TILE + SECONDS_PER_VALUE * values + SECONDS_PER_PIXEL * pixels * min(1.0, covered)
 
 
-def touched_batches(frames: Iterable[pd.DataFrame], grid: Grid, tile_px: int) -> Iterator[pd.DataFrame]:
-    """Frames of `footprint` to frames of (`row`, `col`), tiles repeated where footprints overlap."""
+def planned_batches(frames: Iterable[pd.DataFrame], grid: Grid, tile_px: int) -> Iterator[pd.DataFrame]:
+    """Frames of `footprint` to those of `outlined_batches`, a tile again for each frame that touches it."""
+    return outlined_batches(_touched(frames, grid, tile_px), grid, tile_px)
+
+
+def _touched(frames: Iterable[pd.DataFrame], grid: Grid, tile_px: int) -> Iterator[pd.DataFrame]:
     for frame in frames:
-        found = {tile for footprint in frame["footprint"] for tile in tiles_touching(footprint, grid, tile_px)}
-        tiles = sorted(found)
+        tiles = sorted({tile for footprint in frame["footprint"].unique() for tile in tiles_touching(footprint, grid, tile_px)})
         yield pd.DataFrame({"row": [tile.row for tile in tiles], "col": [tile.col for tile in tiles]}, dtype="int32")
 
 

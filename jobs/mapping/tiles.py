@@ -15,7 +15,7 @@ from conf.settings import Settings
 from conf.tables import TILES
 from jobs.job import Context, Tables, job
 from udfs.grid import TILE_SIDES, Grid
-from udfs.planning import layer_grid, outlined_batches, place_point, predicted_seconds, touched_batches
+from udfs.planning import layer_grid, place_point, planned_batches, predicted_seconds
 from udfs.scenes import Scene
 
 OUTLINED = (
@@ -93,12 +93,12 @@ def _header(row: dict[str, Any]) -> Scene:
 
 def _of_layer(scenes: DataFrame, layer: _Layer, settings: TilesSettings, epochs: tuple[Epoch, ...]) -> DataFrame:
     # One sensor at a time: an equality beside the spatial condition would cost Sedona's join.
-    images = scenes.where(F.col("sensor") == layer.sensor).select(
-        "scene_id", "datetime", "content_digest", F.col("geometry").alias("footprint"), F.explode(_epochs_of_image(epochs)).alias("epoch")
-    )
-    cut = {"grid": layer.grid, "tile_px": settings.tile_px}
-    touched = images.select("footprint").mapInPandas(partial(touched_batches, **cut), "row int, col int")
-    squares = _inside(touched.distinct().mapInPandas(partial(outlined_batches, **cut), OUTLINED), settings).persist()
+    mine = scenes.where(F.col("sensor") == layer.sensor).withColumnRenamed("geometry", "footprint")
+    images = mine.select("scene_id", "datetime", "content_digest", "footprint", F.explode(_epochs_of_image(epochs)).alias("epoch"))
+    shell = partial(planned_batches, grid=layer.grid, tile_px=settings.tile_px)
+    # Images of one footprint go to one worker, so that few tiles come twice; one Python stage, for its start costs more than its work.
+    touched = mine.select("footprint").repartition("footprint").mapInPandas(shell, OUTLINED).dropDuplicates(["row", "col"])
+    squares = _inside(touched, settings).persist()
     return _described(_with_scenes(squares, _chosen(_reached(squares, images), epochs), epochs), layer, settings)
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import shapely
 
@@ -12,8 +13,8 @@ from conf.place import Source
 from tests.images_on_disk import DAY, GRID, ORIGIN, tilted, write
 from udfs.catalogs import scenes_of
 from udfs.grid import Tile
-from udfs.planning import layer_grid, outlines, tiles_touching
-from udfs.scenes import Scene, ground_resolution
+from udfs.planning import layer_grid, outlines, planned_batches, tiles_touching
+from udfs.scenes import Scene, footprint, ground_resolution
 
 
 @pytest.fixture
@@ -48,3 +49,12 @@ def test_outline_is_the_tile_on_the_earth(scene: Scene) -> None:
     whole = shapely.from_wkb(scene.footprint)
     assert shapely.area(shapely.intersection(outline, whole)) == pytest.approx(shapely.area(whole) * 256 * 256 / (512 * 600), rel=1e-4)
     assert np.all(shapely.bounds(outlines(GRID, [Tile(0, 1, 256)], 100)[0])[:2] < shapely.bounds(outline)[:2])
+
+
+def test_a_tile_is_planned_once_for_the_footprints_of_a_frame(scene: Scene) -> None:
+    west = footprint(replace(scene, width=200))
+    frames = [pd.DataFrame({"footprint": [west, scene.footprint, west]}), pd.DataFrame({"footprint": [west]})]
+    first, second = planned_batches(frames, GRID, 256)
+    assert list(zip(first["row"], first["col"], strict=True)) == [(row, col) for row in (0, 1) for col in (0, 1, 2)]
+    assert list(zip(second["row"], second["col"], strict=True)) == [(0, 0), (1, 0)]
+    assert second["reach"].tolist() == first["reach"][[0, 3]].tolist()
