@@ -50,7 +50,12 @@ SCENES = Table(
         *_bbox(),
         Column("licence", "string", "of the image", nullable=True),
         Column("attribution", "string", "to print beside results", nullable=True),
-        Column("content_digest", "string", "sha256 over names, sizes and headers of the files", identity=False),
+        Column(
+            "content_digest",
+            "string",
+            "sha256 over the files and how they are read: sensor, date, nodata, baseline, bands",
+            identity=False,
+        ),
     ),
     (Check("width > 0 and height > 0", "an image without pixels"), Check("xmin <= xmax and ymin <= ymax", "a bounding box inside out")),
 )

@@ -50,7 +50,7 @@ def _check_native(grid: Grid, layer: str, resolution: float | None, scene: Scene
     a, _, c, _, e, f = scene.transform
     name = f"layer {layer}, scene {scene.scene_id}"
     if resolution is not None and abs(a - resolution) > 1e-6 * resolution:
-        raise InputError(f"{name}: its pixels are {a!r} wide, the layer's resolution is {resolution!r}; leave it out on a native grid")
+        raise InputError(f"{name}: its pixels are {a!r} wide, the layer's resolution is {resolution!r}; set it to that, or use `grid: utm`")
     if not same_crs(scene.crs, grid.crs):
         raise InputError(f"{name}: CRS {scene.crs} is not the grid's {grid.crs}; use `grid: utm` or warp the image")
     shifts = (c - grid.origin_x) / grid.pixel_width, (grid.origin_y - f) / grid.pixel_height

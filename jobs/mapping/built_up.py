@@ -23,7 +23,7 @@ from udfs.mapping import Recipe, built_up_batches
 from udfs.rasters import ONE
 from udfs.scenes import Scene
 
-DATA_VERSION = 1
+DATA_VERSION = 2
 PARTITIONS_PER_CORE = 3
 NVIDIA_DRIVER = Path("/proc/driver/nvidia")
 FILLED_BY_RUNNER = ("input_digest", "run_id")
@@ -37,7 +37,7 @@ class BuiltUpSettings(Settings):
         None, json_schema_extra={"matters": False}, description="of a place with one layer; default: layers.<layer>.model"
     )
     composite: CompositeName = Field("median", description="how an epoch's dates become one image, pixel by pixel")
-    min_clear: float = Field(0.5, ge=0, le=1, description="after a scene failed: share of the covered ground that must still have data")
+    min_clear: float = Field(0.5, ge=0, le=1, description="after a scene failed: share of the ground that sound scenes must still give")
     batch: int = Field(1, ge=1, le=64, description="windows per network call")
     threads: int = Field(1, ge=1, le=64, description="CPU threads of the network in one process")
     backend: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: cuda where the driver has it")
