@@ -31,6 +31,9 @@ class Group(Settings):
     cloud: float = Field(0.1, ge=0, le=1, description="mean cloud cover of simulated dates")
     wet: float = Field(0.0, ge=0, lt=1, description="share of simulated open ground that is darkened as mud is")
     softness: float = Field(0.0, ge=0, le=1, description="width of the ramp of labels over built shares around one half; 0 = a step")
+    sparse_weight: int = Field(
+        1, ge=1, le=25, description="simulated built pixels with few others around weigh so much, as does what lies beside"
+    )
     href: tuple[str, ...] = Field((), description="images; {band} stands for each band name")
     series: bool = Field(False, description="the images show the same ground, in order of date")
     sensor: str | None = None

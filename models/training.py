@@ -39,9 +39,16 @@ class Course:
     """Share of the running mean of weights that each step keeps."""
     looks: int = 6
     """How often the choosing windows are looked at."""
+    keep: str = "best"
+    """`best`: the network with the best F1 on the choosing windows. `last`: that at the course's end, where the choosing ground is
+    too small to choose by."""
     half: bool = True
     """Convolve in bfloat16: 1.6 times as fast where the processor has it."""
     augmentation: Augmentation = field(default_factory=Augmentation)
+
+    def __post_init__(self) -> None:
+        if self.keep not in ("best", "last"):
+            raise ValueError(f"keep {self.keep}: use best or last")
 
 
 class Trained(NamedTuple):
@@ -54,7 +61,7 @@ class Trained(NamedTuple):
 
 
 def train(network: nn.Module, windows: list[Window], normalise: Normaliser, course: Course, report: Report) -> Trained:
-    """Train on windows of split `train`; keep the running mean of weights with the best F1 on those of split `choose`."""
+    """Train on windows of split `train`; keep the running mean of weights, the best on those of split `choose` or the last."""
     torch.manual_seed(course.seed)
     random = np.random.default_rng(course.seed)
     learning = [window for window in windows if window.split == "train"]
@@ -78,7 +85,8 @@ def train(network: nn.Module, windows: list[Window], normalise: Normaliser, cour
             report(f"step {step}: loss {loss:.4f}, F1 {f1:.4f} at {threshold:.2f}, {time.process_time() - start:.0f} CPU s")
             if f1 > best:
                 best, best_state = f1, copy.deepcopy(mean.state_dict())
-    mean.load_state_dict(best_state)
+    if course.keep == "best":
+        mean.load_state_dict(best_state)
     return Trained(mean.eval(), history, step, time.process_time() - start)
 
 

@@ -35,6 +35,9 @@ Shapes = NDArray[np.object_]
 CLEAR = (2, 4, 5, 6, 7, 11)
 """Sentinel-2 scene classes that count as clear ground."""
 
+SPARSE_PX, SPARSE_SHARE = 31, 0.12
+"""Ground is sparse where less than this share of the square of this side is built."""
+
 
 class Ground(NamedTuple):
     """One training window; arrays as in conf/windows.py."""
@@ -55,7 +58,17 @@ def simulated_sentinel2(order: Mapping[str, Any]) -> Ground:
     composite, built = median(stack), shares(city, dates[0].year, 10.0).built
     if order["wet"]:
         composite = wetted(composite, built >= BUILT_RULE, order["wet"], order["seed"])
-    return _simulated(order, composite, softened(built, order["softness"]))
+    ground = _simulated(order, composite, softened(built, order["softness"]))
+    weights = np.where(sparse_ground(built >= BUILT_RULE), ground.weights * np.uint8(order["sparse_weight"]), ground.weights)
+    return ground._replace(weights=weights)
+
+
+def sparse_ground(built: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Built pixels with few others around them, such as country roads and lone houses, and what lies beside them (height, width).
+
+    They are too few to count in a loss over all pixels, and most of what is built in a unit outside the city."""
+    around = ndimage.uniform_filter(built.astype(np.float32), SPARSE_PX, mode="nearest")
+    return np.asarray(ndimage.binary_dilation(built & (around < SPARSE_SHARE), iterations=2) & (around < SPARSE_SHARE))
 
 
 def softened(share: Values, softness: float) -> Values:

@@ -1,5 +1,7 @@
 """Training: losses by hand, crops keep image and label together, a course repeats, self-training adds sure labels only."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -58,6 +60,16 @@ def test_a_course_learns_and_repeats():
     assert 0.8 < first.figures["area_ratio"] < 1.2
     assert all(np.array_equal(first.tensors[name], second.tensors[name]) for name in first.tensors)
     assert first.spec.threshold == second.spec.threshold != TINY.threshold
+
+
+def test_the_last_network_is_kept_where_choosing_ground_would_mislead():
+    misleading = _window("choose", 3)
+    windows = [_window(), misleading._replace(labels=250 - misleading.labels)]
+    course = Course(steps=40, batch=4, side=48, learning_rate=0.02, looks=8, half=False)
+    best, last = (fit(TINY, windows, replace(course, keep=keep), Teaching(), "half", lambda text: None) for keep in ("best", "last"))
+    assert last.figures["f1"] < best.figures["f1"] - 0.05
+    with pytest.raises(ValueError, match="use best or last"):
+        replace(course, keep="first")
 
 
 def test_only_sure_answers_become_labels_and_rules_stand():

@@ -10,7 +10,7 @@ from affine import Affine
 
 from conf.errors import InputError
 from conf.windows import WINDOW_COLUMNS
-from udfs.training_windows import MAKERS, softened, stretched, window_batches
+from udfs.training_windows import MAKERS, softened, sparse_ground, stretched, window_batches
 from udfs.weak_labels import landsat_rules, sentinel2_rules
 
 
@@ -64,7 +64,7 @@ def test_a_batch_of_orders_gives_a_row_each_that_reads_back(drone):
 
 
 SIMULATED = {"source": "city", "split": "train", "share": 1, "seed": 77, "look": "coastal", "size_m": 1280.0, "cloud": 0.3, "wet": 0.0,
-             "softness": 0.0, "dates": ["2020-03-01", "2020-08-11"]}  # fmt: skip
+             "softness": 0.0, "sparse_weight": 1, "dates": ["2020-03-01", "2020-08-11"]}  # fmt: skip
 
 
 def test_simulated_windows_have_physical_values_and_both_labels():
@@ -89,6 +89,15 @@ def test_soft_labels_keep_the_side_of_one_half():
     assert set(np.unique(plain)) == {0, 250}
     assert len(np.unique(ramp)) > 10
     assert ((ramp >= 125) == (plain == 250)).all()
+
+
+def test_a_lone_road_is_sparse_ground_and_a_town_is_not():
+    built = np.zeros((90, 120), bool)
+    built[10, :40] = True
+    built[40:80, 60:110] = True
+    sparse = sparse_ground(built)
+    assert sparse[10, 5:35].all() and sparse[12, 5:35].all()
+    assert not sparse[14].any() and not sparse[45:75, 65:105].any()
 
 
 def test_the_scored_city_is_never_trained_on():
