@@ -1,7 +1,9 @@
-"""Job `built_up` ÷ a bare loop of the same reads and network, in tiles per second: 2 cores beside 2 processes of 1 thread."""
+"""Job `built_up` ÷ a bare loop of the same reads and network, in tiles per second: 2 cores beside 2 processes of 1 thread;
+and the largest peak of a Python worker that did the job's part."""
 
 import hashlib
 import multiprocessing
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +22,7 @@ from udfs.mapping import Plan, Recipe, map_tile, plan_of, read_tile
 from udfs.rasters import encode_raster
 
 REACH = 0.80
+WORKER_MIB = 2048.0
 PROCESSES = 2
 KEY = ("layer", "epoch", "tile_id")
 Digests = dict[tuple[str, ...], str]
@@ -27,7 +30,7 @@ Work = tuple[tuple[str, ...], Plan, Recipe]
 
 
 def measure() -> list[Measure]:
-    """One ratio; the two must give the same bytes for every tile."""
+    """The ratio, of runs that must give the same bytes for every tile, and the peak."""
     spark = start_session(f"local[{PROCESSES}]", {})
     with tempfile.TemporaryDirectory() as folder, multiprocessing.get_context("spawn").Pool(PROCESSES) as pool:
         place, tiles, scenes = _planned(spark, Path(folder))
@@ -37,7 +40,33 @@ def measure() -> list[Measure]:
         ours: Callable[[], Digests] = lambda: _by_job(tiles, scenes, settings, context)  # noqa: E731
         bare: Callable[[], Digests] = lambda: _by_loop(pool, works)  # noqa: E731
         note = f"{len(works)} tiles of {place.name}"
-        return [speed_ratio("end_to_end", ours, bare, _agree, REACH, pairs=5, note=note)]
+        ratio = speed_ratio("end_to_end", ours, bare, _agree, REACH, pairs=5, note=note)
+        return [ratio, Measure("end_to_end: worker's peak", "MiB", _worker_peaks(), WORKER_MIB, at_most=True)]
+
+
+def _worker_peaks() -> tuple[float, ...]:
+    """Peak resident memory of each Python worker of this process's session, MiB: Spark keeps them for the next job."""
+    peaks = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes()
+            status = dict(line.split(":\t", 1) for line in (folder / "status").read_text().splitlines() if ":\t" in line)
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # ended meanwhile
+        if b"pyspark.daemon" in command and _descends(folder.name):
+            peaks.append(int(status["VmHWM"].split()[0]) / 1024)
+    if not peaks:
+        raise ValueError("no Python worker of the session is alive; run the benchmark by itself")
+    return tuple(peaks)
+
+
+def _descends(pid: str) -> bool:
+    """Whether a process is below this one."""
+    while pid not in ("0", "1"):
+        if pid == str(os.getpid()):
+            return True
+        pid = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1]
+    return False
 
 
 def _planned(spark: SparkSession, folder: Path) -> tuple[Place, DataFrame, DataFrame]:
