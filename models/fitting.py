@@ -57,7 +57,7 @@ def fit(spec: ModelSpec, windows: list[Window], course: Course, teaching: Teachi
         cpu_seconds += trained.cpu_seconds
     choosing = [window for window in windows if window.split == CHOOSE]
     logits, labels = labelled_logits(trained.network, choosing, normalise)
-    threshold = round(THRESHOLDS[rule](1 / (1 + np.exp(-logits)), labels), 3)
+    threshold = round(THRESHOLDS[rule](1 / (1 + np.exp(-logits)), labels), 2)
     figures = judged(logits, labels, threshold) | {"cpu_minutes": cpu_seconds / 60, "steps": float(trained.steps)}
     return Fitted(replace(spec, threshold=threshold), folded_tensors(trained.network), figures)
 

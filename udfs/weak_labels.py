@@ -33,14 +33,17 @@ def difference(first: Values, second: Values) -> Values:
 
 def sentinel2_rules(series: Sequence[Bands], index: int) -> WeakLabels:
     """Of reflectances: built where much ground is bare, dry and grey, neither reddish as soil nor smooth as sand; not built: water,
-    vegetation, and dark smooth ground such as mud and fields. Soil and reddish roofs look alike and stay open."""
+    vegetation, and dark smooth ground such as mud and fields. Soil and reddish roofs look alike and stay open.
+
+    What is wet at any date of the series is never built: dry tidal flats look like roofs of the poor."""
     bands = series[index]
-    wet = (difference(bands["B03"], bands["B11"]) > 0.1) & (bands["B11"] < 0.07)
+    wet = np.any([_wet(date) for date in series], axis=0)
     green = difference(bands["B8A"], bands["B04"])
     grey = (green < 0.25) & (bands["B02"] > 1.02 * bands["B04"]) & (bands["B11"] > 0.11) & (bands["B12"] > 0.08) & ~wet
     rough = _spread(bands["B08"], 9) > 0.012
     dense = np.asarray(ndimage.uniform_filter((grey & rough).astype(np.float32), 9))
-    built = _opened(grey & rough & (dense > 0.5), 1)
+    banks = ndimage.binary_dilation(_opened(wet, 1), iterations=3)
+    built = _opened(grey & rough & (dense > 0.5), 1) & ~banks
     smooth = (_spread(bands["B08"], 9) < 0.009) & (_spread(bands["B04"], 9) < 0.007) & (bands["B04"] < 0.16)
     not_built = _cleaned(wet, 1) | _cleaned(green > 0.45, 1) | _cleaned(smooth, 0)
     return _weak(built, not_built & ~built, np.isfinite(bands["B03"]))
@@ -61,6 +64,10 @@ def landsat_rules(series: Sequence[Bands], index: int) -> WeakLabels:
 
 
 RULES: dict[str, Callable[[Sequence[Bands], int], WeakLabels]] = {"sentinel2": sentinel2_rules, "landsat": landsat_rules}
+
+
+def _wet(bands: Bands) -> Mask:
+    return np.asarray((difference(bands["B03"], bands["B11"]) > 0.1) & (bands["B11"] < 0.07))
 
 
 def _water(bands: Bands) -> Mask:

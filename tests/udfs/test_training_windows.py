@@ -148,3 +148,15 @@ def test_water_and_woods_are_surely_not_built_dense_grey_ground_is_and_soil_is_l
     assert (weak.labels[:, :38] == 0).all()
     assert not weak.labels[:, 63:].any()
     assert not weak.weights[6:24, 64:76].any()
+
+
+def test_what_is_wet_at_any_date_is_never_built():
+    wet = {"B02": 0.11, "B03": 0.1, "B04": 0.08, "B08": 0.1, "B8A": 0.11, "B11": 0.04, "B12": 0.03}
+    town = {"B02": 0.14, "B03": 0.12, "B04": 0.12, "B08": 0.15, "B8A": 0.16, "B11": 0.17, "B12": 0.14}
+    flat = np.arange(60)[None, :] + np.zeros((40, 1)) < 25
+    light = 1 + np.random.default_rng(6).normal(0, 0.12, flat.shape)
+    dates = [{band: (np.where(flat & tide, wet[band], town[band]) * light).astype(np.float32) for band in wet} for tide in (True, False)]
+    dry = sentinel2_rules(dates, 1)
+    assert (dry.labels[5:35, 5:27] == 0).all() and (dry.weights[5:35, 5:22] == 10).mean() > 0.9
+    assert (dry.labels[6:34, 32:55] == 250).mean() > 0.9
+    assert (sentinel2_rules(dates[1:], 0).labels[6:34, 6:22] == 250).mean() > 0.9
