@@ -43,13 +43,15 @@ def test_no_seed_is_in_two_splits_and_the_scored_look_is_in_none(data_folder, ne
     assert {"train", "choose", "judge"} <= {order["split"] for order in every}
 
 
-def test_kampala_is_cut_by_columns_and_mumbai_is_never_learned_from(data_folder):
+def test_kampala_is_cut_by_columns_and_mumbai_is_learned_from_without_labels(data_folder):
     cuts = {(tuple(o["columns"]), o["split"]) for o in map(json.loads, orders(read_recipe("buildings_50cm"))) if o["kind"] == "footprints"}
     assert cuts == {((0.0, 0.5), "train"), ((0.5, 0.66666667), "choose")}
     (held,) = map(json.loads, held_out_orders(read_recipe("buildings_50cm")))
     assert held["columns"] == [0.66666667, 1.0]
     texts = orders(read_recipe("built_up_10m"))
-    assert not any("mumbai" in text or "change.tif" in text for text in texts)
+    assert not any("change.tif" in text or "wards" in text for text in texts)
+    mumbai = [json.loads(text) for text in texts if "mumbai" in text]
+    assert {(order["kind"], order["split"], len(order["series"])) for order in mumbai} == {("weak", "unlabelled", 2)}
 
 
 def test_workers_get_absolute_paths_of_a_relative_folder(monkeypatch, tmp_path):
