@@ -100,7 +100,8 @@ umask 000
 remote=(--set "warehouse=$work/cluster" "$@")
 local=(--set "warehouse=$work/local" "$@")
 "$root/spark-submit.sh" flow "${remote[@]}" --master "spark://127.0.0.1:$port" --conf "spark.pyspark.python=$python" \
-  --conf spark.driver.host=127.0.0.1 --conf spark.hadoop.fs.permissions.umask-mode=000 --conf spark.executor.memory=1200m --conf spark.executor.memoryOverhead=700m
+  --conf spark.driver.host=127.0.0.1 --conf spark.hadoop.fs.permissions.umask-mode=000 \
+  --conf spark.executor.memory=1200m --conf spark.executor.memoryOverhead=700m
 "$root/spark-submit.sh" flow "${local[@]}"
 
 status=0

@@ -52,7 +52,7 @@ class Course:
 
 
 class Trained(NamedTuple):
-    """The best network and how the course went: (step, F1 on choosing windows, threshold)."""
+    """The kept network and how the course went: (step, F1 on choosing windows, threshold)."""
 
     network: nn.Module
     history: list[tuple[int, float, float]]

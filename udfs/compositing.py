@@ -91,10 +91,11 @@ def composite_region(
     values = np.full((len(bands), *bounds.shape_yx), np.nan, np.float32)
     valid = {scene.scene_id: np.zeros(bounds.shape_yx, bool) for scene in scenes}
     tries = 1
+    by_date = sorted(scenes, key=lambda scene: (scene.datetime, scene.scene_id))
     for strip in strips(bounds, _rows_at_once(len(scenes), len(bands), bounds.shape_yx[1])):
         rows = slice(strip.top - bounds.top, strip.bottom - bounds.top)
         dates: Stack = []
-        for scene in sorted(scenes, key=lambda scene: (scene.datetime, scene.scene_id)):
+        for scene in by_date:
             read, attempts = _readable(inputs, scene, strip)
             tries = max(tries, attempts)
             valid[scene.scene_id][rows] = ~np.isnan(read[0])

@@ -1,6 +1,7 @@
 """Where a layer has data: of each fixed block the box of its valid pixels, the same for any tiles."""
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -41,8 +42,12 @@ def _outlines(row: Any) -> list[bytes]:
     transform, crs = Affine(*row.transform), row.crs
     grid = grid_of_tile(row.grid, crs, transform, tile)
     boxes = valid_boxes(decode_raster(row.probability, (tile.tile_px, tile.tile_px)), tile)
-    corners = [(grid.transform(0, 0) @ (box.left, box.bottom), grid.transform(0, 0) @ (box.right, box.top)) for box in boxes]
-    to_degrees = Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
-    shapes = [shapely.box(*low, *high) for low, high in corners]
+    to_crs, to_degrees = grid.transform(0, 0), _to_degrees(crs)
+    shapes = [shapely.box(*(to_crs @ (box.left, box.bottom)), *(to_crs @ (box.right, box.top))) for box in boxes]
     degrees = shapely.transform(shapes, lambda xy: np.column_stack(to_degrees.transform(xy[:, 0], xy[:, 1])))
     return [bytes(wkb) for wkb in shapely.to_wkb(degrees)]
+
+
+@lru_cache(maxsize=16)
+def _to_degrees(crs: str) -> Transformer:
+    return Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
