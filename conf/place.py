@@ -14,6 +14,8 @@ from conf.settings import Settings, parse
 
 CONF = Path(__file__).parent
 VARIABLE = re.compile(r"\$\{([A-Z_]+)\}")
+STORAGE = "{storage}"
+"""In a declared path: the place's own folder, where `simulated_city` puts its files."""
 
 
 class Epoch(Settings):
@@ -99,6 +101,10 @@ class Place(Settings):
     def folder(self) -> Path:
         """Where this place's tables lie."""
         return Path(self.warehouse) / self.name
+
+    def located(self, path: str) -> Path:
+        """A declared path, absolute."""
+        return Path(path.replace(STORAGE, str(self.folder))).absolute()
 
     @property
     def fed_layer(self) -> str | None:

@@ -1,6 +1,5 @@
 """Do the declared inputs of a place belong together? Reads headers and attributes only, before anything is written."""
 
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -13,14 +12,12 @@ from jobs.runner import Prepared
 from models.predictor import read_spec
 from udfs.catalogs import scenes_of
 from udfs.planning import layer_grid, place_point
-from udfs.population import read_population
+from udfs.population import is_raster, read_population
 from udfs.scenes import Scene
 from udfs.units import identifiers, read_attributes
 
 CHECKED = ("scenes", "tiles", "built_up", "units", "population")
 """The jobs whose declarations are compared here."""
-STORAGE = "{storage}"
-RASTERS = (".tif", ".tiff")
 SAME_WIDTH = 1e-6
 """Share by which a declared pixel width may differ from the images'."""
 
@@ -94,20 +91,16 @@ def check_area(place: Place, area: tuple[float, float, float, float] | None, ima
 
 def check_people(place: Place, units: Any, population: Any) -> None:
     """Raises InputError when a count's unit is not among the units, by the files' attributes. Arguments are the jobs' settings."""
-    path = _path(place, population.path)
-    if path.suffix.lower() in RASTERS:
+    path = place.located(population.path)
+    if is_raster(path):
         return
     columns = [column for column in (units.id, units.parent) if column]
-    frame, _ = read_attributes(_path(place, units.path), list(dict.fromkeys(columns)), geometry=False, encoding=units.encoding)
+    frame, _ = read_attributes(place.located(units.path), list(dict.fromkeys(columns)), geometry=False, encoding=units.encoding)
     known = pd.concat([identifiers(frame[column]) for column in columns])
     counted = read_population(path, population.id, population.people, population.year)["unit_id"]
     unknown = counted[~counted.isin(known)]
     if len(unknown):
         raise InputError(f"{path.name}: unit {min(unknown)!r} is not among the units; set population.id to the column that holds their ids")
-
-
-def _path(place: Place, path: str) -> Path:
-    return Path(path.replace(STORAGE, str(place.folder)))
 
 
 def check_overlap(place: Place, sources: dict[str, Any]) -> None:

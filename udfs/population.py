@@ -20,6 +20,11 @@ MICRO = 1_000_000
 """People are added as whole millionths, so that the order of additions cannot matter."""
 
 
+def is_raster(path: Path) -> bool:
+    """Whether people are declared per pixel."""
+    return path.suffix.lower() in (".tif", ".tiff")
+
+
 def read_population(path: Path, id_column: str, people_column: str, year: int | str) -> pd.DataFrame:
     """Rows unit_id, year, people from a table or vector file; `year` is a number or a column.
 

@@ -1,14 +1,13 @@
 """Scenes: the images of a place, with what their headers say. Parallel over scenes.
 Run: ./spark-submit.sh scenes --place mumbai"""
 
-from pathlib import Path
 from typing import Any
 
 import shapely
 from pydantic import Field
 from pyspark.sql import DataFrame
 
-from conf.place import Place, Source
+from conf.place import STORAGE, Place, Source
 from conf.settings import Settings
 from conf.tables import SCENES
 from jobs.job import Context, Tables, job
@@ -36,8 +35,8 @@ def scene_sources(place: Place, settings: ScenesSettings) -> dict[str, Any]:
 
 
 def _is_pending(place: Place, settings: ScenesSettings) -> bool:
-    catalogs = [source.stac for source in settings.sources if source.stac and "{storage}" in source.stac]
-    return any(not Path(path.replace("{storage}", str(place.folder))).exists() for path in catalogs)
+    catalogs = [source.stac for source in settings.sources if source.stac and STORAGE in source.stac]
+    return any(not place.located(path).exists() for path in catalogs)
 
 
 @job(writes="scenes", settings=ScenesSettings, parallel_over="scenes", after=("simulated_city",), sources=scene_sources)

@@ -10,15 +10,12 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from conf.errors import InputError
-from conf.place import Place
+from conf.place import STORAGE, Place
 from conf.settings import Settings
 from jobs.hierarchy import leaves
 from jobs.job import Context, Tables, job
-from udfs.population import raster_batches, read_population
+from udfs.population import is_raster, raster_batches, read_population
 from udfs.units import file_digest
-
-STORAGE = "{storage}"
-RASTERS = (".tif", ".tiff")
 
 
 class PopulationSettings(Settings):
@@ -44,20 +41,16 @@ def population_sources(place: Place, settings: PopulationSettings) -> Any:
     if path is None or (STORAGE in str(settings.path) and not path.exists()):
         return {"pending": True}
     sha256 = file_digest(path)
-    if _is_raster(path) and not isinstance(settings.year, int):
+    if is_raster(path) and not isinstance(settings.year, int):
         raise InputError(f"setting population.year = {settings.year!r}: a raster has no columns; give the year as a number")
-    if not _is_raster(path):
+    if not is_raster(path):
         read_population(path, settings.id, settings.people, settings.year)
     return {"sha256": sha256}
 
 
 def _file(place: Place, settings: PopulationSettings) -> Path | None:
     """Absolute: workers open a raster from other folders than the driver's."""
-    return Path(settings.path.replace(STORAGE, str(place.folder))).absolute() if settings.path else None
-
-
-def _is_raster(path: Path) -> bool:
-    return path.suffix.lower() in RASTERS
+    return place.located(settings.path) if settings.path else None
 
 
 @job(
@@ -70,7 +63,7 @@ def population(tables: Tables, settings: PopulationSettings, context: Context) -
     if path is None:
         raise ValueError("population.path is not set; the job is absent here")
     units = tables["units"]
-    given = _raster(units, path, settings) if _is_raster(path) else _table(units, path, settings, context)
+    given = _raster(units, path, settings) if is_raster(path) else _table(units, path, settings, context)
     return given.withColumn("source", F.lit(settings.source or path.name)).select("unit_id", "year", "people", "source")
 
 

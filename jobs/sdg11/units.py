@@ -10,13 +10,11 @@ import shapely
 from pydantic import Field
 from pyspark.sql import DataFrame
 
-from conf.place import Place
+from conf.place import STORAGE, Place
 from conf.settings import Settings
 from conf.tables import UNITS
 from jobs.job import Context, Tables, job
 from udfs.units import Columns, file_digest, geodesic_area_m2, overlap_share, overlaps, read_units
-
-STORAGE = "{storage}"
 
 
 class UnitsSettings(Settings):
@@ -50,7 +48,7 @@ def units_sources(place: Place, settings: UnitsSettings) -> Any:
 
 
 def _file(place: Place, settings: UnitsSettings) -> Path | None:
-    return Path(settings.path.replace(STORAGE, str(place.folder))) if settings.path else None
+    return place.located(settings.path) if settings.path else None
 
 
 @job(writes="units", settings=UnitsSettings, parallel_over="nothing", after=("simulated_city",), absent=no_units, sources=units_sources)
