@@ -50,6 +50,8 @@ class ModelSpec:
     """Probability = sigmoid(slope * logit + shift)."""
     flips: int = 1
     """Mirrored copies whose probabilities are averaged: 1, 2 or 4."""
+    zooms: tuple[float, ...] = (1.0,)
+    """Sizes, as shares of its own, at which a window is shown to the network; probabilities are averaged. Coarser looks see further."""
 
     @property
     def window(self) -> int:
@@ -150,6 +152,8 @@ def _check_spec(spec: ModelSpec) -> None:
         raise ValueError(f"centre {spec.centre}, halo {spec.halo}, threshold {spec.threshold}")
     if spec.values not in VALUES or spec.flips not in (1, 2, 4):
         raise ValueError(f"values {spec.values}, flips {spec.flips}")
+    if not spec.zooms or not all(0 < zoom <= 1 and float(spec.window * zoom).is_integer() for zoom in spec.zooms):
+        raise ValueError(f"zooms {spec.zooms} of windows of {spec.window} pixels")
     for name in ("offset", "scale"):
         if len(spec.normalisation[name]) != len(spec.bands):
             raise ValueError(f"{name} for {len(spec.normalisation[name])} of {len(spec.bands)} bands")

@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from conf.windows import CHOOSE, FULL_LABEL, FULL_WEIGHT, TRAIN, UNLABELLED
 from models.augmentation import Normaliser
 from models.bundle import ModelSpec
+from models.judging import predicted_map
 from models.metrics import scores, threshold_of_best_f1, threshold_of_equal_area
 from models.networks import build_network, folded_tensors
-from models.training import Course, Report, labelled_logits, predict_map, train
+from models.predictor import Predictor, predictor_of
+from models.training import Course, Report, predict_map, train
 from models.windows import Window
 
 THRESHOLDS: dict[str, Callable[[NDArray[np.float64], NDArray[np.bool_]], float]] = {
@@ -33,7 +35,7 @@ class Teaching:
     other_to: float = 0.2
     """Probability up to which it counts as not built."""
     share: float = 1.0
-    """How often such windows are drawn."""
+    """How often such windows are drawn, as a share of the first course's."""
 
 
 class Fitted(NamedTuple):
@@ -56,10 +58,11 @@ def fit(spec: ModelSpec, windows: list[Window], course: Course, teaching: Teachi
         trained = train(trained.network, taught, normalise, second, report)
         cpu_seconds += trained.cpu_seconds
     choosing = [window for window in windows if window.split == CHOOSE]
-    logits, labels = labelled_logits(trained.network, choosing, normalise)
-    threshold = round(THRESHOLDS[rule](1 / (1 + np.exp(-logits)), labels), 2)
-    figures = judged(logits, labels, threshold) | {"cpu_minutes": cpu_seconds / 60, "steps": float(trained.steps)}
-    return Fitted(replace(spec, threshold=threshold), folded_tensors(trained.network), figures)
+    tensors = folded_tensors(trained.network)
+    probabilities, labels = _mapped(predictor_of(spec, tensors), choosing)
+    threshold = round(THRESHOLDS[rule](probabilities, labels), 2)
+    figures = judged(probabilities, labels, threshold) | {"cpu_minutes": cpu_seconds / 60, "steps": float(trained.steps)}
+    return Fitted(replace(spec, threshold=threshold), tensors, figures)
 
 
 def normaliser(spec: ModelSpec) -> Normaliser:
@@ -68,9 +71,9 @@ def normaliser(spec: ModelSpec) -> Normaliser:
     return Normaliser(list(values["offset"]), list(values["scale"]), float(values["clip"]))
 
 
-def judged(logits: NDArray[np.float64], labels: NDArray[np.bool_], threshold: float) -> dict[str, float]:
+def judged(probabilities: NDArray[np.float64], labels: NDArray[np.bool_], threshold: float) -> dict[str, float]:
     """Scores of pixels (n,) at a threshold, the ratio of predicted to labelled area, and what calling everything built scores."""
-    found = 1 / (1 + np.exp(-logits)) >= threshold
+    found = probabilities >= threshold
     counts = (float((found & labels).sum()), float((found & ~labels).sum()), float((~found & labels).sum()))
     everything = scores(float(labels.sum()), float((~labels).sum()), 0.0)
     area = float(found.sum() / max(labels.sum(), 1))
@@ -87,7 +90,15 @@ def pseudo_labelled(network: Any, window: Window, normalise: Normaliser, teachin
     present = np.isfinite(window.values[0])
     labels = np.where(ruled, window.labels, np.where(built, FULL_LABEL, 0)).astype(np.uint8)
     weights = np.where(ruled, window.weights, np.where((built | other) & present, FULL_WEIGHT, 0)).astype(np.uint8)
-    return window._replace(split=TRAIN, share=teaching.share, labels=labels, weights=weights)
+    return window._replace(split=TRAIN, share=window.share * teaching.share, labels=labels, weights=weights)
+
+
+def _mapped(predictor: Predictor, windows: list[Window]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Probabilities, as maps hold them, and labels (n,) of all fully weighted pixels of windows."""
+    sure = [window.weights >= FULL_WEIGHT for window in windows]
+    maps = [predicted_map(predictor, window.values)[mask] for window, mask in zip(windows, sure, strict=True)]
+    labels = [window.labels[mask] >= FULL_LABEL / 2 for window, mask in zip(windows, sure, strict=True)]
+    return np.concatenate(maps) / 250, np.concatenate(labels)
 
 
 def _as_labelled(windows: list[Window]) -> list[Window]:

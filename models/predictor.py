@@ -14,7 +14,7 @@ from models.bundle import ModelSpec, read_spec, read_tensors
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["ModelError", "ModelSpec", "Predictor", "load_predictor", "read_spec"]
+__all__ = ["ModelError", "ModelSpec", "Predictor", "load_predictor", "predictor_of", "read_spec"]
 
 ONE = 250
 """The uint8 value that stands for probability 1."""
@@ -69,8 +69,9 @@ class Predictor:
 
         with torch.inference_mode():
             images = torch.from_numpy(batch).to(self._device).contiguous(memory_format=torch.channels_last)
-            mean = torch.stack([self._probability(images, axes) for axes in MIRRORS[self.spec.flips]]).mean(0)
-            return (mean * ONE).round().to(torch.uint8).cpu().numpy()
+            looks = [_resized(images, round(self.spec.window * zoom)) for zoom in self.spec.zooms]
+            copies = [self._probability(look, axes) for look in looks for axes in MIRRORS[self.spec.flips]]
+            return (torch.stack(copies).mean(0) * ONE).round().to(torch.uint8).cpu().numpy()
 
     def _probability(self, images: "torch.Tensor", axes: tuple[int, ...]) -> "torch.Tensor":
         import torch
@@ -81,10 +82,19 @@ class Predictor:
         if not torch.isfinite(logits).all():
             raise ModelError(f"model {self.spec.name} gave values that are not finite")
         _refuse_constant(logits, images, self.spec.name)
-        logits = logits.flip(axes) if axes else logits
+        logits = _resized(logits.flip(axes) if axes else logits, self.spec.window)
         first, last = self.spec.halo, self.spec.halo + self.spec.centre
         calibration = self.spec.calibration
         return torch.sigmoid(logits[:, 0, first:last, first:last] * calibration["slope"] + calibration["shift"])
+
+
+def _resized(images: "torch.Tensor", side: int) -> "torch.Tensor":
+    """(n, bands, side, side); bilinear, low-passed first where pixels get larger."""
+    from torch.nn import functional
+
+    if images.shape[-1] == side:
+        return images
+    return functional.interpolate(images, size=(side, side), mode="bilinear", antialias=side < images.shape[-1])
 
 
 def _refuse_constant(logits: "torch.Tensor", images: "torch.Tensor", name: str) -> None:
@@ -102,6 +112,17 @@ def load_predictor(path: str, sha256: str, threads: int = 1, batch: int = 1, bac
     return _load(str(path), sha256, threads, batch, backend)
 
 
+def predictor_of(
+    spec: ModelSpec, tensors: dict[str, NDArray[np.float32]], path: str = "in memory", batch: int = 1, backend: str = "cpu"
+) -> Predictor:
+    """The predictor of a spec and its weights. Raises InputError when they do not fit each other; `path` is for its message."""
+    import torch
+
+    network = _network(spec, tensors, path)
+    _refuse_uneven(spec, network.stride, path)
+    return Predictor(spec, network.to(backend).to(memory_format=torch.channels_last), batch, backend)
+
+
 @lru_cache(maxsize=8)
 def _load(path: str, sha256: str, threads: int, batch: int, backend: str) -> Predictor:
     spec = read_spec(path)
@@ -109,12 +130,19 @@ def _load(path: str, sha256: str, threads: int, batch: int, backend: str) -> Pre
     found = hashlib.sha256(data).hexdigest()
     if found != sha256.lower():
         raise InputError(f"model {path}: sha256 is {found}, {sha256} was asked for; fetch the bundle again or pin the new one")
-    network = _network(spec, read_tensors(data, path), path)
+    predictor = predictor_of(spec, read_tensors(data, path), path, batch, backend)
     import torch
 
     torch.set_num_threads(threads)
-    network = network.to(backend).to(memory_format=torch.channels_last)
-    return Predictor(spec, network, batch, backend)
+    return predictor
+
+
+def _refuse_uneven(spec: ModelSpec, stride: int, path: str) -> None:
+    """Windows next to each other agree only where the network's coarsest cells lie on the same ground in both."""
+    for zoom in spec.zooms:
+        if (spec.window * zoom) % stride or (spec.centre * zoom) % stride:
+            sides = f"windows of {spec.window} pixels, centre {spec.centre}, at zoom {zoom:g}"
+            raise InputError(f"model {path}: {sides} do not fit its network's stride of {stride}; build the bundle with others")
 
 
 def _network(spec: ModelSpec, tensors: dict[str, NDArray[np.float32]], path: str) -> Any:

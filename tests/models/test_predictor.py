@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file, save
+from scipy.ndimage import gaussian_filter
 
 from conf.errors import InputError
 from models.bundle import KEY, read_spec
@@ -69,6 +70,25 @@ def test_flips_average_mirrored_copies(make_bundle):
     windows = _windows(1, 64)
     mirrored = predictor.predict(np.ascontiguousarray(windows[:, :, ::-1, ::-1]))
     assert np.array_equal(predictor.predict(windows), mirrored[:, ::-1, ::-1])
+
+
+def test_zooms_average_looks_at_windows_made_coarser(make_bundle):
+    windows = (gaussian_filter(_windows(1, 64), (0, 0, 3, 3), mode="wrap") - 0.3) * 8 + np.float32(0.3)
+    near, far = (_load(make_bundle(name=f"z{zoom}", zooms=(zoom,))).predict(windows).astype(float) for zoom in (1.0, 0.5))
+    both = _load(make_bundle(name="both", zooms=(1.0, 0.5))).predict(windows)
+    assert np.abs(near - far).max() > 5
+    assert np.abs(both - (near + far) / 2).max() <= 1
+    seen = windows.reshape(1, 2, 32, 2, 32, 2).mean((3, 5))
+    coarse = _load(make_bundle(name="coarse", centre=16, halo=8)).predict(seen)[0].astype(float)
+    middles = far[0].reshape(16, 2, 16, 2).mean((1, 3))
+    assert np.corrcoef(middles.ravel(), coarse.ravel())[0, 1] > 0.95
+
+
+def test_windows_that_do_not_fit_the_networks_stride_at_every_zoom_are_refused(make_bundle):
+    with pytest.raises(InputError, match=r"centre 36, at zoom 0\.5 do not fit its network's stride of 4"):
+        _load(make_bundle(name="uneven", centre=36, halo=16, zooms=(1.0, 0.5)))
+    with pytest.raises(InputError, match="zooms"):
+        _load(make_bundle(name="split", zooms=(1.0, 0.33)))
 
 
 def _rewritten(path, change):

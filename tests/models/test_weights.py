@@ -36,12 +36,12 @@ def test_the_halo_is_wide_enough_for_no_seams(name):
     """Shifting the windows by multiples of the stride changes less than 0.01 % of pixels by more than one step."""
     pin = shipped_models()[name]
     predictor = load_predictor(pin.path, pin.sha256)
-    stride = predictor._network.stride
+    stride = round(predictor._network.stride / min(predictor.spec.zooms))
     side = 256 + 2 * predictor.spec.halo
     ground = _ground(predictor.spec, side + 160)
     assert (predictor.spec.centre % stride, predictor.spec.halo % stride) == (0, 0)
     whole = predictor.predict(ground[None, :, :side, :side])[0].astype(int)
-    for shift in (stride, 5 * stride, 160):
+    for shift in (stride, 2 * stride):
         moved = predictor.predict(ground[None, :, shift : shift + side, shift : shift + side])[0].astype(int)
         apart = np.abs(whole[shift:, shift:] - moved[:-shift, :-shift]) > 1
         assert apart.mean() < 1e-4
