@@ -17,8 +17,12 @@ Mask = NDArray[np.bool_]
 Bands = Mapping[str, Values]
 
 
+DRY_FLAT_WEIGHT = 4
+"""How much ground counts that was wet at another date: little of it, and the hardest to tell from roofs."""
+
+
 class WeakLabels(NamedTuple):
-    """uint8 (height, width): labels 0 or 250, weights 0 (not sure) to 10."""
+    """uint8 (height, width): labels 0 or 250, weights 0 (not sure), 10, or more on what is hard to tell."""
 
     labels: NDArray[np.uint8]
     weights: NDArray[np.uint8]
@@ -32,21 +36,21 @@ def difference(first: Values, second: Values) -> Values:
 
 
 def sentinel2_rules(series: Sequence[Bands], index: int) -> WeakLabels:
-    """Of reflectances: built where much ground is bare, dry and grey, neither reddish as soil nor smooth as sand; not built: water,
-    vegetation, and dark smooth ground such as mud and fields. Soil and reddish roofs look alike and stay open.
-
-    What is wet at any date of the series is never built: dry tidal flats look like roofs of the poor."""
+    """Of reflectances: built where much ground is bare, dry and grey at every date, neither reddish as soil nor smooth as sand; not
+    built: water, vegetation, and dark smooth ground such as mud and fields, away from what is built. The rest stays open: soil looks
+    like reddish roofs, and dry tidal flats like roofs of the poor, which is why what is wet at any date is never built."""
     bands = series[index]
     wet = np.any([_wet(date) for date in series], axis=0)
-    green = difference(bands["B8A"], bands["B04"])
-    grey = (green < 0.25) & (bands["B02"] > 1.02 * bands["B04"]) & (bands["B11"] > 0.11) & (bands["B12"] > 0.08) & ~wet
-    rough = _spread(bands["B08"], 9) > 0.012
-    dense = np.asarray(ndimage.uniform_filter((grey & rough).astype(np.float32), 9))
-    banks = ndimage.binary_dilation(_opened(wet, 1), iterations=3)
-    built = _opened(grey & rough & (dense > 0.5), 1) & ~banks
+    shores = ndimage.binary_dilation(_opened(wet, 1), iterations=3)
+    hard = [_grey(date) & ~wet & (_spread(date["B08"], 9) > 0.012) for date in series]
+    dense = np.min([_share(mask, 9) for mask in hard], axis=0)
+    built = _opened(hard[index] & (dense > 0.5), 1) & ~shores
     smooth = (_spread(bands["B08"], 9) < 0.009) & (_spread(bands["B04"], 9) < 0.007) & (bands["B04"] < 0.16)
-    not_built = _cleaned(wet, 1) | _cleaned(green > 0.45, 1) | _cleaned(smooth, 0)
-    return _weak(built, not_built & ~built, np.isfinite(bands["B03"]))
+    green = difference(bands["B8A"], bands["B04"]) > 0.45
+    not_built = _cleaned(wet, 1) | _cleaned(green, 1) | _cleaned(smooth & (_share(hard[index], 31) < 0.25), 0)
+    weak = _weak(built, not_built & ~built, np.isfinite(bands["B03"]))
+    dry_flats = _cleaned(wet, 1) & ~_wet(bands)
+    return weak._replace(weights=np.where(dry_flats, weak.weights * np.uint8(DRY_FLAT_WEIGHT), weak.weights))
 
 
 def landsat_rules(series: Sequence[Bands], index: int) -> WeakLabels:
@@ -70,6 +74,11 @@ def _wet(bands: Bands) -> Mask:
     return np.asarray((difference(bands["B03"], bands["B11"]) > 0.1) & (bands["B11"] < 0.07))
 
 
+def _grey(bands: Bands) -> Mask:
+    bare = difference(bands["B8A"], bands["B04"]) < 0.25
+    return np.asarray(bare & (bands["B02"] > 1.02 * bands["B04"]) & (bands["B11"] > 0.11) & (bands["B12"] > 0.08))
+
+
 def _water(bands: Bands) -> Mask:
     return (bands["nir"] < 0.25) & (bands["swir1"] < 0.3)
 
@@ -81,13 +90,18 @@ def _built_like(bands: Bands) -> Mask:
 
 def _density(bands: Bands) -> Values:
     """Share of built-like pixels in 7 x 7."""
-    return np.asarray(ndimage.uniform_filter(_built_like(bands).astype(np.float32), 7))
+    return _share(_built_like(bands), 7)
 
 
 def _spread(band: Values, side: int) -> Values:
     """Standard deviation in side x side pixels."""
     mean = ndimage.uniform_filter(band, side)
     return np.asarray(np.sqrt(np.maximum(ndimage.uniform_filter(band**2, side) - mean**2, 0)), np.float32)
+
+
+def _share(mask: Mask, side: int) -> Values:
+    """Share of the mask in side x side pixels."""
+    return np.asarray(ndimage.uniform_filter(mask.astype(np.float32), side))
 
 
 def _opened(mask: Mask, steps: int) -> Mask:

@@ -11,7 +11,7 @@ from affine import Affine
 from conf.errors import InputError
 from conf.windows import WINDOW_COLUMNS
 from udfs.training_windows import MAKERS, softened, sparse_ground, stretched, window_batches
-from udfs.weak_labels import landsat_rules, sentinel2_rules
+from udfs.weak_labels import DRY_FLAT_WEIGHT, landsat_rules, sentinel2_rules
 
 
 @pytest.fixture
@@ -157,6 +157,19 @@ def test_what_is_wet_at_any_date_is_never_built():
     light = 1 + np.random.default_rng(6).normal(0, 0.12, flat.shape)
     dates = [{band: (np.where(flat & tide, wet[band], town[band]) * light).astype(np.float32) for band in wet} for tide in (True, False)]
     dry = sentinel2_rules(dates, 1)
-    assert (dry.labels[5:35, 5:27] == 0).all() and (dry.weights[5:35, 5:22] == 10).mean() > 0.9
+    assert (dry.labels[5:35, 5:27] == 0).all() and (dry.weights[5:35, 5:22] == 10 * DRY_FLAT_WEIGHT).mean() > 0.9
     assert (dry.labels[6:34, 32:55] == 250).mean() > 0.9
     assert (sentinel2_rules(dates[1:], 0).labels[6:34, 6:22] == 250).mean() > 0.9
+
+
+def test_only_what_is_hard_grey_ground_at_every_date_is_built_and_smooth_spots_of_a_town_stay_open():
+    moist = {"B02": 0.12, "B03": 0.1, "B04": 0.09, "B08": 0.1, "B8A": 0.11, "B11": 0.09, "B12": 0.06}
+    town = {"B02": 0.14, "B03": 0.12, "B04": 0.12, "B08": 0.15, "B8A": 0.16, "B11": 0.17, "B12": 0.14}
+    flat = np.arange(90)[None, :] + np.zeros((60, 1)) < 25
+    light = 1 + np.random.default_rng(6).normal(0, 0.12, flat.shape)
+    light[24:37, 52:65] = 1
+    dates = [{band: (np.where(flat & tide, moist[band], town[band]) * light).astype(np.float32) for band in town} for tide in (True, False)]
+    dry = sentinel2_rules(dates, 1)
+    assert not dry.labels[:, :22].any() and not dry.weights[6:54, 3:20].any()
+    assert (dry.labels[6:18, 32:85] == 250).mean() > 0.9
+    assert not dry.weights[29:32, 57:60].any()
