@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("jobs").setLevel(logging.INFO)
     try:
         jobs = declared_jobs()
-        options = _parser(jobs).parse_args(arguments)
+        options = _parser(jobs).parse_intermixed_args(arguments)
         return _dispatch(options, jobs)
     except InputError as error:
         return _refused(str(error), BAD_INPUT)

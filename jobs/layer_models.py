@@ -82,7 +82,9 @@ def _check_suits(name: str, layer: Layer, spec: ModelSpec) -> None:
             f"layer {name}: sensor {sensor.name} has no band {', '.join(missing)} that model {spec.name} needs; name another model"
         )
     if BLOCK_PX % spec.centre or spec.halo >= REACH_PX:
-        raise InputError(f"layer {name}: model {spec.name} keeps {spec.centre} of {spec.window} pixels; the centre must divide {BLOCK_PX}")
+        sides = f"keeps {spec.centre} pixels and sees {spec.halo} around"
+        rule = f"the first must divide {BLOCK_PX}, the second be under {REACH_PX}"
+        raise InputError(f"layer {name}: model {spec.name} {sides}; {rule}: build the bundle with others")
 
 
 def _check_resolution(name: str, metres: float, spec: ModelSpec) -> None:

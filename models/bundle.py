@@ -40,7 +40,7 @@ class ModelSpec:
     centre: int
     """Side of what is kept of a window, pixels."""
     halo: int
-    """Pixels around the centre that the network must see."""
+    """Pixels around the centre that the network must see, at its coarsest zoom."""
     threshold: float
     """Probability from which a pixel counts, chosen on validation ground."""
     architecture: dict[str, Any]
@@ -57,6 +57,14 @@ class ModelSpec:
     def window(self) -> int:
         """Side of a window, pixels."""
         return self.centre + 2 * self.halo
+
+    def halo_at(self, zoom: float) -> int:
+        """The halo, pixels of the image, that shows the network as much around at this zoom as `halo` does at the coarsest."""
+        return round(self.halo * min(self.zooms) / zoom)
+
+    def window_at(self, zoom: float) -> int:
+        """Side of what is seen of a window at this zoom, pixels of the image."""
+        return self.centre + 2 * self.halo_at(zoom)
 
 
 def write_bundle(path: Path, spec: ModelSpec, tensors: Tensors) -> None:
@@ -152,8 +160,8 @@ def _check_spec(spec: ModelSpec) -> None:
         raise ValueError(f"centre {spec.centre}, halo {spec.halo}, threshold {spec.threshold}")
     if spec.values not in VALUES or spec.flips not in (1, 2, 4):
         raise ValueError(f"values {spec.values}, flips {spec.flips}")
-    if not spec.zooms or not all(0 < zoom <= 1 and float(spec.window * zoom).is_integer() for zoom in spec.zooms):
-        raise ValueError(f"zooms {spec.zooms} of windows of {spec.window} pixels")
+    if not spec.zooms or not all(0 < zoom <= 1 for zoom in spec.zooms):
+        raise ValueError(f"zooms {spec.zooms}")
     for name in ("offset", "scale"):
         if len(spec.normalisation[name]) != len(spec.bands):
             raise ValueError(f"{name} for {len(spec.normalisation[name])} of {len(spec.bands)} bands")

@@ -69,23 +69,32 @@ class Predictor:
 
         with torch.inference_mode():
             images = torch.from_numpy(batch).to(self._device).contiguous(memory_format=torch.channels_last)
-            looks = [_resized(images, round(self.spec.window * zoom)) for zoom in self.spec.zooms]
-            copies = [self._probability(look, axes) for look in looks for axes in MIRRORS[self.spec.flips]]
-            return (torch.stack(copies).mean(0) * ONE).round().to(torch.uint8).cpu().numpy()
+            views = [(zoom, axes) for zoom in self.spec.zooms for axes in MIRRORS[self.spec.flips]]
+            mean = torch.stack([self._probability(images, zoom, axes) for zoom, axes in views]).mean(0)
+            return (mean * ONE).round().to(torch.uint8).cpu().numpy()
 
-    def _probability(self, images: "torch.Tensor", axes: tuple[int, ...]) -> "torch.Tensor":
+    def _probability(self, images: "torch.Tensor", zoom: float, axes: tuple[int, ...]) -> "torch.Tensor":
+        """Of the centres, from one look: with the halo that this zoom needs, made coarser, mirrored along the axes."""
         import torch
 
-        logits = self._network(images.flip(axes) if axes else images)
+        halo, side = self.spec.halo_at(zoom), self.spec.window_at(zoom)
+        near = slice(self.spec.halo - halo, self.spec.halo - halo + side)
+        look = _resized(images[..., near, near], round(side * zoom))
+        logits = self._logits(look.flip(axes) if axes else look)
+        kept = slice(halo, halo + self.spec.centre)
+        centres = _resized(logits.flip(axes) if axes else logits, side)[:, 0, kept, kept]
+        return torch.sigmoid(centres * self.spec.calibration["slope"] + self.spec.calibration["shift"])
+
+    def _logits(self, images: "torch.Tensor") -> "torch.Tensor":
+        import torch
+
+        logits: torch.Tensor = self._network(images)
         if logits.shape != (images.shape[0], 1, *images.shape[2:]):
             raise ModelError(f"model {self.spec.name} gave shape {tuple(logits.shape)} for windows {tuple(images.shape)}")
         if not torch.isfinite(logits).all():
             raise ModelError(f"model {self.spec.name} gave values that are not finite")
         _refuse_constant(logits, images, self.spec.name)
-        logits = _resized(logits.flip(axes) if axes else logits, self.spec.window)
-        first, last = self.spec.halo, self.spec.halo + self.spec.centre
-        calibration = self.spec.calibration
-        return torch.sigmoid(logits[:, 0, first:last, first:last] * calibration["slope"] + calibration["shift"])
+        return logits
 
 
 def _resized(images: "torch.Tensor", side: int) -> "torch.Tensor":
@@ -140,8 +149,8 @@ def _load(path: str, sha256: str, threads: int, batch: int, backend: str) -> Pre
 def _refuse_uneven(spec: ModelSpec, stride: int, path: str) -> None:
     """Windows next to each other agree only where the network's coarsest cells lie on the same ground in both."""
     for zoom in spec.zooms:
-        if (spec.window * zoom) % stride or (spec.centre * zoom) % stride:
-            sides = f"windows of {spec.window} pixels, centre {spec.centre}, at zoom {zoom:g}"
+        if (spec.window_at(zoom) * zoom) % stride or (spec.centre * zoom) % stride:
+            sides = f"windows of {spec.window_at(zoom)} pixels, centre {spec.centre}, at zoom {zoom:g}"
             raise InputError(f"model {path}: {sides} do not fit its network's stride of {stride}; build the bundle with others")
 
 

@@ -16,7 +16,7 @@ from udfs.grid import Grid, PixelBounds, Tile, native_grid, tile_id, tiles_over,
 from udfs.reading import ALIGNED_PX
 from udfs.scenes import Scene, same_crs
 
-REACH_PX = 256
+REACH_PX = 384
 """A tile's scenes are those within this many pixels of it: more than any model's halo."""
 SECONDS_PER_TILE = 0.02
 SECONDS_PER_VALUE = 2.0e-8

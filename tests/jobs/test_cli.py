@@ -90,6 +90,7 @@ def test_the_model_of_one_layer_is_set_as_built_up_model(place_file: Callable[..
         (("flow", "--place", "atlantis"), "atlantis"),
         (("fingerprint",), "fingerprint TABLE"),
         (("fingerprint", "nothing"), "nothing"),
+        (("fingerprint", "--format", "csv", "nothing"), "nothing"),
         (("flow", "--conf", "sparkx=1"), "sparkx"),
         (("flow", "kampala"), "--place kampala"),
         (("list", "kampala"), "--place kampala"),

@@ -74,7 +74,8 @@ def test_flips_average_mirrored_copies(make_bundle):
 
 def test_zooms_average_looks_at_windows_made_coarser(make_bundle):
     windows = (gaussian_filter(_windows(1, 64), (0, 0, 3, 3), mode="wrap") - 0.3) * 8 + np.float32(0.3)
-    near, far = (_load(make_bundle(name=f"z{zoom}", zooms=(zoom,))).predict(windows).astype(float) for zoom in (1.0, 0.5))
+    near = _load(make_bundle(name="near", halo=8)).predict(windows[..., 8:-8, 8:-8]).astype(float)
+    far = _load(make_bundle(name="far", zooms=(0.5,))).predict(windows).astype(float)
     both = _load(make_bundle(name="both", zooms=(1.0, 0.5))).predict(windows)
     assert np.abs(near - far).max() > 5
     assert np.abs(both - (near + far) / 2).max() <= 1
@@ -88,7 +89,7 @@ def test_windows_that_do_not_fit_the_networks_stride_at_every_zoom_are_refused(m
     with pytest.raises(InputError, match=r"centre 36, at zoom 0\.5 do not fit its network's stride of 4"):
         _load(make_bundle(name="uneven", centre=36, halo=16, zooms=(1.0, 0.5)))
     with pytest.raises(InputError, match="zooms"):
-        _load(make_bundle(name="split", zooms=(1.0, 0.33)))
+        _load(make_bundle(name="split", zooms=(2.0,)))
 
 
 def _rewritten(path, change):

