@@ -1,5 +1,5 @@
 """Evaluate: a network on held-out ground, beside a plain U-Net and beside calling everything built. Figures, JSON and a picture.
-Run: ./spark-submit.sh evaluate --set evaluate.network=buildings_50cm --set evaluate.baseline_minutes=12
+Run: ./spark-submit.sh evaluate --set evaluate.network=buildings_15cm --set evaluate.baseline_minutes=12
 Parallel over nothing: held-out ground is small; the maps are made window by window as in built_up."""
 
 import json
@@ -35,7 +35,7 @@ Shapes = NDArray[np.object_]
 class EvaluateSettings(Settings):
     """Which network is judged."""
 
-    network: str = Field("buildings_50cm", pattern=r"^[a-z0-9_]+$", description="a recipe of conf/training with windows of split `judge`")
+    network: str = Field("buildings_15cm", pattern=r"^[a-z0-9_]+$", description="a recipe of conf/training with windows of split `judge`")
     model: str | None = Field(None, description="default: models:/<network>@champion")
     baseline_minutes: float = Field(
         0.0, ge=0, description="CPU minutes for a plain U-Net (ResNet-18, depth 5) on the same windows; 0 = none"

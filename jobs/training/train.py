@@ -1,5 +1,5 @@
 """Train: a network from its recipe in conf/training: windows, course, threshold, bundle, model card, registry.
-Run: ./spark-submit.sh train --set train.network=buildings_50cm
+Run: ./spark-submit.sh train --set train.network=buildings_15cm
 Parallel over training windows; the course itself runs on the driver."""
 
 import logging

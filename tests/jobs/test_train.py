@@ -24,7 +24,7 @@ PLACE = {
     "epochs": [{"name": "2023", "start": "2023-01-01", "end": "2023-12-31", "reference": "2023-07-01"}],
     "layers": {"tiny": {"sensor": "rgb", "model": "models:/tiny@champion", "resolution": 0.5}},
 }
-NETWORKS = ("built_up_10m", "buildings_50cm", "built_up_landsat")
+NETWORKS = ("built_up_10m", "buildings_15cm", "buildings_50cm", "built_up_landsat")
 
 
 @pytest.fixture
@@ -44,9 +44,9 @@ def test_no_seed_is_in_two_splits_and_the_scored_look_is_in_none(data_folder, ne
 
 
 def test_kampala_is_cut_by_columns_and_mumbai_is_learned_from_without_labels(data_folder):
-    cuts = {(tuple(o["columns"]), o["split"]) for o in map(json.loads, orders(read_recipe("buildings_50cm"))) if o["kind"] == "footprints"}
+    cuts = {(tuple(o["columns"]), o["split"]) for o in map(json.loads, orders(read_recipe("buildings_15cm"))) if o["kind"] == "footprints"}
     assert cuts == {((0.0, 0.5), "train"), ((0.5, 0.66666667), "choose")}
-    (held,) = map(json.loads, held_out_orders(read_recipe("buildings_50cm")))
+    (held,) = map(json.loads, held_out_orders(read_recipe("buildings_15cm")))
     assert held["columns"] == [0.66666667, 1.0]
     texts = orders(read_recipe("built_up_10m"))
     assert not any("change.tif" in text or "wards" in text for text in texts)
@@ -57,14 +57,14 @@ def test_kampala_is_cut_by_columns_and_mumbai_is_learned_from_without_labels(dat
 def test_workers_get_absolute_paths_of_a_relative_folder(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("URBANTRACE_DATA", "data")
-    images = [json.loads(text) for text in orders(read_recipe("buildings_50cm")) if '"href": "' in text]
+    images = [json.loads(text) for text in orders(read_recipe("buildings_15cm")) if '"href": "' in text]
     assert images
     assert all(order["href"].startswith(str(tmp_path / "data")) for order in images if "seed" not in order)
 
 
 def test_unknown_recipes_and_missing_data_are_refused(monkeypatch):
     monkeypatch.delenv("URBANTRACE_DATA", raising=False)
-    with pytest.raises(InputError, match="no recipe; use one of buildings_50cm"):
+    with pytest.raises(InputError, match="no recipe; use one of buildings_15cm"):
         read_recipe("roads")
     with pytest.raises(InputError, match="URBANTRACE_DATA is not set"):
         train_sources(None, TrainSettings())

@@ -6,10 +6,10 @@ import pytest
 from models.predictor import load_predictor
 from models.registry import WEIGHTS, shipped_models
 
-NAMES = ("built_up_10m", "built_up_landsat", "buildings_50cm")
+NAMES = ("built_up_10m", "built_up_landsat", "buildings_15cm", "buildings_50cm")
 
 
-def test_three_small_bundles_with_cards_named_as_their_layers():
+def test_small_bundles_with_cards_named_as_their_layers():
     pins = shipped_models()
     assert set(pins) == set(NAMES)
     for name, pin in pins.items():
