@@ -153,7 +153,7 @@ class Runs:
         builder = DeltaTable.createIfNotExists(self.spark).location(self.warehouse.path(RUNS.name)).addColumns(schema_of(RUNS))
         try:
             builder.property("delta.isolationLevel", "Serializable").execute()
-        except (Py4JJavaError, PySparkException) as error:
-            if not _lost_the_race(error):
+        except (Py4JJavaError, PySparkException):
+            # Another run has made it meanwhile: Delta says so in more than one way.
+            if not self.warehouse.exists(RUNS.name):
                 raise
-            self._ensure_table()

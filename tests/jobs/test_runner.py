@@ -154,6 +154,16 @@ def test_a_held_place_is_refused_and_a_dead_holder_is_not_in_the_way(spark: Spar
     second.release()
 
 
+def test_a_runs_table_that_another_run_makes_meanwhile_is_taken(spark: SparkSession, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = Runs(spark, Warehouse(spark, place.folder))
+    runs._ensure_table()
+    answers = iter([False])
+    exists = runs.warehouse.exists
+    monkeypatch.setattr(runs.warehouse, "exists", lambda name: next(answers, None) is None and exists(name))
+    runs._ensure_table()
+    assert runs._running() == []
+
+
 def test_a_run_hands_the_place_to_the_next_in_one_commit(spark: SparkSession, place: Place) -> None:
     warehouse = Warehouse(spark, place.folder)
     runs = Runs(spark, warehouse)
