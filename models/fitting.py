@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from conf.windows import CHOOSE, FULL_LABEL, FULL_WEIGHT, TRAIN, UNLABELLED
 from models.augmentation import Normaliser
 from models.bundle import ModelSpec
-from models.judging import predicted_map
+from models.judging import judged_window
 from models.metrics import scores, threshold_of_best_f1, threshold_of_equal_area
 from models.networks import build_network, folded_tensors
-from models.predictor import Predictor, predictor_of
+from models.predictor import ONE, Predictor, predictor_of
 from models.training import Course, Report, predict_map, train
 from models.windows import Window
 
@@ -95,10 +95,11 @@ def pseudo_labelled(network: Any, window: Window, normalise: Normaliser, teachin
 
 def _mapped(predictor: Predictor, windows: list[Window]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Probabilities, as maps hold them, and labels (n,) of all fully weighted pixels of windows."""
+    judged_windows = [judged_window(predictor, window) for window in windows]
     sure = [window.weights >= FULL_WEIGHT for window in windows]
-    maps = [predicted_map(predictor, window.values)[mask] for window, mask in zip(windows, sure, strict=True)]
-    labels = [window.labels[mask] >= FULL_LABEL / 2 for window, mask in zip(windows, sure, strict=True)]
-    return np.concatenate(maps) / 250, np.concatenate(labels)
+    maps = [item.probability[mask] for item, mask in zip(judged_windows, sure, strict=True)]
+    labels = [item.truth[mask] for item, mask in zip(judged_windows, sure, strict=True)]
+    return np.concatenate(maps) / ONE, np.concatenate(labels)
 
 
 def _as_labelled(windows: list[Window]) -> list[Window]:

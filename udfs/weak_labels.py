@@ -47,9 +47,10 @@ def sentinel2_rules(series: Sequence[Bands], index: int) -> WeakLabels:
     built = _opened(hard[index] & (dense > 0.5), 1) & ~shores
     smooth = (_spread(bands["B08"], 9) < 0.009) & (_spread(bands["B04"], 9) < 0.007) & (bands["B04"] < 0.16)
     green = difference(bands["B8A"], bands["B04"]) > 0.45
-    not_built = _cleaned(wet, 1) | _cleaned(green, 1) | _cleaned(smooth & (_share(hard[index], 31) < 0.25), 0)
+    surely_wet = _cleaned(wet, 1)
+    not_built = surely_wet | _cleaned(green, 1) | _cleaned(smooth & (_share(hard[index], 31) < 0.25), 0)
     weak = _weak(built, not_built & ~built, np.isfinite(bands["B03"]))
-    dry_flats = _cleaned(wet, 1) & ~_wet(bands)
+    dry_flats = surely_wet & ~_wet(bands)
     return weak._replace(weights=np.where(dry_flats, weak.weights * np.uint8(DRY_FLAT_WEIGHT), weak.weights))
 
 
