@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import shapely
+from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -157,9 +158,10 @@ def test_a_held_place_is_refused_and_a_dead_holder_is_not_in_the_way(spark: Spar
 def test_a_runs_table_that_another_run_makes_meanwhile_is_taken(spark: SparkSession, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = Runs(spark, Warehouse(spark, place.folder))
     runs._ensure_table()
-    answers = iter([False])
-    exists = runs.warehouse.exists
-    monkeypatch.setattr(runs.warehouse, "exists", lambda name: next(answers, None) is None and exists(name))
+    # The table is not there when this run looks, and there when it commits: `create` gives an error of that kind from Delta itself.
+    exists, answers = runs.warehouse.exists, iter([False])
+    monkeypatch.setattr(runs.warehouse, "exists", lambda name: next(answers, exists(name)))
+    monkeypatch.setattr(DeltaTable, "createIfNotExists", DeltaTable.create)
     runs._ensure_table()
     assert runs._running() == []
 
