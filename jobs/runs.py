@@ -148,12 +148,12 @@ class Runs:
         return DeltaTable.forPath(self.spark, self.warehouse.path(RUNS.name))
 
     def _ensure_table(self) -> None:
+        """By a write, which two runs may do at once and do again after a kill; Delta's CREATE TABLE refuses a folder that is there."""
         if self.warehouse.exists(RUNS.name):
             return
-        builder = DeltaTable.createIfNotExists(self.spark).location(self.warehouse.path(RUNS.name)).addColumns(schema_of(RUNS))
+        writer = self.spark.createDataFrame([], schema_of(RUNS)).write.format("delta").mode("ignore")
         try:
-            builder.property("delta.isolationLevel", "Serializable").execute()
-        except (Py4JJavaError, PySparkException):
-            # Another run has made it meanwhile: Delta says so in more than one way.
-            if not self.warehouse.exists(RUNS.name):
+            writer.option("delta.isolationLevel", "Serializable").save(self.warehouse.path(RUNS.name))
+        except (Py4JJavaError, PySparkException) as error:
+            if not _lost_the_race(error):
                 raise

@@ -2,12 +2,13 @@
 
 import multiprocessing
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 import shapely
-from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -155,15 +156,33 @@ def test_a_held_place_is_refused_and_a_dead_holder_is_not_in_the_way(spark: Spar
     second.release()
 
 
-def test_a_runs_table_that_another_run_makes_meanwhile_is_taken(spark: SparkSession, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    runs = Runs(spark, Warehouse(spark, place.folder))
-    runs._ensure_table()
-    # The table is not there when this run looks, and there when it commits: `create` gives an error of that kind from Delta itself.
-    exists, answers = runs.warehouse.exists, iter([False])
-    monkeypatch.setattr(runs.warehouse, "exists", lambda name: next(answers, exists(name)))
-    monkeypatch.setattr(DeltaTable, "createIfNotExists", DeltaTable.create)
-    runs._ensure_table()
-    assert runs._running() == []
+def test_of_runs_that_begin_at_once_at_an_empty_place_one_takes_it(spark: SparkSession, place: Place) -> None:
+    warehouse = Warehouse(spark, place.folder)
+    at_once = threading.Barrier(4)
+
+    def begin(run_id: str) -> Runs | None:
+        runs = Runs(spark, warehouse)
+        at_once.wait()
+        try:
+            runs.begin(_run_row(run_id))
+        except PlaceHeld:
+            return None
+        return runs
+
+    with ThreadPoolExecutor(4) as threads:
+        [holder] = filter(None, threads.map(begin, "abcd"))
+    assert [run["run_id"] for run in holder._running()] == [(holder.current or {})["run_id"]]
+    assert warehouse.read("runs").count() == 1
+    assert spark.sql(f"SHOW TBLPROPERTIES delta.`{warehouse.path('runs')}` ('delta.isolationLevel')").head()["value"] == "Serializable"  # type: ignore[index]
+    holder.release()
+
+
+def test_a_runs_table_whose_making_was_killed_is_made(spark: SparkSession, place: Place) -> None:
+    warehouse = Warehouse(spark, place.folder)
+    (warehouse.folder / "runs/_delta_log").mkdir(parents=True)
+    runs = Runs(spark, warehouse)
+    runs.begin(_run_row("a"))
+    runs.release()
 
 
 def test_a_run_hands_the_place_to_the_next_in_one_commit(spark: SparkSession, place: Place) -> None:
