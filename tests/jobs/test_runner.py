@@ -182,6 +182,7 @@ def test_a_runs_table_whose_making_was_killed_is_made(spark: SparkSession, place
     (warehouse.folder / "runs/_delta_log").mkdir(parents=True)
     runs = Runs(spark, warehouse)
     runs.begin(_run_row("a"))
+    assert [run["run_id"] for run in runs._running()] == ["a"]
     runs.release()
 
 

@@ -42,7 +42,7 @@ def test_the_halo_is_wide_enough_for_no_seams(name):
     assert predictor.spec.centre % stride == 0
     assert all(predictor.spec.halo_at(zoom) * zoom % predictor._network.stride == 0 for zoom in predictor.spec.zooms)
     whole = predictor.predict(ground[None, :, :side, :side])[0].astype(int)
-    for shift in (shift for shift in (stride, 5 * stride, 128, 160) if shift % stride == 0 and shift < 192):
+    for shift in (shift for shift in sorted({stride, 5 * stride, 128, 160}) if shift % stride == 0 and shift < 192):
         moved = predictor.predict(ground[None, :, shift : shift + side, shift : shift + side])[0].astype(int)
         apart = np.abs(whole[shift:, shift:] - moved[:-shift, :-shift]) > 1
         assert apart.mean() < 1e-4
