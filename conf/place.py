@@ -9,6 +9,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import Field, field_validator, model_validator
 
+from conf.access import Access
 from conf.errors import InputError
 from conf.settings import Settings, parse
 
@@ -44,12 +45,25 @@ class Layer(Settings):
 
 
 class Source(Settings):
-    """Where images come from: a static STAC catalog, or files named by a pattern."""
+    """Where images come from: a STAC API, a static STAC catalog, a stac-geoparquet file, or files by name."""
 
-    stac: str | None = Field(None, description="path of a static STAC catalog.json")
-    sensor: str | None = Field(None, description="a key of conf/sensors.py, for `href`")
-    href: str | None = Field(None, description="a path; {band} stands for each band name; a multi-band file has none")
-    datetime: dt.date | None = Field(None, description="acquisition date, UTC")
+    stac: str | None = Field(None, description="path or address of a static STAC catalog.json")
+    api: str | None = Field(None, description="address of a STAC API; asked for the epochs and the area")
+    items: str | None = Field(None, description="path of a stac-geoparquet file or folder, for up to millions of items; read by Spark")
+    href: str | None = Field(
+        None,
+        description="a path or address, or a local pattern: {band} stands for each band name, {date} for the date, 20200131 or 2020-01-31, "
+        "* for anything; ending in / : every GeoTIFF in that folder",
+    )
+    files: dict[str, str] = Field(default_factory=dict, description="band name to its file, where names follow no pattern")
+    collections: tuple[str, ...] = Field((), description="of `api` and `items`")
+    bbox: tuple[float, float, float, float] | None = Field(
+        None, description="of `api` and `items`: west, south, east, north; default: the area"
+    )
+    query: dict[str, Any] = Field(default_factory=dict, description='of `api`, e.g. {"eo:cloud_cover": {"lt": 60}}')
+    inspect: Literal["auto", "always"] = Field("auto", description="auto: headers are read where the catalog does not tell what they say")
+    sensor: str | None = Field(None, description="a key of conf/sensors.py; for a catalog, where its items do not name it")
+    datetime: dt.date | None = Field(None, description="acquisition date, UTC, of `href` without {date} and of `files`")
     bands: tuple[str, ...] = Field((), description="bands in the file's order, or those {band} stands for; default: the sensor's")
     nodata: float | None = Field(None, description="nodata value where the files carry none")
     scene_id: str | None = Field(None, description="name of the image; default: the file's name")
@@ -59,11 +73,17 @@ class Source(Settings):
 
     @model_validator(mode="after")
     def one_kind(self) -> "Source":
-        if (self.stac is None) == (self.href is None):
-            raise ValueError("give either stac or href")
-        if self.href and not (self.sensor and self.datetime):
-            raise ValueError("href needs sensor and datetime")
+        kinds = {"stac": self.stac, "api": self.api, "items": self.items, "href": self.href, "files": self.files}
+        given = [name for name, value in kinds.items() if value]
+        if len(given) != 1:
+            raise ValueError(f"give one of stac, api, items, href and files, not {' and '.join(given) or 'none'}")
+        if given[0] in ("href", "files") and not (self.sensor and (self.datetime or "{date}" in (self.href or ""))):
+            raise ValueError("href and files need sensor and datetime; a date in file names is written {date}")
         return self
+
+    @property
+    def is_catalog(self) -> bool:
+        return not (self.href or self.files)
 
 
 class Place(Settings):
@@ -80,6 +100,7 @@ class Place(Settings):
     grid: Literal["utm", "native"] = "utm"
     epochs: tuple[Epoch, ...] = Field(min_length=1)
     layers: dict[str, Layer] = Field(min_length=1)
+    access: Access = Field(default_factory=Access)
     sections: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
     @field_validator("epochs")
@@ -105,6 +126,11 @@ class Place(Settings):
     def located(self, path: str) -> Path:
         """A declared path, absolute."""
         return Path(path.replace(STORAGE, str(self.folder))).absolute()
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Where its images come from; none where the place declares none."""
+        return tuple(parse(Source, source, "scenes.sources") for source in self.sections.get("scenes", {}).get("sources", ()))
 
     @property
     def fed_layer(self) -> str | None:

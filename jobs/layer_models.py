@@ -10,6 +10,7 @@ from jobs.tracking import tracking_uri
 from models.bundle import read_tensors
 from models.predictor import ModelSpec, load_predictor, read_spec
 from models.registry import ModelPin, resolve_model, shipped_models
+from udfs.composites import MARGIN_PX
 from udfs.grid import BLOCK_PX
 from udfs.planning import REACH_PX
 from udfs.scenes import Scene, ground_resolution
@@ -81,9 +82,9 @@ def _check_suits(name: str, layer: Layer, spec: ModelSpec) -> None:
         raise InputError(
             f"layer {name}: sensor {sensor.name} has no band {', '.join(missing)} that model {spec.name} needs; name another model"
         )
-    if BLOCK_PX % spec.centre or spec.halo >= REACH_PX:
+    if BLOCK_PX % spec.centre or spec.halo >= REACH_PX - MARGIN_PX:
         sides = f"keeps {spec.centre} pixels and sees {spec.halo} around"
-        rule = f"the first must divide {BLOCK_PX}, the second be under {REACH_PX}"
+        rule = f"the first must divide {BLOCK_PX}, the second be under {REACH_PX - MARGIN_PX}"
         raise InputError(f"layer {name}: model {spec.name} {sides}; {rule}: build the bundle with others")
 
 

@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from udfs.map_pixels import MAP_PIXELS_DDL, MapGrid, map_grid, map_pixel_batches
+from udfs.report_coverage import STATES
 
 
 def grid_of(built_up: DataFrame, layer: str, most_px: int) -> MapGrid | None:
@@ -27,6 +28,30 @@ def grid_of(built_up: DataFrame, layer: str, most_px: int) -> MapGrid | None:
         .first()
     )
     return map_grid(row.crs, (row.west, row.south, row.east, row.north), (row.a, row.e), most_px) if row else None
+
+
+def states_of(rows: DataFrame, layer: str, most_px: int) -> tuple[MapGrid, pd.DataFrame] | None:
+    """The picture over all planned tiles of a layer, a pixel a tile or, above `most_px` a side, a square of tiles; and its cells:
+    epoch, y, x, state (an index of STATES, the worst of the cell). `rows` as `coverage_rows` gives them. Of several grids the one
+    with most tiles; None without a tile."""
+    mine = rows.where(F.col("layer") == layer).withColumn("a", F.col("transform")[0]).withColumn("e", -F.col("transform")[4])
+    ends = [
+        F.count(F.lit(1)).alias("tiles"), F.min("row").alias("top"), F.max("row").alias("bottom"), F.min("col").alias("left"),
+        F.max("col").alias("right"), F.min(F.col("transform")[2]).alias("west"), F.max(F.col("transform")[5]).alias("north"),
+    ]  # fmt: skip
+    found = mine.groupBy("grid", "crs", "tile_px", "a", "e").agg(*ends).orderBy(F.desc("tiles"), "grid").first()
+    if found is None:
+        return None
+    tall, wide = found.bottom - found.top + 1, found.right - found.left + 1
+    step = -(-max(tall, wide) // most_px)
+    grid = MapGrid(
+        found.crs, found.west, found.north, found.a * found.tile_px * step, found.e * found.tile_px * step,
+        -(-wide // step), -(-tall // step), step,
+    )  # fmt: skip
+    place = {"y": F.floor((F.col("row") - found.top) / step), "x": F.floor((F.col("col") - found.left) / step)}
+    state = F.array_position(F.array(*map(F.lit, STATES)), F.col("status")) - 1
+    cells = mine.where(F.col("grid") == found.grid).withColumns(place).groupBy("epoch", "y", "x").agg(F.max(state).alias("state"))
+    return grid, cells.toPandas()
 
 
 def map_pixels(built_up: DataFrame, layer: str, grid: MapGrid) -> pd.DataFrame:

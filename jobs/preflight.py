@@ -7,10 +7,10 @@ import shapely
 
 from conf.errors import InputError
 from conf.place import Epoch, Place
+from jobs.declared_scenes import declared_scenes
 from jobs.layer_models import check_images, pin_of
 from jobs.runner import Prepared
 from models.predictor import read_spec
-from udfs.catalogs import scenes_of
 from udfs.planning import layer_grid, place_point
 from udfs.population import is_raster, read_population
 from udfs.scenes import Scene
@@ -46,7 +46,7 @@ def _is_there(item: Prepared | None) -> bool:
 
 
 def _headers(place: Place, item: Prepared | None) -> list[Scene]:
-    return scenes_of(item.settings.sources, place.folder) if item is not None and _is_there(item) else []
+    return declared_scenes(place) if item is not None and _is_there(item) else []
 
 
 def check_epochs(place: Place, scenes: list[Scene]) -> dict[str, list[Scene]]:

@@ -1,54 +1,101 @@
-"""Finding scenes: a static STAC catalog on disk, or files named by a pattern. Reads catalogs and headers only."""
+"""Finding scenes: catalogs and files to rows of `scenes`. Reads catalogs, and headers where catalogs do not tell what they say."""
 
-import datetime as dt
 import logging
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import pystac
 import shapely
-from pystac.stac_io import DefaultStacIO
 
-from conf.errors import InputError
+from conf.access import Access
+from conf.errors import InputError, ReadError
 from conf.place import Source
-from conf.sensors import SENSORS, Sensor
-from udfs.scenes import Scene, inspected
+from conf.sensors import SENSORS
+from udfs.addresses import Allowed, address_of
+from udfs.image_files import fixed_folder, located, scenes_of_files
+from udfs.images import Opener, OpeningRules
+from udfs.scenes import Scene, described, inspected
+from udfs.stac_catalogs import SearchBounds, catalog_items, searched_items
+from udfs.stac_items import is_complete, scene_of_item
 
 READERS = 8
 LOG = logging.getLogger(__name__)
+ANYWHERE = SearchBounds()
+NO_ACCESS = Access()
 
 
-def scenes_of(sources: tuple[Source, ...], storage: Path) -> list[Scene]:
-    """Every scene of the sources, by scene_id, with what its headers say. `{storage}` in paths stands for the place's folder.
+def scenes_of(sources: tuple[Source, ...], storage: Path, access: Access = NO_ACCESS, bounds: SearchBounds = ANYWHERE) -> list[Scene]:
+    """Every scene of the sources but those of stac-geoparquet, by scene_id. `{storage}` in paths stands for the place's folder.
 
     Raises InputError for a wrong declaration, and when no scene at all can be read. A broken scene among sound ones stays,
     with `fault` set and taken to cover what the others cover: a failed read is not "no image".
     """
-    declared = [scene for source in sources for scene in _declared(source, storage)]
-    _check_unique(declared)
-    with ThreadPoolExecutor(READERS) as readers:
-        found = list(readers.map(inspected, sorted(declared, key=lambda scene: scene.scene_id)))
+    with Opener(opening_rules(sources, storage, access)) as opener:
+        declared = [pair for source in sources if source.items is None for pair in _declared(source, storage, opener, access, bounds)]
+        _check_unique([scene for scene, _ in declared])
+        with ThreadPoolExecutor(READERS) as readers:
+            found = list(
+                readers.map(lambda pair: planned_scene(pair[0], pair[1], opener), sorted(declared, key=lambda pair: pair[0].scene_id))
+            )
+    if not found and any(source.items for source in sources):
+        return []
+    return with_stand_ins(found)
+
+
+def planned_scene(scene: Scene, source: Source, opener: Opener) -> Scene:
+    """With its footprint, digest and versions: from its catalog where that is complete, else from its headers. Raises InputError."""
+    for href in scene.files:
+        try:
+            opener.rules.allowed.check(href)
+        except ReadError as error:
+            raise InputError(f"scene {scene.scene_id}: {error}") from None
+    told = source.inspect == "auto" and is_complete(scene) and not _has_local(scene)
+    return described(scene) if told else inspected(scene, opener)
+
+
+def _has_local(scene: Scene) -> bool:
+    """Headers on disk cost nothing to look at, and a local file's content is what decides."""
+    return any(not address_of(href).is_remote for href in scene.files)
+
+
+def with_stand_ins(found: list[Scene]) -> list[Scene]:
+    """Broken scenes get the ground of the sound ones; raises InputError where none is sound."""
     sound = [scene for scene in found if scene.fault is None]
     if not sound:
-        first = found[0]
-        raise InputError(f"no scene can be read; {first.scene_id}: {first.fault}")
+        if not found:
+            raise InputError("the place's sources hold no scene; check scenes.sources")
+        raise InputError(f"no scene can be read; {found[0].scene_id}: {found[0].fault}")
     return [scene if scene.fault is None else _stand_in(scene, sound) for scene in found]
 
 
-def _declared(source: Source, storage: Path) -> list[Scene]:
+def opening_rules(sources: Iterable[Source], storage: Path, access: Access, processes: int = 1) -> OpeningRules:
+    """What images of these sources may be opened: the folders they name, the place's own, and what `access` adds.
+
+    `processes` work at once: they share the requests to a host.
+    """
+    named = [located(path, storage) for source in sources for path in (source.stac, source.href, *source.files.values()) if path]
+    local = [fixed_folder(path) for path in named if not address_of(path).is_remote]
+    roots = sorted({str(Path(folder).resolve()) for folder in [*local, str(storage), *access.roots]})
+    hosts = [*access.hosts, *(address_of(source.stac).host for source in sources if source.stac and address_of(source.stac).is_remote)]
+    return OpeningRules(Allowed(tuple(roots), tuple(hosts)), access, max(1, access.requests_per_host // processes))
+
+
+def _declared(source: Source, storage: Path, opener: Opener, access: Access, bounds: SearchBounds) -> list[tuple[Scene, Source]]:
     if source.sensor is not None and source.sensor not in SENSORS:
         raise InputError(f"sensor {source.sensor} is unknown; use one of {', '.join(sorted(SENSORS))}")
+    if source.api is not None:
+        return [(scene_of_item(item, source), source) for item in searched_items(source, bounds, access)]
     if source.stac is not None:
-        return _from_catalog(_local(source.stac, storage), source)
-    return [_from_pattern(source, storage)]
+        return [(scene_of_item(item, source), source) for item in catalog_items(_catalog(source.stac, storage), opener)]
+    return [(scene, source) for scene in scenes_of_files(source, storage)]
 
 
-def _local(path: str, storage: Path) -> str:
-    if "://" in path or path.startswith("/vsi"):
-        raise InputError(f"{path}: images are read from folders; copy them to one and name it")
-    return str(Path(path.replace("{storage}", str(storage))).absolute())
+def _catalog(path: str, storage: Path) -> str:
+    found = located(path, storage)
+    if not address_of(found).is_remote and not Path(found).is_file():
+        raise InputError(f"no catalog {found}; fetch it or correct scenes.sources")
+    return found
 
 
 def _check_unique(scenes: list[Scene]) -> None:
@@ -57,8 +104,6 @@ def _check_unique(scenes: list[Scene]) -> None:
         if scene.scene_id in seen:
             raise InputError(f"two scenes are called {scene.scene_id}; give each its own id or folder")
         seen.add(scene.scene_id)
-    if not scenes:
-        raise InputError("the place's sources hold no scene; check scenes.sources")
 
 
 def _stand_in(broken: Scene, sound: list[Scene]) -> Scene:
@@ -70,115 +115,3 @@ def _stand_in(broken: Scene, sound: list[Scene]) -> Scene:
     return replace(
         broken, crs=like.crs, transform=like.transform, width=like.width, height=like.height, footprint=broken.footprint or whole
     )
-
-
-def _from_pattern(source: Source, storage: Path) -> Scene:
-    sensor = SENSORS[str(source.sensor)]
-    bands = tuple(_known(sensor, name, str(source.href)) for name in source.bands) or sensor.band_names
-    href = _local(str(source.href), storage)
-    if source.datetime is None:
-        raise InputError(f"{source.href}: give its acquisition date as `datetime`")
-    apart = "{band}" in href
-    return Scene(
-        scene_id=source.scene_id or Path(href).stem.replace("{band}", "").rstrip("_-. "),
-        sensor=sensor.name,
-        datetime=dt.datetime.combine(source.datetime, dt.time(), dt.UTC),
-        hrefs={band: href.replace("{band}", band) for band in bands},
-        band_indexes={band: 1 if apart else number for number, band in enumerate(bands, 1)},
-        nodata=source.nodata,
-        baseline=source.baseline,
-        licence=source.licence,
-        attribution=source.attribution,
-    )
-
-
-def _known(sensor: Sensor, name: str, where: str) -> str:
-    band = sensor.band_called(name)
-    if band is None:
-        raise InputError(f"{where}: sensor {sensor.name} has no band {name}; it has {', '.join(sensor.band_names)}")
-    return band
-
-
-class _FolderOnly(DefaultStacIO):
-    """Links that lead off the disk are refused."""
-
-    def read_text_from_href(self, href: str) -> str:
-        if "://" in href and not href.startswith("file://"):
-            raise InputError(f"the catalog links to {href[:80]}; only catalogs on disk are read, download it first")
-        return Path(href.removeprefix("file://")).read_text(encoding="utf-8")
-
-
-def _from_catalog(path: str, source: Source) -> list[Scene]:
-    if not Path(path).is_file():
-        raise InputError(f"no catalog {path}; fetch it or correct scenes.sources")
-    try:
-        items = list(pystac.Catalog.from_file(path, stac_io=_FolderOnly()).get_items(recursive=True))
-    except (pystac.STACError, OSError, ValueError, KeyError) as error:
-        refused = error if isinstance(error, InputError) else error.__cause__
-        if isinstance(refused, InputError):
-            raise refused from None
-        raise InputError(f"{Path(path).name} is no sound STAC catalog: {str(error).splitlines()[0]}") from None
-    return [_from_item(item, source) for item in items]
-
-
-def _from_item(item: pystac.Item, source: Source) -> Scene:
-    sensor = SENSORS.get(str(item.properties.get("urbantrace:sensor") or source.sensor or item.collection_id))
-    if sensor is None:
-        raise InputError(f"item {item.id}: no known sensor; name it as `sensor` of the source, one of {', '.join(sorted(SENSORS))}")
-    if item.datetime is None:
-        raise InputError(f"item {item.id}: no datetime; the epoch of an image follows from it")
-    hrefs, indexes = _assets(item, sensor)
-    missing = sorted(set(source.bands) - set(hrefs))
-    if missing or not hrefs:
-        raise InputError(
-            f"item {item.id}: no asset for {', '.join(missing) or 'any band'} of {sensor.name}; it has {', '.join(sorted(item.assets))}"
-        )
-    stamp = item.datetime if item.datetime.tzinfo else item.datetime.replace(tzinfo=dt.UTC)
-    cloud = item.properties.get("eo:cloud_cover")
-    baseline = item.properties.get("processing:baseline") or item.properties.get("s2:processing_baseline") or source.baseline
-    return Scene(
-        scene_id=item.id,
-        sensor=sensor.name,
-        datetime=stamp.astimezone(dt.UTC),
-        hrefs=hrefs,
-        band_indexes=indexes,
-        nodata=source.nodata,
-        cloud=None if cloud is None else float(cloud) / 100,
-        baseline=None if baseline is None else str(baseline),
-        footprint=bytes(shapely.to_wkb(shapely.geometry.shape(item.geometry))) if item.geometry else b"",
-        licence=item.properties.get("license") or source.licence,
-        attribution=source.attribution or _producer(item),
-    )
-
-
-def _producer(item: pystac.Item) -> str | None:
-    names = [provider.get("name") for provider in item.properties.get("providers", [])]
-    return ", ".join(name for name in names if name) or None
-
-
-def _assets(item: pystac.Item, sensor: Sensor) -> tuple[dict[str, str], dict[str, int]]:
-    """Band name to path, and to its band in the file: of the asset with the band's name for a key, else of one that lists it.
-
-    Pictures to look at list bands too, so only assets of data count; other assets may lie anywhere.
-    """
-    given: dict[str, tuple[pystac.Asset, int]] = {}
-    named = {key: sensor.band_called(key) for key in item.assets}
-    for key, band in named.items():
-        if band is not None:
-            given.setdefault(band, (item.assets[key], 1))
-    for key, asset in item.assets.items():
-        if named[key] is None and (not asset.roles or "data" in asset.roles):
-            for number, band in _listed(asset, sensor):
-                if band is not None:
-                    given.setdefault(band, (asset, number))
-    return {band: _path(asset) for band, (asset, _) in given.items()}, {band: number for band, (_, number) in given.items()}
-
-
-def _path(asset: pystac.Asset) -> str:
-    return _local((asset.get_absolute_href() or asset.href).removeprefix("file://"), Path())
-
-
-def _listed(asset: pystac.Asset, sensor: Sensor) -> list[tuple[int, str | None]]:
-    listed: list[dict[str, Any]] = asset.extra_fields.get("bands") or asset.extra_fields.get("eo:bands") or []
-    names = [str(band.get("name") or band.get("common_name") or band.get("eo:common_name") or "") for band in listed]
-    return [(number, sensor.band_called(name)) for number, name in enumerate(names, 1)]

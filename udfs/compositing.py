@@ -1,68 +1,27 @@
-"""One image out of an epoch's dates, pixel by pixel; a date counts only where it is valid."""
+"""One image out of an epoch's dates; a date counts only where it is valid. Any number of dates, in bounded memory."""
 
-from collections.abc import Callable
-from typing import Literal, NamedTuple
+import datetime as dt
+from collections.abc import Iterator
+from itertools import pairwise, product
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from conf.errors import ReadError
+from conf.errors import InputError, ReadError
+from conf.sensors import SENSORS
+from udfs.composites import COMPOSITES, Composite
 from udfs.grid import BLOCK_PX, Grid, PixelBounds
 from udfs.images import ImagePool
-from udfs.reading import read_scene, read_sound_part, strips
+from udfs.reading import read_scene, read_sound_part
 from udfs.scenes import Scene
+from udfs.speckle import LOOKS, inner
 
 Values = NDArray[np.float32]
-Stack = list[Values]
-"""Dates in order, each (bands, height, width), NaN in all bands where the date is not valid."""
-
-CompositeName = Literal["median", "mean", "latest"]
-STACK_PIXELS = 64 * 2**20
-"""Values held at once while a composite is made: 256 MiB of float32."""
-
-
-def median(dates: Stack) -> Values:
-    """Median of the valid dates, of an even number the mean of the middle two; NaN where there is none."""
-    if len(dates) == 1:
-        return dates[0]
-    count = np.asarray(np.sum([~np.isnan(values[0]) for values in dates], axis=0, dtype=np.int32))
-    ordered = _sorted([np.where(np.isnan(values), np.float32(np.inf), values) for values in dates])
-    result = np.full(dates[0].shape, np.nan, np.float32)
-    for valid in np.unique(count[count > 0]):
-        middle = (ordered[(valid - 1) // 2] + ordered[valid // 2]) * np.float32(0.5)
-        np.copyto(result, middle, where=count == valid)
-    return result
-
-
-def _sorted(planes: Stack) -> Stack:
-    """Planes in order at every pixel, by exchanging neighbours: for the few dates of an epoch faster than a sort along them."""
-    for start in range(len(planes)):
-        for lower in range(start % 2, len(planes) - 1, 2):
-            below, above = planes[lower], planes[lower + 1]
-            planes[lower], planes[lower + 1] = np.minimum(below, above), np.maximum(below, above)
-    return planes
-
-
-def mean(dates: Stack) -> Values:
-    """Mean of the valid dates, summed in order of date; NaN where there is none."""
-    total = np.zeros(dates[0].shape)
-    count = np.zeros(dates[0].shape, np.int32)
-    for values in dates:
-        valid = ~np.isnan(values)
-        total += np.where(valid, values, 0)
-        count += valid
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
-
-
-def latest(dates: Stack) -> Values:
-    """The last valid date's value; NaN where there is none."""
-    result = dates[0].copy()
-    for values in dates[1:]:
-        np.copyto(result, values, where=~np.isnan(values))
-    return result
-
-
-COMPOSITES: dict[str, Callable[[Stack], Values]] = {"median": median, "mean": mean, "latest": latest}
+Found = dict[str, list[tuple[tuple[slice, slice], NDArray[np.uint8]]]]
+"""Scene id to the parts of the result where it has valid pixels, and which those are, eight in a byte."""
+HELD_BYTES = 256 * 2**20
+"""Most bytes held at once while a composite is made, whatever the number of dates; besides them its result and a bit a scene and pixel."""
 
 
 class Region(NamedTuple):
@@ -74,54 +33,101 @@ class Region(NamedTuple):
     attempts: int
     sound: NDArray[np.bool_]
     """(height, width): pixels that scenes without any failure give."""
+    pixels: dict[str, int]
+    """Scene id, of all that were asked for, to the number of pixels for which it is valid."""
 
 
-class _Inputs(NamedTuple):
+class _Work(NamedTuple):
     pool: ImagePool
+    scenes: list[Scene]
     bands: tuple[str, ...]
     grid: Grid
+    how: Composite
+    looks: float
     failed: dict[str, ReadError]
+    attempts: list[int]
+    found: Found
 
 
 def composite_region(
-    pool: ImagePool, scenes: tuple[Scene, ...], bands: tuple[str, ...], grid: Grid, bounds: PixelBounds, composite: str
-) -> Region:
-    """The composite over `bounds`. A scene is left out of the pixels it cannot be read for and no other: cutting never shows."""
-    inputs = _Inputs(pool, bands, grid, {})
+    pool: ImagePool, scenes: tuple[Scene, ...], bands: tuple[str, ...], grid: Grid, bounds: PixelBounds, composite: str,
+    *, reference: dt.date | None = None, looks: float = LOOKS,
+) -> Region:  # fmt: skip
+    """The composite over `bounds`. A scene is left out of the pixels it cannot be read for and no other: cutting never shows.
+
+    `reference`: the epoch's reference date, for best_date; `looks`: equivalent number of looks, for despeckled. Holds at most
+    HELD_BYTES besides the result. Raises InputError where the composite does not exist or does not suit the scenes.
+    """
+    how = suited(composite, {scene.sensor for scene in scenes})
+    found: Found = {name: [] for name in sorted(scene.scene_id for scene in scenes)}
+    work = _Work(pool, how.order(scenes, reference), bands, grid, how, looks, {}, [1], found)
     values = np.full((len(bands), *bounds.shape_yx), np.nan, np.float32)
-    valid = {scene.scene_id: np.zeros(bounds.shape_yx, bool) for scene in scenes}
-    tries = 1
-    by_date = sorted(scenes, key=lambda scene: (scene.datetime, scene.scene_id))
-    for strip in strips(bounds, _rows_at_once(len(scenes), len(bands), bounds.shape_yx[1])):
-        rows = slice(strip.top - bounds.top, strip.bottom - bounds.top)
-        dates: Stack = []
-        for scene in by_date:
-            read, attempts = _readable(inputs, scene, strip)
-            tries = max(tries, attempts)
-            valid[scene.scene_id][rows] = ~np.isnan(read[0])
-            if valid[scene.scene_id][rows].any():
-                dates.append(read)
-        if dates:
-            values[:, rows] = COMPOSITES[composite](dates)
-    used = tuple(sorted(name for name, pixels in valid.items() if pixels.any()))
-    sound = [pixels for name, pixels in valid.items() if name not in inputs.failed]
-    return Region(values, used, inputs.failed, tries, np.any(sound, axis=0) if sound else np.zeros(bounds.shape_yx, bool))
+    for piece in pieces(bounds, HELD_BYTES // how.held(len(scenes), len(bands)), how.margin):
+        where = slice(piece.top - bounds.top, piece.bottom - bounds.top), slice(piece.left - bounds.left, piece.right - bounds.left)
+        _make(work, piece, where, values[:, *where])
+    pixels = {name: sum(int(np.bitwise_count(bits).sum()) for _, bits in parts) for name, parts in found.items()}
+    used = tuple(name for name, count in pixels.items() if count)
+    return Region(values, used, work.failed, max(work.attempts), _sound(work, bounds.shape_yx), pixels)
 
 
-def _readable(inputs: _Inputs, scene: Scene, strip: PixelBounds) -> tuple[Values, int]:
-    """What can be read of a scene, NaN for the rest, and the tries it took; a failure is noted."""
-    pool, bands, grid, failed = inputs
+def suited(composite: str, sensors: set[str]) -> Composite:
+    """The composite of that name; raises InputError where there is none or it does not suit a sensor."""
+    how = COMPOSITES.get(composite)
+    if how is None:
+        raise InputError(f"composite {composite!r} is not known; use one of {', '.join(COMPOSITES)}")
+    others = sorted(sensor for sensor in sensors if SENSORS[sensor].values != "decibel")
+    if how.decibels and others:
+        raise InputError(f"composite {composite} is for backscatter in dB, and {others[0]} has none; use median for it")
+    return how
+
+
+def _make(work: _Work, piece: PixelBounds, where: tuple[slice, slice], result: Values) -> None:
+    """Makes `result`, the part `where` of the whole."""
+    margin, running, dates = work.how.margin, work.how.start(result.shape, work.looks), 0
+    for scene in work.scenes:
+        values = _readable(work, scene, piece.grown(margin))
+        valid = ~np.isnan(inner(values[0], margin))
+        if valid.any():
+            work.found[scene.scene_id].append((where, np.packbits(valid)))
+            running.add(values, scene)
+            dates += 1
+    if dates:
+        result[:] = running.result()
+
+
+def _sound(work: _Work, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    sound = np.zeros(shape, bool)
+    for where, bits in (part for name, parts in work.found.items() if name not in work.failed for part in parts):
+        sound[where] |= np.unpackbits(bits, count=sound[where].size).reshape(sound[where].shape).astype(bool)
+    return sound
+
+
+def _readable(work: _Work, scene: Scene, bounds: PixelBounds) -> Values:
+    """What can be read of a scene, NaN for the rest; the tries it took and a failure are noted."""
+    asked = work.pool, scene, work.bands, work.grid, bounds
     try:
-        return read_scene(pool, scene, bands, grid, strip)
+        values, attempts = read_scene(*asked)
+        work.attempts.append(attempts)
+        return values
     except ReadError as error:
-        failed.setdefault(scene.scene_id, error)
-        tries = error.tries
+        work.failed.setdefault(scene.scene_id, error)
+        work.attempts.append(error.tries)
     try:
-        return read_sound_part(pool, scene, bands, grid, strip), tries
+        return read_sound_part(*asked)
     except ReadError:  # noted already: not one pixel of it can be read
-        return np.full((len(bands), *strip.shape_yx), np.nan, np.float32), tries
+        return np.full((len(work.bands), *bounds.shape_yx), np.nan, np.float32)
 
 
-def _rows_at_once(scenes: int, bands: int, width: int) -> int:
-    """Rows per strip: up to the blocks' height, fewer when many dates would not fit."""
-    return max(16, min(BLOCK_PX, STACK_PIXELS // max(1, scenes * bands * width)))
+def pieces(bounds: PixelBounds, pixels: int, margin: int) -> Iterator[PixelBounds]:
+    """`bounds` cut along fixed lines of the grid, whole blocks where they fit: with their margins at most `pixels` each."""
+
+    def cut(start: int, stop: int, step: int) -> Iterator[tuple[int, int]]:
+        return pairwise([start, *range((start // step + 1) * step, stop, step), stop])
+
+    side, width = BLOCK_PX, bounds.right - bounds.left
+    while side > 1 and (side + 2 * margin) ** 2 > pixels:
+        side //= 2
+    most = pixels // (side + 2 * margin) - 2 * margin
+    columns = [(bounds.left, bounds.right)] if width <= most else cut(bounds.left, bounds.right, max(side, most // side * side))
+    for (top, bottom), (left, right) in product(cut(bounds.top, bounds.bottom, side), columns):
+        yield PixelBounds(top, left, bottom, right)

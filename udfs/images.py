@@ -1,66 +1,50 @@
-"""Opening images safely: plain GeoTIFF only, no side files, no other driver, a bounded set of open handles."""
+"""Opening images safely: TIFF or JPEG 2000 by their first bytes, one driver, no side files, nothing but what is allowed."""
 
 import math
-import time
+import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import rasterio
-from numpy.typing import NDArray
 from rasterio.errors import RasterioError
-from rasterio.windows import Window
 
+from conf.access import Access
 from conf.errors import ReadError
-from udfs.grid import PixelBounds
+from udfs.addresses import Address, Allowed
+from udfs.open_images import Image, first_line
+from udfs.remote_files import Fetcher, Range, RemoteFile
+from udfs.retrying import UnreadableHeaderError
+from udfs.versions import local_version, refuse_changed_file
 
 GDAL_SETTINGS: dict[str, str | int] = {
     "GDAL_PAM_ENABLED": "NO",  # .aux.xml beside an image could change what it means
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_NUM_THREADS": "1",
     "GDAL_CACHEMAX": 128 * 2**20,
+    "GDAL_BAND_BLOCK_CACHE": "HASHSET",
+    "GDAL_MAX_DATASET_POOL_SIZE": 64,
     "GTIFF_IGNORE_READ_ERRORS": "NO",
 }
-MAGIC = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
+MAGIC = {
+    b"II*\x00": "GTiff",
+    b"MM\x00*": "GTiff",
+    b"II+\x00": "GTiff",
+    b"MM\x00+": "GTiff",
+    b"\x00\x00\x00\x0c": "JP2OpenJPEG",
+    b"\xffO\xffQ": "JP2OpenJPEG",
+}
+INDIRECT = (b"<", b"\xef\xbb\xbf<", b"[", b"{")
+"""What begins so is text: VRT, GTI, WMS and the like name other files."""
 BLOCK_BYTES = 256 * 2**20
 """A larger block cannot be meant: GDAL would allocate it whole."""
-
-TRIES = 3
-BACK_OFF_SECONDS = 0.4
-"""Between tries it doubles each time, from twice this: 2.4 s in all, long enough for a network drive to come back."""
-
-Result = TypeVar("Result")
-
-
-class UnreadableHeaderError(ReadError):
-    """The file begins as a TIFF but cannot be opened: cut off, or out of reach for now."""
-
-
-def is_transient(error: ReadError) -> bool:
-    """Whether the fault is worth another try with a fresh handle."""
-    return error.kind == "read_failed" or isinstance(error, UnreadableHeaderError)
-
-
-def retried(action: Callable[[], Result], fresh: Callable[[], None] = lambda: None, wait: bool = True) -> tuple[Result, int]:
-    """What `action` gives and the tries it took: up to TRIES on transient faults, after `fresh()` and, with `wait`, ever longer waits.
-
-    Raises the last ReadError, its `tries` set.
-    """
-    attempt = 1
-    while True:
-        try:
-            return action(), attempt
-        except ReadError as error:
-            fresh()
-            error.tries = attempt
-            if not is_transient(error) or attempt == TRIES:
-                raise
-        if wait:
-            time.sleep(BACK_OFF_SECONDS * 2**attempt)
-        attempt += 1
+MOST_BANDS = 1024
+MOST_BLOCKS = 2**26
+"""Of one band: a whole continent at 0.1 m in blocks of 256 has fewer."""
 
 
 def gdal() -> Any:
@@ -68,89 +52,127 @@ def gdal() -> Any:
     return rasterio.Env(**GDAL_SETTINGS)
 
 
-def check_tiff(path: str) -> None:
-    """Raises ReadError unless `path` is a local file that begins as a TIFF does; GDAL never sees anything else."""
-    if "://" in path or path.startswith("/vsi") or "\0" in path:
-        raise ReadError("path_not_allowed", f"{path[:80]!r} is no plain local path; copy the image to a folder and name it there")
-    try:
-        with Path(path).open("rb") as file:
-            start = file.read(4)
-    except FileNotFoundError:
-        raise ReadError("not_found", f"{Path(path).name}: no such file; check the place's sources") from None
-    except OSError as error:
-        raise ReadError("read_failed", f"{Path(path).name}: {error.strerror}; check that the file can be read") from None
-    if start not in MAGIC:
-        raise ReadError("not_a_tiff", f"{Path(path).name} begins with {start!r}, not as a TIFF does; fetch the image again")
+@dataclass(frozen=True)
+class OpeningRules:
+    """What may be opened and how: plain values, so that they can travel to a worker. As it stands: every local path, no host."""
+
+    allowed: Allowed = field(default_factory=Allowed)
+    access: Access = field(default_factory=Access)
+    requests_at_once: int = 4
+    """Of one process to one host."""
 
 
-def open_image(path: str) -> Any:
-    """A rasterio dataset, GTiff driver only; raises ReadError. Call inside `gdal()`."""
-    check_tiff(path)
+EVERY_FILE = OpeningRules()
+
+
+class Opener:
+    """Opens images by rules. Use as a context manager; safe to use from several threads, the images are not."""
+
+    def __init__(self, rules: OpeningRules = EVERY_FILE, versions: Mapping[str, str] | None = None) -> None:
+        """`versions`: href to what `scenes.versions` says it must still be."""
+        self.rules, self._versions = rules, versions or {}
+        self._fetcher: Fetcher | None = None
+        self._lock = threading.Lock()
+
+    def open(self, href: str) -> "Image":
+        """The image; raises ReadError. Call inside `gdal()`."""
+        address = self.rules.allowed.check(href)
+        return self._open_remote(address, href) if address.is_remote else self._open_local(address, href)
+
+    def text(self, href: str, most: int) -> str:
+        """A text file, UTF-8, of at most `most` bytes; raises ReadError."""
+        address = self.rules.allowed.check(href)
+        if address.is_remote:
+            data = self.fetcher.fetch(address, Range(0, most))[0].data
+        else:
+            with Path(address.path).open("rb") as file:
+                data = file.read(most)
+        return data.decode("utf-8")
+
+    def _open_local(self, address: Address, href: str) -> "Image":
+        try:
+            with Path(address.path).open("rb") as file:
+                start = file.read(16)
+            before = local_version(address.path)
+        except FileNotFoundError:
+            raise ReadError("not_found", f"{address.name}: no such file; check the place's sources") from None
+        except OSError as error:
+            raise ReadError("read_failed", f"{address.name}: {error.strerror}; check that the file can be read") from None
+        driver = driver_of(address.name, start)
+        if href in self._versions:
+            refuse_changed_file(address.path, self._versions[href])
+        return Image(_opened(address.name, address.path, driver), address, before)
+
+    def _open_remote(self, address: Address, href: str) -> "Image":
+        file = RemoteFile(self.fetcher, address, self._versions.get(href))
+        driver = driver_of(address.name, file.start(16))
+        inside = f"https://image-{id(file)}/{address.name}"  # GDAL's name for it: it sees no more of the address
+
+        def handed_out(path: str, mode: str = "rb") -> RemoteFile:
+            if path != inside:
+                raise FileNotFoundError(path)
+            return file
+
+        try:
+            return Image(_opened(address.name, inside, driver, opener=handed_out), address, file)
+        except UnreadableHeaderError as error:
+            raise (file.fault or error) from None
+
+    @property
+    def fetcher(self) -> Fetcher:
+        """Made when the first remote image is opened."""
+        with self._lock:
+            if self._fetcher is None:
+                self._fetcher = Fetcher(self.rules.allowed, self.rules.access, self.rules.requests_at_once)
+            return self._fetcher
+
+    def close(self) -> None:
+        if self._fetcher is not None:
+            self._fetcher.close()
+            self._fetcher = None
+
+    def __enter__(self) -> "Opener":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def driver_of(name: str, start: bytes) -> str:
+    """The one driver for a file that begins so; raises ReadError. GDAL never sees anything else."""
+    driver = MAGIC.get(start[:4])
+    if driver is not None:
+        return driver
+    if start.lstrip().startswith(INDIRECT) and not start.lstrip().lower().startswith((b"<!doctype", b"<html")):
+        raise ReadError("driver_not_allowed", f"{name} begins with {start[:12]!r}: text that may name other files; convert it to a GeoTIFF")
+    raise ReadError("not_a_tiff", f"{name} begins with {start[:4]!r}, not as a TIFF or JPEG 2000 does; fetch the image again")
+
+
+def _opened(name: str, path: str, driver: str, **more: Any) -> Any:
     try:
-        dataset = rasterio.open(path, driver="GTiff")
-    except (RasterioError, OSError) as error:
-        message = f"{Path(path).name}: header cannot be read: {_first_line(error)}; fetch the image again"
-        raise UnreadableHeaderError("not_a_tiff", message) from None
-    height, width = dataset.block_shapes[0]
-    if height * width * np.dtype(dataset.dtypes[0]).itemsize > BLOCK_BYTES:
+        dataset = rasterio.open(path, driver=driver, **more)
+    except (RasterioError, OSError, MemoryError) as error:
+        raise UnreadableHeaderError("not_a_tiff", f"{name}: header cannot be read: {first_line(error)}; fetch the image again") from None
+    try:
+        _check_size(name, dataset)
+    except ReadError:
         dataset.close()
-        raise ReadError("block_size", f"{Path(path).name}: blocks of {height} x {width} pixels; rewrite it with blocks of 256 or 512")
+        raise
     return dataset
 
 
-def read_pixels(dataset: Any, index: int, window: Window, mask: bool = False) -> NDArray[Any]:
-    """Raw DN (height, width) of a 1-based band inside the image, or its mask (0 no data); raises ReadError, never gives zeros instead."""
-    try:
-        pixels = np.asarray(dataset.read_masks(index, window=window) if mask else dataset.read(index, window=window))
-    except (RasterioError, OSError, ValueError, MemoryError) as error:
-        raise ReadError("read_failed", f"{Path(dataset.name).name}: {_first_line(error)}; fetch the image again") from None
-    if any(offset == "0" for _, offset in _blocks(dataset, index, window)):  # GDAL has read the file's first bytes as pixels
-        raise ReadError("read_failed", f"{Path(dataset.name).name}: its list of blocks is cut off; fetch the image again")
-    return pixels
-
-
-def read_sound_blocks(dataset: Any, index: int, window: Window, mask: bool = False) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """As `read_pixels`, but block by block; and where (height, width) the file's block cannot be read: there pixels are 0."""
-    shape = window.height, window.width
-    pixels, lost = np.zeros(shape, np.uint8 if mask else dataset.dtypes[index - 1]), np.zeros(shape, bool)
-    asked = _bounds(window)
-    for block, _ in _blocks(dataset, index, window):
-        whole = Window(block.left, block.top, block.right - block.left, block.bottom - block.top)
-        try:  # the whole block, so that the outcome is the same for every window
-            pixels[_part(block, asked)] = read_pixels(dataset, index, whole, mask)[_part(asked, block)]
-        except ReadError:
-            lost[_part(block, asked)] = True
-    return pixels, lost
-
-
-def in_absent_blocks(dataset: Any, index: int, window: Window) -> NDArray[np.bool_]:
-    """The pixels (height, width) of a window that lie in blocks the file leaves out (SPARSE_OK): GDAL reads them as zeros."""
-    absent = np.zeros((window.height, window.width), bool)
-    for block, offset in _blocks(dataset, index, window):
-        if offset is None:
-            absent[_part(block, _bounds(window))] = True
-    return absent
-
-
-def _bounds(window: Window) -> PixelBounds:
-    return PixelBounds(window.row_off, window.col_off, window.row_off + window.height, window.col_off + window.width)
-
-
-def _blocks(dataset: Any, index: int, window: Window) -> Iterator[tuple[PixelBounds, str | None]]:
-    """The file's blocks that a window touches, cut at the image's edge, and where they begin in the file; None: they are not in it."""
-    height, width = dataset.block_shapes[index - 1]
-    top, left, bottom, right = _bounds(window)
-    for row in range(top // height, -(-bottom // height)):
-        lower = min((row + 1) * height, dataset.height)
-        for column in range(left // width, -(-right // width)):
-            block = PixelBounds(row * height, column * width, lower, min((column + 1) * width, dataset.width))
-            yield block, dataset.get_tag_item(f"BLOCK_OFFSET_{column}_{row}", "TIFF", bidx=index)
-
-
-def _part(inner: PixelBounds, outer: PixelBounds) -> tuple[slice, slice]:
-    """Where, in an array of `outer`, the pixels of `inner` lie."""
-    rows = slice(max(inner.top - outer.top, 0), max(inner.bottom - outer.top, 0))
-    return rows, slice(max(inner.left - outer.left, 0), max(inner.right - outer.left, 0))
+def _check_size(name: str, dataset: Any) -> None:
+    """Before a pixel is read: what would make GDAL allocate more than an image can need."""
+    if dataset.count > MOST_BANDS:
+        raise ReadError("image_size", f"{name}: {dataset.count} bands; split it into images of at most {MOST_BANDS}")
+    height, width = dataset.block_shapes[0]
+    together = dataset.count if dataset.profile.get("interleave") == "pixel" else 1
+    if height * width * together * np.dtype(dataset.dtypes[0]).itemsize > BLOCK_BYTES:
+        raise ReadError("block_size", f"{name}: blocks of {height} x {width} pixels; rewrite it with blocks of 256 or 512")
+    if math.ceil(dataset.height / height) * math.ceil(dataset.width / width) > MOST_BLOCKS:
+        raise ReadError(
+            "image_size", f"{name}: {dataset.height} x {dataset.width} pixels in blocks of {height} x {width}; use larger blocks"
+        )
 
 
 def is_georeferenced(dataset: Any) -> bool:
@@ -160,36 +182,40 @@ def is_georeferenced(dataset: Any) -> bool:
     return dataset.crs is not None and upright and all(math.isfinite(value) for value in transform)
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error.__cause__ or error).splitlines() or [type(error).__name__])[0][:200]
-
-
 class ImagePool:
     """Open images of one reader, the least recently used closed first. Use as a context manager, from one thread at a time."""
 
-    def __init__(self, most: int = 64) -> None:
-        self._most = most
-        self._open: OrderedDict[str, Any] = OrderedDict()
+    def __init__(self, opener: Opener | None = None, most: int = 64) -> None:
+        self._opener, self._most = opener or Opener(), most
+        self._open: OrderedDict[str, Image] = OrderedDict()
         self.waited_for: set[str] = set()
         """Images whose faults outlasted all tries: their next faults are tried again without waiting, or one image holds up all tiles."""
 
-    def get(self, path: str) -> Any:
-        """The open dataset of `path`; raises ReadError."""
-        if path not in self._open:
-            self._open[path] = open_image(path)
+    def get(self, href: str) -> Image:
+        """The open image of `href`; raises ReadError."""
+        if href not in self._open:
+            self._open[href] = self._opener.open(href)
             if len(self._open) > self._most:
                 self._open.popitem(last=False)[1].close()
-        self._open.move_to_end(path)
-        return self._open[path]
+        self._open.move_to_end(href)
+        return self._open[href]
 
-    def drop(self, paths: tuple[str, ...]) -> None:
+    def tries_of(self, hrefs: tuple[str, ...]) -> int:
+        """Most tries that a request for one of these took."""
+        return max((self._open[href].tries for href in hrefs if href in self._open), default=1)
+
+    def drop(self, hrefs: tuple[str, ...]) -> None:
         """Close these, so that the next read has a fresh handle."""
-        for path in paths:
-            if path in self._open:
-                self._open.pop(path).close()
+        for href in hrefs:
+            if href in self._open:
+                self._open.pop(href).close()
+
+    def close(self) -> None:
+        """Close all, in the thread that opened them."""
+        self.drop(tuple(self._open))
 
     def __enter__(self) -> "ImagePool":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self.drop(tuple(self._open))
+        self.close()

@@ -11,7 +11,7 @@ from rasterio.vrt import WarpedVRT
 
 from conf.errors import ReadError
 from conf.sensors import SENSORS
-from udfs.images import gdal, open_image
+from udfs.images import Opener, gdal
 from udfs.map_pixels import MapGrid
 
 Picture = NDArray[np.uint8]
@@ -38,14 +38,14 @@ def display_bands(sensor: str) -> tuple[str, ...]:
     return (known.band_names[0],) * 3
 
 
-def map_image(scenes: list[dict[str, Any]], grid: MapGrid) -> MapImage | None:
+def map_image(scenes: list[dict[str, Any]], grid: MapGrid, opener: Opener | None = None) -> MapImage | None:
     """Median of up to MOST_SCENES rows of `scenes` (one sensor; least cloud first) on the map's grid; None where none can be read."""
     chosen = sorted(scenes, key=lambda scene: (scene["cloud"] or 0.0, scene["scene_id"]))[:MOST_SCENES]
     chosen = [scene for scene in chosen if scene["sensor"] == chosen[0]["sensor"]]
     if not chosen:
         return None
     bands = display_bands(chosen[0]["sensor"])
-    channels = [_median([_read(scene, band, grid) for scene in chosen]) for band in bands]
+    channels = [_median([_read(scene, band, grid, opener or Opener()) for scene in chosen]) for band in bands]
     if all(np.isnan(channel).all() for channel in channels):
         return None
     rgb = np.dstack(channels) if SENSORS[chosen[0]["sensor"]].values == "rgb" else np.dstack([_stretched(c) for c in channels])
@@ -53,15 +53,15 @@ def map_image(scenes: list[dict[str, Any]], grid: MapGrid) -> MapImage | None:
     return MapImage(np.where(np.isnan(rgb), 255, np.clip(rgb, 0, 255)).astype(np.uint8), shown)
 
 
-def _read(scene: dict[str, Any], band: str, grid: MapGrid) -> NDArray[np.float32]:
+def _read(scene: dict[str, Any], band: str, grid: MapGrid, opener: Opener) -> NDArray[np.float32]:
     """One band on the map's grid, averaged over the map's pixels; NaN without data or where the file cannot be read."""
     empty = np.full((grid.height, grid.width), np.nan, np.float32)
     nodata = scene["nodata"] if scene["nodata"] is not None else SENSORS[scene["sensor"]].nodata
     options = {"crs": grid.crs, "transform": grid.transform, "width": grid.width, "height": grid.height, "resampling": Resampling.average}
     try:
-        with gdal(), open_image(scene["hrefs"][band]) as image:
+        with gdal(), opener.open(scene["hrefs"][band]) as image:
             declared = {"src_nodata": nodata, "nodata": nodata} if nodata is not None else {"add_alpha": True}
-            with WarpedVRT(image, **options, **declared) as warped:
+            with WarpedVRT(image.dataset, **options, **declared) as warped:
                 values = warped.read(scene["band_indexes"][band], masked=True)
     except (ReadError, RasterioError, KeyError, OSError):
         return empty

@@ -1,9 +1,13 @@
 """From images to probabilities, tile by tile. The network only ever sees windows of one size on the global grid."""
 
+import datetime as dt
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +21,7 @@ from conf.sensors import SENSORS
 from models.predictor import ModelError, Predictor, load_predictor
 from udfs.compositing import Region, composite_region
 from udfs.grid import Grid, Tile, grid_of_tile, tiles_over
-from udfs.images import ImagePool
+from udfs.images import EVERY_FILE, ImagePool, Opener, OpeningRules
 from udfs.rasters import NO_DATA, encode_raster
 from udfs.scenes import Scene
 
@@ -43,6 +47,8 @@ class Recipe:
     threshold: int
     """0-250."""
     composite: str
+    looks: float
+    """Equivalent number of looks of a radar image."""
     min_clear: float
     """After a scene failed: the share of the ground the scenes cover for which scenes without a failure must have data."""
     threads: int
@@ -64,6 +70,8 @@ class Plan(NamedTuple):
     sensor: str
     scenes: tuple[Scene, ...]
     outline: bytes
+    reference: dt.date | None = None
+    """The epoch's reference date, for composite best_date."""
 
 
 class Outcome(NamedTuple):
@@ -78,7 +86,8 @@ class Outcome(NamedTuple):
 def read_tile(pool: ImagePool, plan: Plan, recipe: Recipe) -> Region:
     """The composite of a tile and its halo, every pixel read once."""
     bands = tuple(SENSORS[plan.sensor].band_called(name) or name for name in recipe.bands)
-    return composite_region(pool, plan.scenes, bands, plan.grid, plan.tile.pixels.grown(recipe.halo), recipe.composite)
+    seen = plan.tile.pixels.grown(recipe.halo)
+    return composite_region(pool, plan.scenes, bands, plan.grid, seen, recipe.composite, reference=plan.reference, looks=recipe.looks)
 
 
 def map_tile(plan: Plan, region: Region, recipe: Recipe, predict: Callable[[NDArray[np.float32]], Raster]) -> Outcome:
@@ -141,31 +150,57 @@ class _Work(NamedTuple):
 
 
 def built_up_batches(
-    frames: Frames, scenes: dict[str, Scene], recipes: dict[str, Recipe], sensors: dict[str, str]
+    frames: Frames,
+    scenes: dict[str, Scene],
+    recipes: dict[str, Recipe],
+    sensors: dict[str, str],
+    references: dict[str, dt.date] | None = None,
+    rules: OpeningRules = EVERY_FILE,
+    readers: int = 1,
 ) -> Iterator[pd.DataFrame]:
-    """Frames of planned tiles (with `scene_ids`) to frames of `built_up`, one row each. `recipes`, `sensors` by layer.
+    """Frames of planned tiles (with `scene_ids`) to frames of `built_up`, one row each. `recipes`, `sensors` by layer,
+    reference dates by epoch.
 
-    The next tile is read in a thread while the network runs: at most two composites are held, 2 x bands x (tile_px + 2 halo)^2 x 4 bytes.
+    The next tiles are read in `readers` threads while the network runs, each with its own open images:
+    at most readers + 1 composites are held, each bands x (tile_px + 2 halo)^2 x 4 bytes.
     """
-    with ImagePool() as pool, ThreadPoolExecutor(1) as reader:
+    versions = {href: version for scene in scenes.values() for href, version in scene.versions.items()}
+    with ExitStack() as stack:
+        opener = stack.enter_context(Opener(rules, versions))
+        lanes = [stack.enter_context(_Lane(opener)) for _ in range(readers)]
         works = (
-            _Work(row, plan_of(row, scenes, sensors), recipes[str(row.layer)], time.monotonic())
+            _Work(row, plan_of(row, scenes, sensors, references), recipes[str(row.layer)], time.monotonic())
             for frame in frames
             for row in frame.itertuples()
         )
-        for work, region in _read_ahead(works, pool, reader):
+        for work, region in _read_ahead(works, lanes):
             yield pd.DataFrame([_result(work, region)])
 
 
-def _read_ahead(works: Iterator[_Work], pool: ImagePool, reader: ThreadPoolExecutor) -> Iterator[tuple[_Work, tuple[Region, float]]]:
-    waiting: tuple[_Work, Future[tuple[Region, float]]] | None = None
-    for work in works:
-        following = work, reader.submit(_timed_read, pool, work)
-        if waiting is not None:
-            yield waiting[0], waiting[1].result()
-        waiting = following
-    if waiting is not None:
-        yield waiting[0], waiting[1].result()
+class _Lane:
+    """A reader: a thread, and images that are opened, read and closed in it alone."""
+
+    def __init__(self, opener: Opener) -> None:
+        self.pool, self.thread = ImagePool(opener), ThreadPoolExecutor(1)
+
+    def __enter__(self) -> "_Lane":
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.thread.submit(self.pool.close).result()
+        self.thread.shutdown()
+
+
+def _read_ahead(works: Iterator[_Work], lanes: list[_Lane]) -> Iterator[tuple[_Work, tuple[Region, float]]]:
+    """Works in their order with what was read for them; each lane reads every len(lanes)-th."""
+    waiting: deque[tuple[_Work, Future[tuple[Region, float]]]] = deque()
+    for work, lane in zip(works, cycle(lanes), strict=False):
+        waiting.append((work, lane.thread.submit(_timed_read, lane.pool, work)))
+        if len(waiting) > len(lanes):
+            first, reading = waiting.popleft()
+            yield first, reading.result()
+    for first, reading in waiting:
+        yield first, reading.result()
 
 
 def _timed_read(pool: ImagePool, work: _Work) -> tuple[Region, float]:
@@ -173,11 +208,12 @@ def _timed_read(pool: ImagePool, work: _Work) -> tuple[Region, float]:
     return read_tile(pool, work.plan, work.recipe), time.monotonic() - started
 
 
-def plan_of(row: Any, scenes: dict[str, Scene], sensors: dict[str, str]) -> Plan:
-    """The plan of a planned tile's row; `scenes` by id, `sensors` by layer."""
+def plan_of(row: Any, scenes: dict[str, Scene], sensors: dict[str, str], references: dict[str, dt.date] | None = None) -> Plan:
+    """The plan of a planned tile's row; `scenes` by id, `sensors` by layer, `references` by epoch."""
     tile = Tile(int(row.row), int(row.col), int(row.tile_px))
     grid = grid_of_tile(row.grid, row.crs, Affine(*row.transform), tile)
-    return Plan(grid, tile, sensors[row.layer], tuple(scenes[scene_id] for scene_id in row.scene_ids), bytes(row.geometry))
+    chosen = tuple(scenes[scene_id] for scene_id in row.scene_ids)
+    return Plan(grid, tile, sensors[row.layer], chosen, bytes(row.geometry), (references or {}).get(row.epoch))
 
 
 def _result(work: _Work, read: tuple[Region, float]) -> dict[str, Any]:

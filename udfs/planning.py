@@ -17,7 +17,7 @@ from udfs.reading import ALIGNED_PX
 from udfs.scenes import Scene, same_crs
 
 REACH_PX = 384
-"""A tile's scenes are those within this many pixels of it: more than any model's halo."""
+"""A tile's scenes are those within this many pixels of it: more than any model's halo and composite's margin together."""
 SECONDS_PER_TILE = 0.02
 SECONDS_PER_VALUE = 2.0e-8
 """To read and composite one pixel of one band of one scene, one core."""

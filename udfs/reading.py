@@ -1,6 +1,5 @@
 """Reading a scene onto the global grid. A pixel's value follows from its own position only, never from the window it is read in."""
 
-from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,10 +10,13 @@ from pyproj import CRS, Transformer
 from rasterio.windows import Window
 
 from conf.errors import ReadError
-from conf.sensors import SENSORS, Sensor
+from conf.sensors import SENSORS, Mask, Sensor
 from udfs.grid import Grid, PixelBounds
-from udfs.images import ImagePool, gdal, in_absent_blocks, is_georeferenced, read_pixels, read_sound_blocks, retried
+from udfs.images import ImagePool, gdal, is_georeferenced
+from udfs.open_images import read_sound_blocks
+from udfs.retrying import retried
 from udfs.scenes import Scene
+from udfs.sensor_values import is_clear, scaled
 
 Values = NDArray[np.float32]
 Positions = NDArray[np.float64]
@@ -41,11 +43,12 @@ def read_scene(pool: ImagePool, scene: Scene, bands: tuple[str, ...], grid: Grid
         kind, _, message = scene.fault.partition(": ")
         raise ReadError(kind, message)
     try:
-        return retried(
+        values, tries = retried(
             lambda: _read(pool, scene, bands, grid, bounds),
             fresh=lambda: pool.drop(scene.files),
             wait=pool.waited_for.isdisjoint(scene.files),
         )
+        return values, max(tries, pool.tries_of(scene.files))
     except ReadError:
         pool.waited_for.update(scene.files)
         raise
@@ -83,9 +86,10 @@ def _sampled(pool: ImagePool, scene: Scene, bands: tuple[str, ...], grid: Grid, 
     for lattice, block in placed:
         if partly:
             invalid |= lattice.touched(block, block.lost)
-    if sensor.classes is not None and sensor.classes in scene.hrefs:
-        dataset = _dataset(pool, scene, sensor.classes)
-        invalid |= ~_clear(dataset, scene, sensor, _lattice(lattices, dataset, scene, grid, points), partly)
+    for mask in sensor.masks:
+        if mask.band in scene.hrefs:
+            dataset = _dataset(pool, scene, mask.band)
+            invalid |= ~_clear(dataset, scene, mask, _lattice(lattices, dataset, scene, grid, points), partly)
     values[:, invalid] = np.nan
     return values
 
@@ -215,9 +219,10 @@ def _block(dataset: Any, scene: Scene, sensor: Sensor, band: str, lattice: _Latt
     raw, missed = _pixels(dataset, index, window, partly)
     inside = _inside(window, left, top)
     values[inside] = raw
-    empty = in_absent_blocks(dataset, index, window)  # after the pixels: what cannot be read has failed by now
-    if scene.nodata is not None:
-        empty |= raw == scene.nodata
+    empty = dataset.absent(index, window)  # after the pixels: what cannot be read has failed by now
+    nodata = _nodata(dataset, scene, sensor, band)
+    if nodata is not None:
+        empty |= raw == nodata
     unknown = ~np.isfinite(raw) if raw.dtype.kind == "f" else np.zeros(raw.shape, bool)
     if MASKS & {flag.name for flag in dataset.mask_flag_enums[index - 1]}:
         mask, unmasked = _pixels(dataset, index, window, partly, mask=True)
@@ -228,11 +233,19 @@ def _block(dataset: Any, scene: Scene, sensor: Sensor, band: str, lattice: _Latt
     return _Block(values, hollow, lost, left, top)
 
 
+def _nodata(dataset: Any, scene: Scene, sensor: Sensor, band: str) -> float | None:
+    """The file's own, else what is declared of the scene, else the band's."""
+    own = dataset.nodatavals[scene.band_indexes[band] - 1]
+    if own is not None:
+        return float(own)
+    return sensor.nodata_of(band) if scene.nodata == sensor.nodata else scene.nodata
+
+
 def _pixels(dataset: Any, index: int, window: Window, partly: bool, mask: bool = False) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Raw pixels, or the mask; and where they are lost: nowhere, or, read `partly`, in the blocks that cannot be read."""
     if partly:
         return read_sound_blocks(dataset, index, window, mask)
-    return read_pixels(dataset, index, window, mask), np.zeros((), bool)
+    return dataset.pixels(index, window, mask), np.zeros((), bool)
 
 
 def _window(dataset: Any, lattice: _Lattice, around: int) -> tuple[Window | None, int, int, tuple[int, int]]:
@@ -253,25 +266,22 @@ def _inside(window: Window, left: int, top: int) -> tuple[slice, slice]:
     return slice(row, row + window.height), slice(column, column + window.width)
 
 
-def _clear(dataset: Any, scene: Scene, sensor: Sensor, lattice: _Lattice, partly: bool) -> NDArray[np.bool_]:
+def _clear(dataset: Any, scene: Scene, mask: Mask, lattice: _Lattice, partly: bool) -> NDArray[np.bool_]:
     window, left, top, shape = _window(dataset, lattice, 0)
     clear = np.zeros(shape, bool)
     if window is not None:
-        classes, lost = _pixels(dataset, scene.band_indexes[str(sensor.classes)], window, partly)
-        clear[_inside(window, left, top)] = np.isin(classes, sorted(sensor.clear)) & ~lost
+        pixels, lost = _pixels(dataset, scene.band_indexes[mask.band], window, partly)
+        clear[_inside(window, left, top)] = is_clear(mask, pixels) & ~lost
     return np.asarray(_Block(clear, clear, clear, left, top).at(clear, *lattice.nearest), dtype=bool)
 
 
 def _physical(raw: Values, scene: Scene, sensor: Sensor, band: str) -> Values:
-    if sensor.values != "stretched":
-        return raw * np.float32(sensor.scale) + np.float32(sensor.offset(scene.baseline))
+    if sensor.values_of(band) != "stretched":
+        linear = sensor.linear(band, scene.baseline, scene.calibration)
+        if linear is None:
+            raise ReadError("profile", f"{scene.scene_id}: nothing says what DN of {band} mean; give the scene's metadata file")
+        return scaled(raw, linear, sensor.in_decibel)
     low, high = (scene.stretch or {}).get(band, (None, None))
     if low is None or high is None:
         raise ReadError("no_stretch", f"{scene.scene_id}: its pixels could not be read for percentiles; fetch the image again")
     return np.clip((raw - np.float32(low)) / np.float32(max(high - low, 1.0)), 0, 1)
-
-
-def strips(bounds: PixelBounds, rows: int) -> Iterator[PixelBounds]:
-    """`bounds` cut into strips of at most `rows` rows."""
-    for top in range(bounds.top, bounds.bottom, rows):
-        yield PixelBounds(top, bounds.left, min(top + rows, bounds.bottom), bounds.right)

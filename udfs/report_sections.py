@@ -103,20 +103,6 @@ def unit_table(statistics: pd.DataFrame, per_person: pd.DataFrame, names: Mappin
     return table(headings, lines, "sums per unit and epoch", searchable=True)
 
 
-def coverage_table(tiles: pd.DataFrame) -> str:
-    """Tiles of each layer and epoch by status, and what failed; columns layer, epoch, status, error_class, tiles, valid_share."""
-    lines: list[list[Cell]] = []
-    for (layer, epoch), group in tiles.groupby(["layer", "epoch"], sort=True):
-        count = group.groupby("status")["tiles"].sum()
-        seen = float((group["valid_share"] * group["tiles"]).sum() / group["tiles"].sum())
-        failed = group[group["status"] == "quarantined"]
-        kinds = "; ".join(f"{row['error_class']}: {row['tiles']}" for row in failed.to_dict("records"))
-        states = [number(int(count.get(status, 0)), 0) for status in ("done", "nodata", "quarantined")]
-        lines.append([str(layer), str(epoch), *states, number(seen, 1, 100.0), kinds])
-    headings = ["layer", "epoch", "done", "no data", "quarantined", "pixels with data, %", "kinds of failure"]
-    return table(headings, lines, "tiles by layer, epoch and status")
-
-
 def regime_table() -> str:
     """The seventeen regimes."""
     lines = [[regime.id, regime.text, regime.efficiency] for regime in REGIMES]

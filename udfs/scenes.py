@@ -1,7 +1,6 @@
 """A scene: what its files' headers say. Reads headers, and few pixels where a sensor has no calibration."""
 
 import datetime as dt
-import hashlib
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,14 @@ from rasterio.windows import Window
 from conf.errors import InputError, ReadError
 from conf.sensors import SENSORS, Sensor
 from conf.settings import digest
-from udfs.images import gdal, is_georeferenced, open_image, read_pixels, retried
+from udfs.addresses import address_of
+from udfs.images import Opener, gdal, is_georeferenced
+from udfs.retrying import retried
+from udfs.sensor_values import range_fault
+from udfs.versions import content_digest, recorded_version
 
-HASHED_WHOLE = 256 * 2**20
-"""Files up to this size, in bytes, are digested whole; of larger ones both ends and the size."""
+SAMPLE_PX = 128
+"""Side of the middle of an image, of which it is seen whether its values can be the sensor's."""
 STRETCH_PIXELS = 4_000_000
 """Percentiles come from at most about this many pixels of a scene."""
 
@@ -40,12 +43,14 @@ class Scene:
     height: int = 0
     nodata: float | None = None
     stretch: dict[str, list[float]] | None = None
+    calibration: dict[str, list[float]] | None = None
     cloud: float | None = None
     baseline: str | None = None
     footprint: bytes = b""
     licence: str | None = None
     attribution: str | None = None
     content_digest: str = ""
+    versions: dict[str, str] = field(default_factory=dict, compare=False)
     fault: str | None = field(default=None, compare=False)
     """Why the headers could not be read; such a scene fails again when its pixels are asked for."""
 
@@ -60,42 +65,69 @@ class Scene:
         return tuple(sorted(set(self.hrefs.values())))
 
 
-def inspected(scene: Scene) -> Scene:
+def inspected(scene: Scene, opener: Opener) -> Scene:
     """`scene` with what its headers say. Raises InputError where the declaration is wrong, sets `fault` where a file is broken."""
-    for path in scene.files:
-        if not Path(path).is_file():
-            raise InputError(
-                f"scene {scene.scene_id}: no file {Path(path).name} in {Path(path).parent}; fetch it or correct the place's sources"
-            )
-    unknown = SENSORS[scene.sensor].baseline_fault(scene.baseline, scene.datetime.date())
-    if unknown:
-        raise InputError(f"scene {scene.scene_id}: {unknown}; give it as `baseline`, like 05.10 (that of unshifted values is 03.01)")
+    _refuse_missing(scene)
+    refuse_unknown_values(scene)
     contents: dict[str, str] = {}
     try:
-        contents, _ = retried(lambda: {path: _file_digest(Path(path)) for path in scene.files})
-        found, _ = retried(lambda: _with_headers(scene))
+        contents, _ = retried(lambda: {href: content_digest(Path(href)) for href in scene.files if not address_of(href).is_remote})
+        found, _ = retried(lambda: _with_headers(scene, opener))
     except ReadError as error:
         found = replace(scene, fault=f"{error.kind}: {error}")
-    return replace(found, content_digest=_scene_digest(found, contents))
+    versions = {**found.versions, **{href: recorded_version(href, content) for href, content in contents.items()}}
+    return replace(found, versions=versions, content_digest=_scene_digest(found, {**found.versions, **contents}))
 
 
-def _with_headers(scene: Scene) -> Scene:
+def is_remote(scene: Scene) -> bool:
+    """Whether any of its files lies elsewhere than on a disk of this machine."""
+    return any(address_of(href).is_remote for href in scene.files)
+
+
+def _refuse_missing(scene: Scene) -> None:
+    for href in scene.files:
+        if not address_of(href).is_remote and not Path(href).is_file():
+            raise InputError(
+                f"scene {scene.scene_id}: no file {Path(href).name} in {Path(href).parent}; fetch it or correct the place's sources"
+            )
+
+
+def refuse_unknown_values(scene: Scene) -> None:
+    """Raises InputError where scale or offset depend on what is not known: a baseline, or the scene's own metadata."""
+    if fault := SENSORS[scene.sensor].calibration_fault(scene.hrefs, scene.calibration):
+        raise InputError(f"scene {scene.scene_id}: {fault}")
+    unknown = SENSORS[scene.sensor].baseline_fault(scene.baseline, scene.datetime.date())
+    if unknown and not scene.calibration:
+        raise InputError(f"scene {scene.scene_id}: {unknown}; give it as `baseline`, like 05.10 (that of unshifted values is 03.01)")
+
+
+def described(scene: Scene) -> Scene:
+    """A scene whose catalog tells what its headers would, without opening it: with footprint and digest."""
+    refuse_unknown_values(scene)
+    known = replace(scene, nodata=SENSORS[scene.sensor].nodata if scene.nodata is None else scene.nodata, footprint=footprint(scene))
+    return replace(known, content_digest=_scene_digest(known, known.versions))
+
+
+def _with_headers(scene: Scene, opener: Opener) -> Scene:
     with gdal():
-        known = _on_its_grid(scene)
-        stretch = _stretch(known) if SENSORS[scene.sensor].values == "stretched" else None
+        known = _on_its_grid(scene, opener)
+        stretch = _stretch(known, opener) if SENSORS[scene.sensor].values == "stretched" else None
     # A catalog's outline may be smaller than what is read: tiles would then show what happens to lie in them.
     return replace(known, footprint=footprint(known), stretch=stretch)
 
 
-def _on_its_grid(scene: Scene) -> Scene:
+def _on_its_grid(scene: Scene, opener: Opener) -> Scene:
     sensor = SENSORS[scene.sensor]
     finest: Any = None
-    nodata = scene.nodata
+    nodata, versions = scene.nodata, {}
     for band in sorted(scene.hrefs):
-        with open_image(scene.hrefs[band]) as dataset:
+        with opener.open(scene.hrefs[band]) as dataset:
             _check_band(scene, band, dataset, sensor)
-            if band == sensor.classes:
+            if dataset.version:
+                versions[scene.hrefs[band]] = dataset.version
+            if band in sensor.mask_names:
                 continue
+            _check_range(scene, band, dataset, sensor)
             nodata = dataset.nodata if dataset.nodata is not None else nodata
             if finest is None or dataset.width > finest[1]:
                 finest = (dataset.crs, dataset.width, dataset.height, dataset.transform)
@@ -103,25 +135,41 @@ def _on_its_grid(scene: Scene) -> Scene:
         raise InputError(f"scene {scene.scene_id}: no band of sensor {sensor.name}; it has {', '.join(sensor.band_names)}")
     crs, width, height, transform = finest
     nodata = sensor.nodata if nodata is None else nodata
-    return replace(scene, crs=_crs_text(crs), transform=tuple(transform)[:6], width=width, height=height, nodata=nodata)
+    grid = {"crs": crs_text(crs), "transform": tuple(transform)[:6], "width": width, "height": height}
+    return replace(scene, **grid, nodata=nodata, versions=versions)
 
 
 def _check_band(scene: Scene, band: str, dataset: Any, sensor: Sensor) -> None:
-    name = f"scene {scene.scene_id}, {Path(dataset.name).name}"
+    name = f"scene {scene.scene_id}, {dataset.title}"
     if scene.band_indexes[band] > dataset.count:
         raise InputError(
             f"{name}: band {band} is missing, the file has {dataset.count} of {len(scene.band_indexes)} bands; correct `bands`"
         )
-    found = dataset.dtypes[scene.band_indexes[band] - 1]
-    expected = "uint8" if band == sensor.classes else sensor.dtype
-    if found != expected:
-        raise InputError(f"{name}: band {band} is {found}, sensor {sensor.name} has {expected}; name another sensor or convert the file")
+    named = sensor.band_called(str(dataset.descriptions[scene.band_indexes[band] - 1] or ""))
+    if named is not None and named != band:
+        raise InputError(f"{name}: band {scene.band_indexes[band]} calls itself {named}, and is declared as {band}; correct `bands`")
+    if fault := sensor.dtype_fault(band, dataset.dtypes[scene.band_indexes[band] - 1]):
+        raise InputError(f"{name}: {fault}")
     if not is_georeferenced(dataset):
         found = "no CRS" if dataset.crs is None else f"transform {tuple(dataset.transform)[:6]}"
-        raise ReadError("georeference", f"{Path(dataset.name).name}: {found}; give it a CRS and north up, e.g. with gdalwarp")
+        raise ReadError("georeference", f"{dataset.title}: {found}; give it a CRS and north up, e.g. with gdalwarp")
 
 
-def _crs_text(crs: Any) -> str:
+def _check_range(scene: Scene, band: str, dataset: Any, sensor: Sensor) -> None:
+    """Raises InputError when the pixels in the middle cannot be the sensor's. Pixels that cannot be read are for the tiles to tell."""
+    height, width = (min(side, SAMPLE_PX) for side in (dataset.height, dataset.width))
+    window = Window((dataset.width - width) // 2, (dataset.height - height) // 2, width, height)
+    try:
+        sample = dataset.pixels(scene.band_indexes[band], window)
+    except ReadError:
+        return
+    own = sensor.linear(band, scene.baseline, scene.calibration) if scene.calibration else None
+    if fault := range_fault(sensor, band, sample[~dataset.absent(scene.band_indexes[band], window)], own):
+        raise InputError(f"scene {scene.scene_id}, {dataset.title}: {fault}")
+
+
+def crs_text(crs: Any) -> str:
+    """EPSG code or WKT2 of a rasterio CRS."""
     code = crs.to_epsg()
     return f"EPSG:{code}" if code else str(crs.to_wkt())
 
@@ -143,28 +191,37 @@ def ground_resolution(scene: Scene) -> float:
     return float(abs(Geod(ellps="WGS84").inv(lon0, lat0, lon1, lat1)[2]))
 
 
-def _stretch(scene: Scene) -> dict[str, list[float]] | None:
+def _stretch(scene: Scene, opener: Opener) -> dict[str, list[float]] | None:
     """Band to its 2nd and 98th percentile over pixels with data. None where pixels cannot be read: the tiles tell then."""
+    measured = sorted(set(scene.hrefs) - set(SENSORS[scene.sensor].mask_names))
     try:
-        bands, _ = retried(lambda: {band: _thinned(scene, band) for band in sorted(scene.hrefs)})
+        bands, _ = retried(lambda: {band: _thinned(scene, band, opener) for band in measured})
     except ReadError:
         return None
-    empty = np.all([values == scene.nodata for values in bands.values()], axis=0) if scene.nodata is not None else None
-    kept = {band: values if empty is None else values[~empty] for band, values in bands.items()}
-    if any(values.size == 0 for values in kept.values()):
+    kept = _without_empty(list(bands.values()), scene)
+    if any(values.size == 0 for values in kept):
         return None
-    return {band: [float(value) for value in np.percentile(values, [2, 98])] for band, values in kept.items()}
+    return {band: [float(value) for value in np.percentile(values, [2, 98])] for band, values in zip(bands, kept, strict=True)}
 
 
-def _thinned(scene: Scene, band: str) -> NDArray[Any]:
+def _without_empty(bands: list[NDArray[Any]], scene: Scene) -> list[NDArray[Any]]:
+    """Pixels with data: bands of one size are empty where all hold the nodata value, of other sizes each for itself."""
+    if scene.nodata is None:
+        return bands
+    if len({values.shape for values in bands}) == 1:
+        empty = np.all([values == scene.nodata for values in bands], axis=0)
+        return [values[~empty] for values in bands]
+    return [values[values != scene.nodata] for values in bands]
+
+
+def _thinned(scene: Scene, band: str, opener: Opener) -> NDArray[Any]:
     """Every n-th pixel of every n-th row, read by strips."""
-    step = max(1, round((scene.width * scene.height / STRETCH_PIXELS) ** 0.5))
-    with open_image(scene.hrefs[band]) as dataset:
+    with opener.open(scene.hrefs[band]) as dataset:
+        step = max(1, round((dataset.width * dataset.height / STRETCH_PIXELS) ** 0.5))
         strips = []
-        for top in range(0, scene.height, step * 256):
-            rows = min(step * 256, scene.height - top)
-            window = Window(0, top, scene.width, rows)
-            strips.append(read_pixels(dataset, scene.band_indexes[band], window)[::step, ::step])
+        for top in range(0, dataset.height, step * 256):
+            window = Window(0, top, dataset.width, min(step * 256, dataset.height - top))
+            strips.append(dataset.pixels(scene.band_indexes[band], window)[::step, ::step])
     return np.concatenate(strips)
 
 
@@ -173,27 +230,10 @@ def _scene_digest(scene: Scene, contents: dict[str, str]) -> str:
 
     What could not be read counts too, so that a scene that can be read again is not taken for the one that could not.
     """
-    bands = [[band, scene.band_indexes[band], Path(path).name, contents.get(path)] for band, path in sorted(scene.hrefs.items())]
+    bands = [[band, scene.band_indexes[band], address_of(href).name, contents.get(href)] for band, href in sorted(scene.hrefs.items())]
     missed = [scene.fault and scene.fault.partition(": ")[0], scene.stretch is None]
-    return digest([scene.sensor, scene.datetime, scene.nodata, scene.baseline, bands, missed])
-
-
-def _file_digest(path: Path) -> str:
-    try:
-        return _digest_of_bytes(path)
-    except OSError as error:
-        raise ReadError("read_failed", f"{path.name}: {error.strerror}; check that the file can be read") from None
-
-
-def _digest_of_bytes(path: Path) -> str:
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        if size <= HASHED_WHOLE:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-        ends = hashlib.sha256(str(size).encode() + file.read(2**20))
-        file.seek(-(2**20), 2)
-        ends.update(file.read())
-    return ends.hexdigest()
+    stated = [[scene.calibration, scene.cloud]] if scene.calibration or scene.cloud is not None else []  # cloud weighs in clear_mean
+    return digest([scene.sensor, scene.datetime, scene.nodata, scene.baseline, bands, missed, *stated])
 
 
 def same_crs(one: str, other: str) -> bool:

@@ -19,7 +19,7 @@ from conf.errors import InputError
 from conf.place import Source
 from conf.windows import CHOOSE, FULL_LABEL, FULL_WEIGHT, JUDGE, TRAIN, UNLABELLED, WINDOW_COLUMNS
 from udfs.catalogs import scenes_of
-from udfs.compositing import median
+from udfs.composites import median
 from udfs.grid import PixelBounds, native_grid
 from udfs.images import ImagePool
 from udfs.reading import read_scene

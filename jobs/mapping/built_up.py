@@ -13,18 +13,23 @@ from pyspark.sql import functions as F
 from conf.place import Place
 from conf.settings import Settings, digest
 from conf.tables import BUILT_UP, SCENES
+from jobs.declared_scenes import rules_of
 from jobs.job import Context, Tables, job
 from jobs.layer_models import check_images, checked_model, pin_of
 from jobs.tracking import tracking_uri
 from models.predictor import read_spec
 from models.registry import ModelPin, file_sha256, resolve_model
-from udfs.compositing import CompositeName
+from udfs.composites import CompositeName
+from udfs.compositing import suited
 from udfs.mapping import Recipe, built_up_batches
 from udfs.rasters import ONE
-from udfs.scenes import Scene
+from udfs.scenes import Scene, is_remote
+from udfs.speckle import LOOKS
 
 DATA_VERSION = 2
 PARTITIONS_PER_CORE = 3
+READERS_OF_REMOTE = 4
+"""An answer takes a while to begin: other tiles' requests are made meanwhile."""
 NVIDIA_DRIVER = Path("/proc/driver/nvidia")
 FILLED_BY_RUNNER = ("input_digest", "run_id")
 
@@ -37,10 +42,18 @@ class BuiltUpSettings(Settings):
         None, json_schema_extra={"matters": False}, description="of a place with one layer; default: layers.<layer>.model"
     )
     composite: CompositeName = Field("median", description="how an epoch's dates become one image, pixel by pixel")
+    looks: float = Field(LOOKS, ge=1, description="equivalent number of looks of a radar image, for composite despeckled")
     min_clear: float = Field(0.5, ge=0, le=1, description="after a scene failed: share of the ground that sound scenes must still give")
     batch: int = Field(1, ge=1, le=64, description="windows per network call")
     threads: int = Field(1, ge=1, le=64, description="CPU threads of the network in one process")
     backend: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: cuda where the driver has it")
+    read_ahead: int | None = Field(
+        None,
+        ge=1,
+        le=16,
+        json_schema_extra={"matters": False},
+        description="tiles read at once by a process; default: 1, of remote images 4",
+    )
     partitions: int | None = Field(None, ge=1, json_schema_extra={"matters": False}, description="default: three for each core")
 
 
@@ -57,12 +70,15 @@ def layer_digests(place: Place, settings: BuiltUpSettings) -> dict[str, str]:
 def _digest(place: Place, name: str, sha256: str, settings: BuiltUpSettings) -> str:
     layer = place.layers[name]
     decided = {**settings.digested(), "backend": _backend(settings)}
+    if settings.composite == "best_date":
+        decided["references"] = {epoch.name: epoch.reference.isoformat() for epoch in place.epochs}
     declared = {"grid": place.grid, "sensor": layer.sensor, "resolution": layer.resolution, "threshold": layer.threshold}
     return digest({"data_version": DATA_VERSION, "settings": decided, "layer": declared, "model_sha256": sha256})
 
 
 def model_sources(place: Place, settings: BuiltUpSettings) -> dict[str, str]:
-    """Layer to the sha256 of its model; raises InputError where a model does not suit its layer."""
+    """Layer to the sha256 of its model; raises InputError where a model or the composite does not suit its layer."""
+    suited(settings.composite, {layer.sensor for layer in place.layers.values()})
     return {name: checked_model(place, settings.model, name).sha256 for name in place.layers}
 
 
@@ -83,7 +99,10 @@ def built_up(tables: Tables, settings: BuiltUpSettings, context: Context) -> Dat
     specs = {name: read_spec(recipe.model_path) for name, recipe in recipes.items()}
     # Checked before the first write already, but for images that this run has only just made.
     check_images(context.place, {name: [s for s in scenes.values() if s.sensor == sensor] for name, sensor in sensors.items()}, specs)
-    shell = partial(built_up_batches, scenes=scenes, recipes=recipes, sensors=sensors)
+    rules = rules_of(context.place, context.spark.sparkContext.defaultParallelism)
+    readers = settings.read_ahead or (READERS_OF_REMOTE if any(is_remote(scene) for scene in scenes.values()) else 1)
+    references = {epoch.name: epoch.reference for epoch in context.place.epochs}
+    shell = partial(built_up_batches, scenes=scenes, recipes=recipes, sensors=sensors, references=references, rules=rules, readers=readers)
     return _grouped(planned.drop("scenes", "settings_digest"), settings, context).mapInPandas(shell, _ddl())
 
 
@@ -128,6 +147,7 @@ def recipe_of(name: str, settings: BuiltUpSettings, context: Context) -> Recipe:
         halo=spec.halo,
         threshold=round(ONE * (layer.threshold or spec.threshold)),
         composite=settings.composite,
+        looks=settings.looks,
         min_clear=settings.min_clear,
         threads=settings.threads,
         batch=settings.batch,

@@ -10,13 +10,15 @@ from pyspark.sql import functions as F
 
 from conf.place import Place
 from conf.settings import Settings
+from jobs.coverage_rows import coverage_rows
 from jobs.job import Context, Tables, job
-from jobs.map_frames import building_counts, grid_of, map_pixels, polygons_of, scenes_of
+from jobs.map_frames import building_counts, grid_of, map_pixels, polygons_of, scenes_of, states_of
 from udfs.map_pixels import MapGrid, pictures
+from udfs.report_coverage import coverage_picture, coverage_table, reason_table, state_maps
 from udfs.report_page import figure, page, paragraph
 from udfs.report_pictures import Drawn, Scene, building_picture, built_pictures, change_picture, layer_scene, truth_picture, value_picture
 from udfs.report_provenance import limits, model_table, scene_table, settings_text
-from udfs.report_sections import coverage_table, indicator_table, regime_table, summary, unit_table
+from udfs.report_sections import indicator_table, regime_table, summary, unit_table
 
 FOLDER = "report"
 ORDER = ("unit_id", "period_start", "period_end", "epoch", "indicator", "formula_id")
@@ -29,11 +31,12 @@ class ReportSettings(Settings):
     map_px: int = Field(1600, ge=200, le=8000, description="longest side of a map, pixels")
     max_units: int = Field(3000, ge=1, description="units in tables and maps: whole levels from the coarsest, or the first by id")
     max_buildings: int = Field(30000, ge=0, description="building outlines drawn")
+    coverage_px: int = Field(400, ge=10, le=2000, description="longest side of the map of tiles, squares")
     max_scenes: int = Field(200, ge=1, description="images listed")
 
 
 @job(
-    reads=("scenes", "built_up"),
+    reads=("scenes", "tiles", "built_up"),
     optional=("buildings", "units", "unit_statistics", "indicators", "truth_unit_statistics"),
     writes=(),
     settings=ReportSettings,
@@ -47,7 +50,9 @@ def report(tables: Tables, settings: ReportSettings, context: Context) -> None:
         more, texts = _units(tables, context.place, units, _fed_grid(tables, context.place, settings))
         # The summary, then the maps, then the numbers.
         drawn, sections = drawn + more, texts[:1] + sections + texts[1:]
-    sections += _origin(tables, settings, context.place)
+    holes, covered = _coverage(tables, settings, context.place)
+    drawn += holes
+    sections += covered + _origin(tables, settings, context.place)
     lead = f"{context.place.attribution} Made by UrbanTrace from satellite images; every number is in the place's SQL tables."
     write_files(context.storage / FOLDER, {f"{item.name}.png": item.png for item in drawn})
     write_files(context.storage / FOLDER, {"index.html": page(context.place.title or context.place.name, lead.strip(), sections).encode()})
@@ -146,11 +151,24 @@ def _against_truth(truth: DataFrame, statistics: pd.DataFrame) -> Drawn:
     return truth_picture(compared)
 
 
+def _coverage(tables: Tables, settings: ReportSettings, place: Place) -> tuple[list[Drawn], Sections]:
+    rows, key = coverage_rows(tables["tiles"], tables["built_up"]).persist(), ["layer", "epoch"]
+    tiles = [F.count(F.lit(1)).alias("tiles"), F.sum("valid_share").alias("valid")]
+    example = [F.min("reason").alias("reason"), F.min("next_step").alias("next_step")]
+    counts = rows.groupBy(*key, "status", "kind").agg(*tiles, *example).toPandas()
+    failed = tables["built_up"].select(*key, F.explode("scenes_failed").alias("scene_id"))
+    text = coverage_table(counts, failed.groupBy(*key).agg(F.countDistinct("scene_id").alias("scenes")).toPandas())
+    drawn, epochs = [], [epoch.name for epoch in place.epochs]
+    for layer in place.layers:
+        found = states_of(rows, layer, settings.coverage_px)
+        if found is not None:
+            drawn.append(coverage_picture(layer, found[0], state_maps(found[1], found[0], epochs), place.attribution))
+    rows.unpersist()
+    return drawn, [("coverage", "Coverage", text + reason_table(counts) + "".join(_figure(item) for item in drawn))]
+
+
 def _origin(tables: Tables, settings: ReportSettings, place: Place) -> Sections:
     built_up = tables["built_up"]
-    tiles = built_up.groupBy("layer", "epoch", "status", "error_class").agg(
-        F.count(F.lit(1)).alias("tiles"), F.avg("valid_share").alias("valid_share")
-    )
     key = ["layer", "model_name", "model_version", "model_sha256", "threshold"]
     used = built_up.select(F.explode("scenes_used").alias("scene_id")).distinct()
     images = tables["scenes"].join(used, on="scene_id", how="left_semi").orderBy("datetime", "scene_id")
@@ -159,10 +177,9 @@ def _origin(tables: Tables, settings: ReportSettings, place: Place) -> Sections:
     text += model_table(built_up.select(*key).distinct().orderBy(*key).toPandas())
     text += paragraph(f"{len(listed)} of {images.count()} images are listed.", note=True) + scene_table(listed)
     chosen = place.model_dump(mode="json", exclude={"warehouse", "tracking_uri"})
-    coverage = coverage_table(tiles.orderBy("layer", "epoch", "status", "error_class").toPandas())
     origin = ("origin", "Where it comes from", text + settings_text(chosen))
     regimes = ("regimes", "How to read the regimes", regime_table())
-    return [("coverage", "Tiles", coverage), regimes, origin, ("limits", "Limits", limits())]
+    return [regimes, origin, ("limits", "Limits", limits())]
 
 
 def _of_units(table: DataFrame, names: dict[str, str]) -> pd.DataFrame:

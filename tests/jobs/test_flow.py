@@ -10,12 +10,17 @@ from pathlib import Path
 import deltalake
 import duckdb
 import pytest
+import yaml
 from pyspark.sql import SparkSession
 
+from conf.place import CONF
 from conf.tables import TABLES
 from jobs.cli import main
 from jobs.fingerprint import table_fingerprint
 from jobs.warehouse import Warehouse
+from tests.servers.faults import Faults
+from tests.servers.range_server import serving
+from tests.servers.stac_api import items_of_catalog, stac_api
 
 ROOT = Path(__file__).parents[2]
 CITY = ("simulated_city.size_m=2560", "simulated_city.rgb_m=300", "batch_seconds=4")
@@ -132,3 +137,40 @@ def test_a_killed_flow_resumes_to_the_same_tables(spark: SparkSession, warehouse
     assert kept, "the batches committed before the kill were made again"
     states = {row["state"] for row in Warehouse(spark, tmp_path / "simulated").read("runs").collect()}
     assert states == {"done", "failed"}
+
+
+def _through_api(folder: Path, api: str, token_url: str, warehouse: Path) -> Path:
+    """The simulated city as a place whose images come from a STAC API."""
+    place = yaml.safe_load((CONF / "simulated.yaml").read_text())
+    storage = str(warehouse / "simulated")
+    del place["simulated_city"]
+    place["units"]["path"] = f"{storage}/units.geojson"
+    place["population"]["path"] = f"{storage}/population.csv"
+    place["scenes"] = {"sources": [{"api": api, "collections": ["simulated"]}]}
+    place["access"] = {
+        "hosts": ["127.0.0.1"], "signing": {"127.0.0.1": "planetary_computer"}, "token_url": token_url, "wait_seconds": 0.01, "tries": 8,
+    }  # fmt: skip
+    path = folder / "remote.yaml"
+    path.write_text(yaml.safe_dump(place), encoding="utf-8")
+    return path
+
+
+def test_images_from_an_api_that_throttles_and_breaks_off_give_the_same_tables(
+    spark: SparkSession, warehouse: Path, tmp_path: Path
+) -> None:
+    """429, 5 % broken connections and tokens that run out: the same fingerprints, and the retries are in the table."""
+    imagery = warehouse / "simulated" / "imagery"
+    faults = Faults(seed=11, under="/S2_", too_many=0.05, broken=0.03, half=0.02, token_requests=12)
+    with serving(imagery, faults) as images:
+        items = items_of_catalog(imagery / "catalog.json", images.url)
+        with stac_api(items, page=5, faults=Faults(seed=5, too_many=0.2)) as api:
+            place = _through_api(tmp_path, api, images.url("token"), warehouse)
+            assert main(["flow", "--place", str(place), "--master", "local[2]", "--set", f"warehouse={tmp_path}"]) == 0
+        statuses = [request.status for request in images.log]
+    assert {429, 403} <= set(statuses) and any(request.fault in ("broken", "half") for request in images.log)
+    assert fingerprints(spark, tmp_path) == fingerprints(spark, warehouse)
+    tables = Warehouse(spark, tmp_path / "simulated")
+    assert tables.read("built_up").where("attempts > 1").count() > 0
+    assert tables.read("built_up").where("status = 'quarantined'").count() == 0
+    texts = [str(row) for row in tables.read("scenes").collect()]
+    assert texts and not any("?" in text for text in texts)

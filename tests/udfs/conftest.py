@@ -2,9 +2,9 @@
 
 import pytest
 
-from udfs import images
+from udfs import retrying
 
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "BACK_OFF_SECONDS", 0.001)
+    monkeypatch.setattr(retrying, "BACK_OFF_SECONDS", 0.001)

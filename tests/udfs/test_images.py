@@ -12,11 +12,12 @@ from rasterio.errors import RasterioIOError
 from conf.errors import ReadError
 from conf.place import Source
 from tests.images_on_disk import DAY, GRID, write
-from udfs import images
+from udfs import retrying
 from udfs.catalogs import scenes_of
 from udfs.grid import PixelBounds
-from udfs.images import BACK_OFF_SECONDS, TRIES, ImagePool
+from udfs.images import ImagePool
 from udfs.reading import read_scene
+from udfs.retrying import BACK_OFF_SECONDS, TRIES
 from udfs.scenes import Scene
 
 HERE = PixelBounds(3, 5, 9, 12)
@@ -30,7 +31,7 @@ def scene(tmp_path: Path) -> Scene:
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    monkeypatch.setattr(images, "BACK_OFF_SECONDS", BACK_OFF_SECONDS)
+    monkeypatch.setattr(retrying, "BACK_OFF_SECONDS", BACK_OFF_SECONDS)
     seconds: list[float] = []
     monkeypatch.setattr(time, "sleep", seconds.append)
     return seconds

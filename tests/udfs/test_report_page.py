@@ -7,7 +7,7 @@ from tests.udfs.test_indicator_rows import LIMITS, NO_ERRORS, period
 from udfs.indicator_rows import indicator_rows
 from udfs.report_page import Number, page, paragraph, table
 from udfs.report_provenance import settings_text
-from udfs.report_sections import coverage_table, indicator_table, number
+from udfs.report_sections import indicator_table, number
 
 EVIL = '"><img src=x onerror=alert(1)>'
 
@@ -30,13 +30,6 @@ def test_an_indicator_line_has_both_formulas_regimes_and_each_reason_once():
     assert "5.212" in text and "4.834" in text and "Stadt &lt;A&gt; (A)" in text
     assert text.count("R1, inefficient") == 2 and text.count("R4, inefficient") == 2
     assert text.count("no population growth: the ratio is not defined") == 1 and text.count("no data at 2020") == 1
-
-
-def test_coverage_counts_tiles_and_kinds_of_failure():
-    tiles = pd.DataFrame([("b", "2020", "done", None, 6, 0.5), ("b", "2020", "quarantined", "not_a_tiff", 2, 0.0)],
-                         columns=["layer", "epoch", "status", "error_class", "tiles", "valid_share"])  # fmt: skip
-    text = coverage_table(tiles)
-    assert [part in text for part in (">6<", ">0<", ">2<", "37.5", "not_a_tiff: 2")] == [True] * 5
 
 
 def test_settings_carry_no_key_of_an_address():

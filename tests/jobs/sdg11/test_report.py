@@ -13,10 +13,11 @@ from affine import Affine
 from pyproj import Transformer
 
 from conf.place import Epoch, Layer, Place
-from conf.tables import BUILDINGS, BUILT_UP, INDICATORS, SCENES, TRUTH_UNIT_STATISTICS, UNIT_STATISTICS, UNITS
+from conf.tables import BUILDINGS, BUILT_UP, INDICATORS, SCENES, TILES, TRUTH_UNIT_STATISTICS, UNIT_STATISTICS, UNITS
 from jobs.job import Context
 from jobs.sdg11.indicators import IndicatorsSettings, indicators
 from jobs.sdg11.report import ReportSettings, report
+from tests.done_tiles import filled
 from udfs.rasters import NO_DATA, encode_raster
 
 EVIL = "<script>alert('1')</script>\"&"
@@ -50,29 +51,30 @@ def city(year):
     return np.where(cols > 490, NO_DATA, np.where(inside & ((rows // 7 + cols // 9) % 5 > 0), 230, 8)).astype(np.uint8)
 
 
-def filled(table, rows):
-    """Rows with every column that they do not name null, or 0, '' and the like where the table wants a value."""
-    blank = {"string": "", "double": 0.0, "int": 0, "bigint": 0, "binary": b"", "boolean": False, "timestamp": dt.datetime(2020, 1, 1)}
-    none = {c.name: None if c.nullable else blank.get(c.type, []) for c in table.columns}
-    return [tuple({**none, **row}[name] for name in table.names) for row in rows]
-
-
 def built_up_rows():
     for year in YEARS:
         for col in (0, 1):
             part = city(year)[:, col * TILE : (col + 1) * TILE]
             yield {
                 "layer": "built_up_10m", "epoch": str(year), "tile_id": f"c{col}", "grid": "utm36n", "crs": CRS, "tile_px": TILE,
-                "transform": [PIXEL, 0.0, WEST + col * TILE * PIXEL, 0.0, -PIXEL, NORTH], "status": "done",
+                "col": col, "transform": [PIXEL, 0.0, WEST + col * TILE * PIXEL, 0.0, -PIXEL, NORTH], "status": "done",
                 "probability": encode_raster(part), "threshold": 125, "valid_share": float((part != NO_DATA).mean()),
                 "scenes_used": [f"S2_{year}"], "scenes_failed": [],
                 "model_name": "built_up_10m", "model_version": "1", "model_sha256": "ab" * 32,
             }  # fmt: skip
     yield {
         "layer": "built_up_10m", "epoch": "2021", "tile_id": "c2", "grid": "utm36n", "crs": CRS, "tile_px": TILE, "status": "quarantined",
-        "transform": [PIXEL, 0.0, WEST + 2 * TILE * PIXEL, 0.0, -PIXEL, NORTH], "error_class": "read_failed", "scenes_used": [],
+        "col": 2, "transform": [PIXEL, 0.0, WEST + 2 * TILE * PIXEL, 0.0, -PIXEL, NORTH], "error_class": "read_failed",
+        "message": f"cut off {EVIL}", "scenes_used": [],
         "scenes_failed": ["S2_bad"], "threshold": 125, "model_name": "built_up_10m", "model_version": "1", "model_sha256": "ab" * 32,
     }  # fmt: skip
+
+
+def tile_rows():
+    """The plan of those tiles, and of one in 2016 that is not mapped yet."""
+    for row in [*built_up_rows(), {**next(built_up_rows()), "tile_id": "c2", "col": 2}]:
+        placed = {name: row[name] for name in ("layer", "epoch", "tile_id", "grid", "crs", "tile_px", "col", "transform")}
+        yield {**placed, "scenes": [(f"S2_{row['epoch']}", "covers 90 %, 30 days from reference")]}
 
 
 def scene_rows(folder):
@@ -114,7 +116,8 @@ def tables(spark, tmp_path_factory):
     ]
     truth = [{**row, "built_m2": row["built_m2"] * 1.07} for row in statistics]
     rows = {
-        SCENES: scene_rows(folder), BUILT_UP: built_up_rows(), UNITS: units, UNIT_STATISTICS: statistics, BUILDINGS: houses,
+        SCENES: scene_rows(folder), TILES: tile_rows(), BUILT_UP: built_up_rows(), UNITS: units, UNIT_STATISTICS: statistics,
+        BUILDINGS: houses,
         TRUTH_UNIT_STATISTICS: [{name: row[name] for name in TRUTH_UNIT_STATISTICS.names if name in row} for row in truth],
     }  # fmt: skip
     made = {table.name: spark.createDataFrame(filled(table, found), table.ddl) for table, found in rows.items()}
@@ -151,7 +154,7 @@ def test_the_page_loads_nothing_and_runs_no_name(files):
 def test_every_picture_is_beside_the_page_and_in_it(files):
     text = files["index.html"].decode()
     names = {"built_up_built_up_10m_2016", "built_up_built_up_10m_2021", "first_built_built_up_10m", "buildings_built_up_10m_2021"}
-    names |= {"change_over_time", "built_share", "land_consumption", "against_truth"}
+    names |= {"change_over_time", "built_share", "land_consumption", "against_truth", "coverage_built_up_10m"}
     assert set(files) == {"index.html", *(f"{name}.png" for name in names)}
     for name, data in files.items():
         assert name == "index.html" or (data.startswith(b"\x89PNG") and base64.b64encode(data).decode() in text)
@@ -164,8 +167,18 @@ def test_tables_show_both_formulas_regimes_and_coverage(files, tables):
     for row in ratio.collect():
         assert f'data-value="{row.value!r}"' in text
         assert f"{row.regime}, " in text
-    assert "read_failed: 1" in text and "ab" * 32 in text
+    assert "ab" * 32 in text
     assert "no built-up area at 2016" in text
+
+
+def test_holes_are_counted_explained_and_drawn(files):
+    section = re.search(r'<section id="coverage">.*?</section>', files["index.html"].decode(), re.DOTALL)[0]
+    cells = [re.findall(r"<t[dh][^>]*>(?:<button>)?([^<]*)", line) for line in re.findall(r"<tr>(.*?)</tr>", section)]
+    assert cells[1][:7] == ["built_up_10m", "2016", "3", "2", "0", "1", "0"]
+    assert cells[3][:7] == ["built_up_10m", "2021", "3", "2", "0", "0", "1"] and cells[3][8] == "1"
+    assert ["built_up_10m", "2016", "pending", "1", "not mapped yet", "run ./spark-submit.sh flow"] in cells
+    assert any(line[2] == "read_failed" and "./spark-submit.sh retry" in line[5] for line in cells)
+    assert "read_failed: cut off &lt;script&gt;" in section and 'alt="Map of tiles by status, layer built_up_10m"' in section
 
 
 def test_the_same_again(files, written):

@@ -1,0 +1,158 @@
+"""From STAC items, as plain dictionaries, to scenes. An item whose metadata say all that a header would is never opened to plan."""
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import shapely
+from pyproj import CRS
+
+from conf.errors import InputError
+from conf.place import Source
+from conf.sensors import SENSORS, Sensor
+from udfs.addresses import without_secrets
+from udfs.scenes import Scene
+
+Item = Mapping[str, Any]
+Given = dict[str, tuple[Mapping[str, Any], int]]
+"""Band name to its asset, and its 1-based band in the file."""
+SENSORS_OF_COLLECTIONS = {
+    "sentinel-2-l2a": "sentinel2_l2a",
+    "sentinel-2-c1-l2a": "sentinel2_l2a",
+    "sentinel-2-pre-c1-l2a": "sentinel2_l2a",
+    "sentinel-2-l1c": "sentinel2_l1c",
+}
+"""Names used by Earth Search and the Planetary Computer; others are told by `sensor` of the source."""
+
+
+def scene_of_item(item: Item, source: Source) -> Scene:
+    """The scene of an item with absolute hrefs; its grid is set where the item tells it. Raises InputError."""
+    name, properties = str(item.get("id")), item.get("properties") or {}
+    sensor = _sensor(item, properties, source)
+    given = _assets(item, sensor)
+    missed = sorted(set(source.bands) - set(given))
+    if missed or not set(given) - set(sensor.mask_names):
+        assets = ", ".join(sorted(item.get("assets") or {}))
+        raise InputError(f"item {name}: no asset for {', '.join(missed) or 'any band'} of {sensor.name}; it has {assets}")
+    cloud, baseline = properties.get("eo:cloud_cover"), _baseline(properties, source)
+    return Scene(
+        scene_id=name,
+        sensor=sensor.name,
+        datetime=_moment(name, properties),
+        hrefs={band: without_secrets(str(asset["href"])) for band, (asset, _) in given.items()},
+        band_indexes={band: number for band, (_, number) in given.items()},
+        cloud=None if cloud is None else float(cloud) / 100,
+        baseline=baseline,
+        footprint=bytes(shapely.to_wkb(shapely.geometry.shape(item["geometry"]))) if item.get("geometry") else b"",
+        licence=properties.get("license") or source.licence,
+        attribution=source.attribution or _producer(properties),
+        **_stated(properties, sensor, given, baseline, source),
+    )
+
+
+def is_complete(scene: Scene) -> bool:
+    """Whether the item told what the headers say, so that planning need not open them."""
+    return bool(scene.crs and scene.transform and scene.width) and SENSORS[scene.sensor].values != "stretched"
+
+
+def _sensor(item: Item, properties: Mapping[str, Any], source: Source) -> Sensor:
+    collection = str(item.get("collection"))
+    named = properties.get("urbantrace:sensor") or source.sensor or SENSORS_OF_COLLECTIONS.get(collection, collection)
+    sensor = SENSORS.get(str(named))
+    if sensor is None:
+        known = ", ".join(sorted(SENSORS))
+        raise InputError(f"item {item.get('id')}: no known sensor; name it as `sensor` of the source, one of {known}")
+    return sensor
+
+
+def _moment(name: str, properties: Mapping[str, Any]) -> dt.datetime:
+    """Of a series of shots, which has no one moment, the start."""
+    text = properties.get("datetime") or properties.get("start_datetime")
+    if text is None:
+        raise InputError(f"item {name}: no datetime; the epoch of an image follows from it")
+    stamp = text if isinstance(text, dt.datetime) else dt.datetime.fromisoformat(str(text).replace("Z", "+00:00"))
+    return stamp.astimezone(dt.UTC) if stamp.tzinfo else stamp.replace(tzinfo=dt.UTC)
+
+
+def _baseline(properties: Mapping[str, Any], source: Source) -> str | None:
+    found = properties.get("processing:baseline") or properties.get("s2:processing_baseline") or source.baseline
+    return None if found is None else str(found)
+
+
+def _producer(properties: Mapping[str, Any]) -> str | None:
+    names = [provider.get("name") for provider in properties.get("providers") or []]
+    return ", ".join(name for name in names if name) or None
+
+
+def _assets(item: Item, sensor: Sensor) -> Given:
+    """Band name to its asset, and its band in the file: of the asset with the band's name for a key, else of one that lists it.
+
+    Pictures to look at list bands too, so only assets of data count; other assets may lie anywhere.
+    """
+    given: Given = {}
+    assets: Mapping[str, Any] = item.get("assets") or {}
+    named = {key: sensor.band_called(key) for key in assets}
+    for key, band in named.items():
+        if band is not None:
+            given.setdefault(band, (assets[key], 1))
+    for key, asset in assets.items():
+        roles = asset.get("roles")
+        if named[key] is None and (roles is None or len(roles) == 0 or "data" in roles):
+            for number, band in _listed(asset, sensor):
+                if band is not None:
+                    given.setdefault(band, (asset, number))
+    return given
+
+
+def _listed(asset: Mapping[str, Any], sensor: Sensor) -> Iterator[tuple[int, str | None]]:
+    for number, band in enumerate(asset.get("bands") or asset.get("eo:bands") or [], 1):
+        yield number, sensor.band_called(str(band.get("name") or band.get("common_name") or band.get("eo:common_name") or ""))
+
+
+def _stated(properties: Mapping[str, Any], sensor: Sensor, given: Given, baseline: str | None, source: Source) -> dict[str, Any]:
+    """Grid of the finest band, nodata and calibration, as far as the item tells them."""
+    assets = {band: asset for band, (asset, _) in given.items() if band not in sensor.mask_names}
+    grids = [grid for asset in assets.values() if (grid := _grid(asset, properties)) is not None]
+    calibration = {band: stated for band, asset in assets.items() if (stated := _calibration(asset, band, properties, sensor)) is not None}
+    usual = all(tuple(stated) == sensor.linear(band, baseline) for band, stated in calibration.items())
+    found: dict[str, Any] = max(grids, key=lambda grid: int(grid["width"])) if len(grids) == len(assets) else {}
+    nodata = next((number for asset in assets.values() if (number := _number(asset, "nodata")) is not None), None)
+    return {
+        **found,
+        "nodata": source.nodata if nodata is None else nodata,
+        "calibration": None if usual else calibration,
+    }
+
+
+def _grid(asset: Mapping[str, Any], properties: Mapping[str, Any]) -> dict[str, Any] | None:
+    """CRS, transform (north up), width and height of an asset by the projection extension; None where they are not all told."""
+    code = _first("proj:code", asset, properties) or _first("proj:epsg", asset, properties)
+    shape, transform = _first("proj:shape", asset, properties), _first("proj:transform", asset, properties)
+    if code is None or shape is None or transform is None:
+        return None
+    a, b, c, d, e, f = (float(value) for value in list(transform)[:6])
+    if b or d or a <= 0 or e >= 0:
+        return None
+    text = str(code) if ":" in str(code) else f"EPSG:{int(code)}"
+    return {"crs": CRS.from_user_input(text).to_string(), "transform": (a, b, c, d, e, f), "width": int(shape[1]), "height": int(shape[0])}
+
+
+def _first(key: str, asset: Mapping[str, Any], properties: Mapping[str, Any]) -> Any:
+    value = asset.get(key)
+    return properties.get(key) if value is None else value
+
+
+def _number(asset: Mapping[str, Any], key: str) -> float | None:
+    """A number stated of an asset's bands: by STAC 1.1 in `bands`, before in `raster:bands`, or of the asset itself."""
+    listed = [*(asset.get("bands") or []), *(asset.get("raster:bands") or []), asset]
+    values = [value for band in listed for name in (key, f"raster:{key}") if isinstance(value := band.get(name), (int, float))]
+    return float(values[0]) if values else None
+
+
+def _calibration(asset: Mapping[str, Any], band: str, properties: Mapping[str, Any], sensor: Sensor) -> list[float] | None:
+    """Scale and offset of a band's DN as the item states them."""
+    scale, offset = _number(asset, "scale"), _number(asset, "offset")
+    if properties.get("earthsearch:boa_offset_applied"):  # these files were shifted back when they were made
+        usual = sensor.linear(band, None)
+        return [usual[0], 0.0] if scale is None and usual is not None else None if scale is None else [scale, 0.0]
+    return None if scale is None or offset is None else [scale, offset]
