@@ -23,6 +23,8 @@ _GRID = (
     Column("transform", "array<double>", "affine a, b, c, d, e, f of the tile's upper left corner", identity=False),
 )
 
+_STRIP = Column("strip", "string", "zone whose strip of longitude cuts the tile: pixels outside of it are another zone's", nullable=True)
+
 SCENES = Table(
     "scenes",
     "an image",
@@ -76,9 +78,16 @@ TILES = Table(
         Column("epoch", "string", "epoch of the place"),
         Column("tile_id", "string", "grid, resolution, tile_px, row and column"),
         *_GRID,
-        Column("scenes", "array<struct<scene_id:string,why:string>>", "images chosen for its windows, sorted, and why"),
+        Column(
+            "scenes",
+            "array<struct<scene_id:string,why:string,blocks:bigint>>",
+            "images chosen for its windows, sorted, and why; blocks: bits of the 256-pixel blocks, two around the tile included, for which "
+            "it is chosen, null: all that it covers",
+        ),
+        _STRIP,
         Column("predicted_seconds", "double", "of one core", identity=False),
-        Column("scenes_digest", "string", "sha256 over the content digests of its scenes", identity=False),
+        Column("predicted_bytes", "bigint", "to read", identity=False),
+        Column("scenes_digest", "string", "sha256 over the content digests of its scenes and their blocks", identity=False),
         _geometry("outline"),
         *_bbox(),
     ),
@@ -94,6 +103,7 @@ BUILT_UP = Table(
         Column("epoch", "string", "epoch of the place"),
         Column("tile_id", "string", "as in tiles"),
         *_GRID,
+        _STRIP,
         Column("status", "string", "done, nodata or quarantined"),
         Column(
             "probability",

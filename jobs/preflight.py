@@ -7,11 +7,12 @@ import shapely
 
 from conf.errors import InputError
 from conf.place import Epoch, Place
+from jobs.declared_area import Area, AreaFile, area_polygon
 from jobs.declared_scenes import declared_scenes
 from jobs.layer_models import check_images, pin_of
 from jobs.runner import Prepared
 from models.predictor import read_spec
-from udfs.planning import layer_grid, place_point
+from udfs.planning import layer_grid
 from udfs.population import is_raster, read_population
 from udfs.scenes import Scene
 from udfs.units import identifiers, read_attributes
@@ -46,7 +47,7 @@ def _is_there(item: Prepared | None) -> bool:
 
 
 def _headers(place: Place, item: Prepared | None) -> list[Scene]:
-    return declared_scenes(place) if item is not None and _is_there(item) else []
+    return declared_scenes(place, item.settings.sources) if item is not None and _is_there(item) else []
 
 
 def check_epochs(place: Place, scenes: list[Scene]) -> dict[str, list[Scene]]:
@@ -71,22 +72,24 @@ def _within(scene: Scene, epoch: Epoch) -> bool:
 
 def check_grids(place: Place, images: dict[str, list[Scene]]) -> None:
     """Raises InputError when a native grid's scenes differ from the layer's resolution or from each other."""
-    point = place_point(scene.footprint for scenes in images.values() for scene in scenes)
     for name, scenes in images.items():
         declared = place.layers[name].resolution
         widths = [scene.transform[0] for scene in scenes if abs(scene.transform[0] - declared) > SAME_WIDTH * declared]
         if place.grid == "native" and len(widths) == len(scenes):
             found = f"its scenes' pixels are {widths[0]!r} wide"
             raise InputError(f"setting layers.{name}.resolution = {declared!r}: {found}; set it to that, or use `grid: utm`")
-        layer_grid(place.grid, name, declared, scenes, point)
+        if place.grid == "native":
+            layer_grid(name, declared, scenes)
 
 
-def check_area(place: Place, area: tuple[float, float, float, float] | None, images: dict[str, list[Scene]]) -> None:
-    """Raises InputError when no scene touches `tiles.area`: west, south, east, north, degrees."""
+def check_area(place: Place, area: Area | None, images: dict[str, list[Scene]]) -> None:
+    """Raises InputError when no scene touches `tiles.area`."""
+    polygon = area_polygon(place, area)
     footprints = shapely.from_wkb([scene.footprint for scenes in images.values() for scene in scenes])
-    if area is not None and not shapely.intersects(footprints, shapely.box(*area)).any():
+    if polygon is not None and not shapely.intersects(footprints, polygon).any():
         scenes = _text([float(value) for value in shapely.total_bounds(footprints)])
-        raise InputError(f"setting tiles.area = {list(area)} touches no scene of place {place.name}, {scenes}; correct it or leave it out")
+        declared = area.path if isinstance(area, AreaFile) else list(area or ())
+        raise InputError(f"setting tiles.area = {declared} touches no scene of place {place.name}, {scenes}; correct it or leave it out")
 
 
 def check_people(place: Place, units: Any, population: Any) -> None:

@@ -1,7 +1,8 @@
 """One image out of an epoch's dates; a date counts only where it is valid. Any number of dates, in bounded memory."""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import pairwise, product
 from typing import NamedTuple
 
@@ -10,8 +11,9 @@ from numpy.typing import NDArray
 
 from conf.errors import InputError, ReadError
 from conf.sensors import SENSORS
+from udfs.choosing import Blocks, blocks_around
 from udfs.composites import COMPOSITES, Composite
-from udfs.grid import BLOCK_PX, Grid, PixelBounds
+from udfs.grid import BLOCK_PX, Grid, PixelBounds, Tile
 from udfs.images import ImagePool
 from udfs.reading import read_scene, read_sound_part
 from udfs.scenes import Scene
@@ -22,6 +24,22 @@ Found = dict[str, list[tuple[tuple[slice, slice], NDArray[np.uint8]]]]
 """Scene id to the parts of the result where it has valid pixels, and which those are, eight in a byte."""
 HELD_BYTES = 256 * 2**20
 """Most bytes held at once while a composite is made, whatever the number of dates; besides them its result and a bit a scene and pixel."""
+
+
+Chosen = Callable[[PixelBounds], NDArray[np.bool_]]
+"""From bounds on the grid to the pixels (height, width) that a scene is chosen for."""
+
+
+def chosen_pixels(tile: Tile, blocks: dict[str, NDArray[np.bool_]]) -> dict[str, Chosen]:
+    """Scene id to its pixels, from the blocks of a tile and REACH_BLOCKS around it, (side, side), for which it is chosen."""
+    corner = blocks_around(tile.pixels)
+    return {name: partial(_pixels_of_blocks, chosen, corner) for name, chosen in blocks.items()}
+
+
+def _pixels_of_blocks(chosen: NDArray[np.bool_], corner: Blocks, bounds: PixelBounds) -> NDArray[np.bool_]:
+    rows = np.arange(bounds.top, bounds.bottom) // BLOCK_PX - corner.top
+    columns = np.arange(bounds.left, bounds.right) // BLOCK_PX - corner.left
+    return np.asarray(chosen[rows][:, columns])
 
 
 class Region(NamedTuple):
@@ -44,6 +62,7 @@ class _Work(NamedTuple):
     grid: Grid
     how: Composite
     looks: float
+    chosen: dict[str, Chosen]
     failed: dict[str, ReadError]
     attempts: list[int]
     found: Found
@@ -51,16 +70,17 @@ class _Work(NamedTuple):
 
 def composite_region(
     pool: ImagePool, scenes: tuple[Scene, ...], bands: tuple[str, ...], grid: Grid, bounds: PixelBounds, composite: str,
-    *, reference: dt.date | None = None, looks: float = LOOKS,
+    *, reference: dt.date | None = None, looks: float = LOOKS, chosen: dict[str, Chosen] | None = None,
 ) -> Region:  # fmt: skip
     """The composite over `bounds`. A scene is left out of the pixels it cannot be read for and no other: cutting never shows.
 
+    `chosen`: where scenes are not meant for all that they cover.
     `reference`: the epoch's reference date, for best_date; `looks`: equivalent number of looks, for despeckled. Holds at most
     HELD_BYTES besides the result. Raises InputError where the composite does not exist or does not suit the scenes.
     """
     how = suited(composite, {scene.sensor for scene in scenes})
     found: Found = {name: [] for name in sorted(scene.scene_id for scene in scenes)}
-    work = _Work(pool, how.order(scenes, reference), bands, grid, how, looks, {}, [1], found)
+    work = _Work(pool, how.order(scenes, reference), bands, grid, how, looks, chosen or {}, {}, [1], found)
     values = np.full((len(bands), *bounds.shape_yx), np.nan, np.float32)
     for piece in pieces(bounds, HELD_BYTES // how.held(len(scenes), len(bands)), how.margin):
         where = slice(piece.top - bounds.top, piece.bottom - bounds.top), slice(piece.left - bounds.left, piece.right - bounds.left)
@@ -85,7 +105,12 @@ def _make(work: _Work, piece: PixelBounds, where: tuple[slice, slice], result: V
     """Makes `result`, the part `where` of the whole."""
     margin, running, dates = work.how.margin, work.how.start(result.shape, work.looks), 0
     for scene in work.scenes:
+        meant = work.chosen[scene.scene_id](piece.grown(margin)) if scene.scene_id in work.chosen else None
+        if meant is not None and not meant.any():
+            continue
         values = _readable(work, scene, piece.grown(margin))
+        if meant is not None:
+            values[:, ~meant] = np.nan
         valid = ~np.isnan(inner(values[0], margin))
         if valid.any():
             work.found[scene.scene_id].append((where, np.packbits(valid)))

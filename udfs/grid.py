@@ -16,6 +16,9 @@ TILE_SIDES = (256, 512, 1024)
 UTM_TOP = 10_000_000.0
 """Northing of row 0 on UTM grids, so that rows are never negative in either hemisphere."""
 
+UPS_TOP = 4_000_000.0
+"""Northing of row 0 on UPS grids, whose pole is at (2e6, 2e6): rows and columns are positive, 10 km divides it."""
+
 
 class PixelBounds(NamedTuple):
     """Half-open pixel ranges on a grid: rows [top, bottom), columns [left, right)."""
@@ -91,8 +94,9 @@ def native_grid(crs: str, transform: Affine) -> Grid:
 def grid_of_tile(name: str, crs: str, transform: Affine, tile: Tile) -> Grid:
     """The grid that a row of `tiles` lies on, from the transform of its upper left corner."""
     width, height = transform.a, -transform.e
-    if name.startswith("utm"):  # exact, where going back from a corner could lose the last bit
-        return Grid(name, crs, 0.0, UTM_TOP, width, height)
+    tops = {"utm": UTM_TOP, "ups": UPS_TOP}
+    if name[:3] in tops:  # exact, where going back from a corner could lose the last bit
+        return Grid(name, crs, 0.0, tops[name[:3]], width, height)
     return Grid(name, crs, transform.c - tile.pixels.left * width, transform.f + tile.pixels.top * height, width, height)
 
 

@@ -19,15 +19,20 @@ from numpy.typing import NDArray
 from conf.errors import ReadError
 from conf.sensors import SENSORS
 from models.predictor import ModelError, Predictor, load_predictor
-from udfs.compositing import Region, composite_region
+from udfs.choosing import tile_blocks, unpacked
+from udfs.compositing import Region, chosen_pixels, composite_region
 from udfs.grid import Grid, Tile, grid_of_tile, tiles_over
 from udfs.images import EVERY_FILE, ImagePool, Opener, OpeningRules
 from udfs.rasters import NO_DATA, encode_raster
 from udfs.scenes import Scene
+from udfs.zone_pixels import owned_or_touched
+from udfs.zones import zone_called
 
 Frames = Iterable[pd.DataFrame]
 Raster = NDArray[np.uint8]
-COPIED = ("layer", "epoch", "tile_id", "grid", "crs", "tile_px", "row", "col", "transform", "geometry", "xmin", "ymin", "xmax", "ymax")
+COPIED = (
+    "layer", "epoch", "tile_id", "grid", "crs", "tile_px", "row", "col", "transform", "strip", "geometry", "xmin", "ymin", "xmax", "ymax",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,10 @@ class Plan(NamedTuple):
     outline: bytes
     reference: dt.date | None = None
     """The epoch's reference date, for composite best_date."""
+    strip: str | None = None
+    """The zone whose strip cuts the tile."""
+    blocks: dict[str, NDArray[np.bool_]] | None = None
+    """Of scenes that are not chosen everywhere: for which blocks of the tile and REACH_BLOCKS around it they are."""
 
 
 class Outcome(NamedTuple):
@@ -87,7 +96,10 @@ def read_tile(pool: ImagePool, plan: Plan, recipe: Recipe) -> Region:
     """The composite of a tile and its halo, every pixel read once."""
     bands = tuple(SENSORS[plan.sensor].band_called(name) or name for name in recipe.bands)
     seen = plan.tile.pixels.grown(recipe.halo)
-    return composite_region(pool, plan.scenes, bands, plan.grid, seen, recipe.composite, reference=plan.reference, looks=recipe.looks)
+    return composite_region(
+        pool, plan.scenes, bands, plan.grid, seen, recipe.composite,
+        reference=plan.reference, looks=recipe.looks, chosen=chosen_pixels(plan.tile, plan.blocks or {}),
+    )  # fmt: skip
 
 
 def map_tile(plan: Plan, region: Region, recipe: Recipe, predict: Callable[[NDArray[np.float32]], Raster]) -> Outcome:
@@ -95,6 +107,8 @@ def map_tile(plan: Plan, region: Region, recipe: Recipe, predict: Callable[[NDAr
     halo, side = recipe.halo, plan.tile.tile_px
     inner = slice(halo, halo + side)
     valid = ~np.isnan(region.values[0, inner, inner])
+    if plan.strip is not None:
+        valid &= owned_or_touched(plan.grid.crs, plan.grid.transform(*plan.tile.pixels[:2]), valid.shape, zone_called(plan.strip))
     share = float(np.count_nonzero(valid)) / valid.size
     if region.failed:
         sound = float(np.count_nonzero(region.sound[inner, inner])) / valid.size
@@ -158,7 +172,7 @@ def built_up_batches(
     rules: OpeningRules = EVERY_FILE,
     readers: int = 1,
 ) -> Iterator[pd.DataFrame]:
-    """Frames of planned tiles (with `scene_ids`) to frames of `built_up`, one row each. `recipes`, `sensors` by layer,
+    """Frames of planned tiles to frames of `built_up`, one row each. `recipes`, `sensors` by layer,
     reference dates by epoch.
 
     The next tiles are read in `readers` threads while the network runs, each with its own open images:
@@ -212,8 +226,13 @@ def plan_of(row: Any, scenes: dict[str, Scene], sensors: dict[str, str], referen
     """The plan of a planned tile's row; `scenes` by id, `sensors` by layer, `references` by epoch."""
     tile = Tile(int(row.row), int(row.col), int(row.tile_px))
     grid = grid_of_tile(row.grid, row.crs, Affine(*row.transform), tile)
-    chosen = tuple(scenes[scene_id] for scene_id in row.scene_ids)
-    return Plan(grid, tile, sensors[row.layer], chosen, bytes(row.geometry), (references or {}).get(row.epoch))
+    chosen = [(str(one["scene_id"]), one["blocks"]) for one in row.scenes]
+    side = tile_blocks(tile.tile_px)
+    return Plan(
+        grid=grid, tile=tile, sensor=sensors[row.layer], scenes=tuple(scenes[name] for name, _ in chosen), outline=bytes(row.geometry),
+        reference=(references or {}).get(row.epoch), strip=row.strip,
+        blocks={name: unpacked(int(bits), side) for name, bits in chosen if bits is not None and not pd.isna(bits)},
+    )  # fmt: skip
 
 
 def _result(work: _Work, read: tuple[Region, float]) -> dict[str, Any]:

@@ -1,20 +1,21 @@
 """Planning the work: a layer's grid, the tiles that scenes touch, what a tile will cost."""
 
-from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from pyproj import Transformer
 
 from conf.errors import InputError
-from conf.sensors import SENSORS
-from udfs.grid import Grid, PixelBounds, Tile, native_grid, tile_id, tiles_over, utm_grid
+from conf.sensors import SENSORS, Sensor
+from udfs.grid import Grid, PixelBounds, Tile, native_grid, tiles_over
+from udfs.lonlat import lonlat_polygons
 from udfs.reading import ALIGNED_PX
 from udfs.scenes import Scene, same_crs
+from udfs.zones import one_zone, zone_grid, zones_of
 
 REACH_PX = 384
 """A tile's scenes are those within this many pixels of it: more than any model's halo and composite's margin together."""
@@ -23,22 +24,24 @@ SECONDS_PER_VALUE = 2.0e-8
 """To read and composite one pixel of one band of one scene, one core."""
 SECONDS_PER_PIXEL = 3.0e-6
 """To run a network over one pixel, one core."""
+PACKED = 0.6
+"""What deflate makes of optical bands: of the simulated city and of Sentinel-2 COGs alike."""
 
 
-def place_point(footprints: Iterable[bytes]) -> tuple[float, float]:
-    """Longitude, latitude of the middle of all scenes: its zone is the place's."""
-    west, south, east, north = shapely.total_bounds(shapely.from_wkb(list(footprints)))
-    return (west + east) / 2, (south + north) / 2
+def place_zones(ground: Any, resolution: float) -> tuple[dict[str, Grid], bool]:
+    """The UTM and UPS grids, by name, of a place on some ground (polygon, EPSG:4326), and whether their strips cut it.
+
+    One zone, that of its middle, and no cut where it fits in about six degrees of longitude.
+    """
+    alone = one_zone(ground)
+    zones = zones_of(ground) if alone is None else [alone]
+    return {zone.name: zone_grid(zone, resolution) for zone in zones}, alone is None
 
 
-def layer_grid(kind: str, layer: str, resolution: float | None, scenes: list[Scene], point: tuple[float, float]) -> Grid:
-    """The layer's pixel grid. Raises InputError when a native grid's scenes differ in CRS, pixel size or alignment."""
+def layer_grid(layer: str, resolution: float | None, scenes: list[Scene]) -> Grid:
+    """The grid of a native layer: its scenes' own. Raises InputError where they differ in CRS, pixel size or alignment."""
     if not scenes:
         raise InputError(f"layer {layer}: no scene of its sensor; add one to scenes.sources or remove the layer")
-    if kind == "utm":
-        if resolution is None:
-            raise InputError(f"layer {layer}: give its resolution in metres")
-        return utm_grid(*point, resolution)
     first = min((scene for scene in scenes if scene.fault is None), key=lambda scene: scene.scene_id, default=scenes[0])
     grid = native_grid(first.crs, Affine(*first.transform))
     for scene in scenes:
@@ -79,11 +82,10 @@ def tiles_touching(footprint: bytes, grid: Grid, tile_px: int) -> list[Tile]:
 
 
 def outlines(grid: Grid, tiles: list[Tile], margin: int = 0) -> NDArray[np.object_]:
-    """Outlines of tiles grown by `margin` pixels: polygons in EPSG:4326, eight segments a side."""
+    """Outlines of tiles grown by `margin` pixels: (multi)polygons in EPSG:4326, eight segments a side."""
     transformer = _transformer(grid.crs, "EPSG:4326")
     rings = np.stack([_ring(grid, tile.pixels.grown(margin)) for tile in tiles])
-    lon, lat = transformer.transform(rings[..., 0], rings[..., 1])
-    return np.asarray(shapely.polygons(np.stack([lon, lat], axis=-1)), dtype=object)
+    return lonlat_polygons(*transformer.transform(rings[..., 0], rings[..., 1]))
 
 
 def _ring(grid: Grid, bounds: PixelBounds) -> NDArray[np.float64]:
@@ -104,31 +106,8 @@ def predicted_seconds(sensor: str, tile_px: int, covered: float) -> float:
     return SECONDS_PER_TILE + SECONDS_PER_VALUE * values + SECONDS_PER_PIXEL * pixels * min(1.0, covered)
 
 
-def planned_batches(frames: Iterable[pd.DataFrame], grid: Grid, tile_px: int) -> Iterator[pd.DataFrame]:
-    """Frames of `footprint` to those of `outlined_batches`, a tile again for each frame that touches it."""
-    return outlined_batches(_touched(frames, grid, tile_px), grid, tile_px)
-
-
-def _touched(frames: Iterable[pd.DataFrame], grid: Grid, tile_px: int) -> Iterator[pd.DataFrame]:
-    for frame in frames:
-        tiles = sorted({tile for footprint in frame["footprint"].unique() for tile in tiles_touching(footprint, grid, tile_px)})
-        yield pd.DataFrame({"row": [tile.row for tile in tiles], "col": [tile.col for tile in tiles]}, dtype="int32")
-
-
-def outlined_batches(frames: Iterable[pd.DataFrame], grid: Grid, tile_px: int) -> Iterator[pd.DataFrame]:
-    """Frames of (`row`, `col`) to the columns of `tiles` that follow from the grid, and `reach`: the outline grown, WKB."""
-    for frame in frames:
-        tiles = [Tile(int(row), int(col), tile_px) for row, col in zip(frame["row"], frame["col"], strict=True)]
-        if not tiles:
-            continue
-        shapes = outlines(grid, tiles)
-        boxes = shapely.bounds(shapes)
-        yield pd.DataFrame({
-            "tile_id": [tile_id(grid, tile) for tile in tiles],
-            "row": np.array([tile.row for tile in tiles], "int32"),
-            "col": np.array([tile.col for tile in tiles], "int32"),
-            "transform": [list(grid.transform(*tile.pixels[:2]))[:6] for tile in tiles],
-            "geometry": shapely.to_wkb(shapes),
-            "reach": shapely.to_wkb(outlines(grid, tiles, REACH_PX)),
-            **{name: boxes[:, number] for number, name in enumerate(("xmin", "ymin", "xmax", "ymax"))},
-        })  # fmt: skip
+def predicted_bytes(sensor: Sensor, tile_px: int, covered: float) -> int:
+    """Bytes to read for a tile, at PACKED of their size in memory; `covered` as in `predicted_seconds`."""
+    finest = min(band.gsd for band in sensor.bands)
+    values = sum(np.dtype(sensor.dtype_of(band.name)).itemsize * (finest / band.gsd) ** 2 for band in sensor.bands)
+    return round(PACKED * values * tile_px * tile_px * covered)

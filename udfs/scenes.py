@@ -16,6 +16,7 @@ from conf.sensors import SENSORS, Sensor
 from conf.settings import digest
 from udfs.addresses import address_of
 from udfs.images import Opener, gdal, is_georeferenced
+from udfs.lonlat import lonlat_polygons
 from udfs.retrying import retried
 from udfs.sensor_values import range_fault
 from udfs.versions import content_digest, recorded_version
@@ -179,7 +180,8 @@ def footprint(scene: Scene) -> bytes:
     west, south, east, north = scene.bounds
     box = shapely.segmentize(shapely.box(west, south, east, north), max(east - west, north - south) / 16)
     to_degrees = Transformer.from_crs(scene.crs, "EPSG:4326", always_xy=True)
-    return bytes(shapely.to_wkb(shapely.transform(box, lambda xy: np.column_stack(to_degrees.transform(xy[:, 0], xy[:, 1])))))
+    lon, lat = to_degrees.transform(*shapely.get_coordinates(box).T)
+    return bytes(shapely.to_wkb(lonlat_polygons(lon[None], lat[None])[0]))
 
 
 def ground_resolution(scene: Scene) -> float:

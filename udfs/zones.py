@@ -10,15 +10,13 @@ from numpy.typing import ArrayLike, NDArray
 from pyproj import Transformer
 
 from conf.errors import InputError
-from udfs.grid import Grid, utm_grid
+from udfs.grid import UPS_TOP, Grid, utm_grid
 
 Points = NDArray[np.float64]
 
 UTM_NORTH, UTM_SOUTH = 84.0, -80.0
 """Latitudes where UTM ends and UPS begins."""
 STRIP_DEGREES = 6.0
-UPS_TOP = 4_000_000.0
-"""Northing of row 0 on UPS grids, whose pole is at (2e6, 2e6): rows and columns are positive, 10 km divides it."""
 STRIP_STEP = 0.1
 """Longest edge of a strip, degrees: in the zone's CRS its chord is within 3 m of the strip."""
 SECTOR_DEGREES = 90

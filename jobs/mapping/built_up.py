@@ -92,7 +92,7 @@ def _plain(pin: ModelPin) -> dict[str, str]:
 )  # fmt: skip
 def built_up(tables: Tables, settings: BuiltUpSettings, context: Context) -> DataFrame:
     """A row for every planned tile of the batch: its probability, that it has no data, or why it could not be mapped."""
-    planned = tables["tiles"].withColumn("scene_ids", F.transform("scenes", lambda scene: scene["scene_id"]))
+    planned = tables["tiles"]
     scenes = scenes_named(tables["scenes"], planned)
     recipes = {name: recipe_of(name, settings, context) for name in context.place.layers}
     sensors = {name: layer.sensor for name, layer in context.place.layers.items()}
@@ -103,7 +103,7 @@ def built_up(tables: Tables, settings: BuiltUpSettings, context: Context) -> Dat
     readers = settings.read_ahead or (READERS_OF_REMOTE if any(is_remote(scene) for scene in scenes.values()) else 1)
     references = {epoch.name: epoch.reference for epoch in context.place.epochs}
     shell = partial(built_up_batches, scenes=scenes, recipes=recipes, sensors=sensors, references=references, rules=rules, readers=readers)
-    return _grouped(planned.drop("scenes", "settings_digest"), settings, context).mapInPandas(shell, _ddl())
+    return _grouped(planned.drop("settings_digest"), settings, context).mapInPandas(shell, _ddl())
 
 
 def _ddl() -> str:
@@ -119,7 +119,7 @@ def _grouped(planned: DataFrame, settings: BuiltUpSettings, context: Context) ->
 
 def scenes_named(scenes: DataFrame, planned: DataFrame) -> dict[str, Scene]:
     """The scenes that the planned tiles name, by id."""
-    wanted = planned.select(F.explode("scene_ids").alias("scene_id")).distinct()
+    wanted = planned.select(F.explode("scenes.scene_id").alias("scene_id")).distinct()
     names = [name for name in SCENES.names if name in Scene.__dataclass_fields__ or name == "geometry"]
     rows = scenes.join(wanted, on="scene_id", how="left_semi").select(*names).collect()
     return {row["scene_id"]: _scene(row.asDict()) for row in rows}

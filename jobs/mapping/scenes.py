@@ -33,7 +33,7 @@ def scene_sources(place: Place, settings: ScenesSettings) -> dict[str, Any]:
     """Digests of all scenes and their bounds; a catalog that `simulated_city` has yet to write is pending."""
     if _is_pending(place, settings):
         return {"pending": True}
-    scenes = declared_scenes(place)
+    scenes = declared_scenes(place, settings.sources)
     described = {scene.scene_id: [scene.content_digest, scene.cloud, scene.licence, scene.attribution] for scene in scenes}
     tabled = {str(source.items): _state(place, source) for source in settings.sources if source.items}
     found: dict[str, Any] = {"scenes": described, **({"items": tabled} if tabled else {})}
@@ -59,7 +59,7 @@ def _state(place: Place, source: Source) -> list[list[Any]]:
 @job(writes="scenes", settings=ScenesSettings, parallel_over="scenes", after=("simulated_city",), sources=scene_sources)
 def scenes(tables: Tables, settings: ScenesSettings, context: Context) -> DataFrame:
     """One row an image. Of catalogs and folders only headers travel, so the driver's threads read them; tables of items are Spark's."""
-    found = declared_scenes(context.place)
+    found = declared_scenes(context.place, settings.sources)
     rows = [scene_row(scene, context.place.attribution) for scene in found]
     listed = context.spark.createDataFrame([tuple(row[name] for name in SCENES.names) for row in rows], SCENES.ddl)
     context.figures["scenes"] = len(found)

@@ -1,5 +1,6 @@
 """The shell from tiles to probabilities: the same pixels however the work is cut; a failed read is never ground without buildings."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -7,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from conf.place import Source
+from conf.place import Epoch, Source
 from models.predictor import ModelError
 from tests.images_on_disk import DAY, GRID, flip_block, tilted, write
 from udfs import mapping
 from udfs.catalogs import scenes_of
+from udfs.cells import Work, planned_cells, touched_cells
 from udfs.mapping import Recipe, built_up_batches
-from udfs.planning import outlined_batches, tiles_touching
 from udfs.rasters import NO_DATA, decode_raster
 from udfs.scenes import Scene
 
@@ -32,6 +33,9 @@ class Edges:
         filled = np.nan_to_num(windows[:, 0] - windows[:, 1], nan=0.1)
         shifted = filled[:, : -2 * HALO, : -2 * HALO] + filled[:, 2 * HALO :, HALO:-HALO]
         return (np.abs(shifted) * 300 % 251).astype(np.uint8)
+
+
+EPOCH = Epoch(name="e", start=DAY.replace(month=1, day=1), end=DAY.replace(month=12, day=31), reference=DAY.replace(month=7))
 
 
 @pytest.fixture(autouse=True)
@@ -65,15 +69,15 @@ def scenes_in(folder: Path) -> dict[str, Scene]:
     return {scene.scene_id: scene for scene in scenes_of(tuple(sources), folder)}
 
 
-def planned(scenes: dict[str, Scene], tile_px: int) -> pd.DataFrame:
-    tiles = tiles_touching(next(iter(scenes.values())).footprint, GRID, tile_px)
-    keys = pd.DataFrame({"row": [tile.row for tile in tiles], "col": [tile.col for tile in tiles]})
-    (frame,) = outlined_batches([keys], GRID, tile_px)
-    return frame.assign(layer="a", epoch="e", grid=GRID.name, crs=GRID.crs, tile_px=tile_px, scene_ids=[sorted(scenes)] * len(frame))
+def planned(scenes: dict[str, Scene], tile_px: int, most: int = 24) -> pd.DataFrame:
+    work = Work("sentinel2_l2a", {GRID.name: GRID}, False, False, tile_px, most, (EPOCH,))
+    (cells,) = touched_cells([pd.DataFrame({"footprint": [scene.footprint for scene in scenes.values()]})], work)
+    images = [{**vars(scene), "epoch": EPOCH.name} for scene in scenes.values()]
+    return pd.concat(planned_cells([cells.assign(candidates=[images] * len(cells))], work)).assign(layer="a", tile_px=tile_px)
 
 
-def mapped(scenes: dict[str, Scene], tile_px: int = 256, **changes: Any) -> pd.DataFrame:
-    return pd.concat(built_up_batches([planned(scenes, tile_px)], scenes, recipe(**changes), SENSORS), ignore_index=True)
+def mapped(scenes: dict[str, Scene], tile_px: int = 256, most: int = 24, **changes: Any) -> pd.DataFrame:
+    return pd.concat(built_up_batches([planned(scenes, tile_px, most)], scenes, recipe(**changes), SENSORS), ignore_index=True)
 
 
 def whole(rows: pd.DataFrame) -> Any:
@@ -89,6 +93,21 @@ def test_pixels_do_not_depend_on_the_tiles(tmp_path: Path) -> None:
     images = [whole(mapped(scenes, side, batch=batch)) for side, batch in ((256, 1), (512, 1), (1024, 3))]
     assert (images[0] != NO_DATA).sum() == 700 * 900
     assert images[0].tobytes() == images[1].tobytes() == images[2].tobytes()
+
+
+def test_pixels_do_not_depend_on_the_tiles_where_only_some_scenes_are_chosen(tmp_path: Path) -> None:
+    """Three dates of which one a block is chosen, here this, there that one: the choice is the block's, not the tile's."""
+    write_dates(tmp_path, 3)
+    for band, side, pixel in (("B02", 700, 10.0), ("B11", 350, 20.0)):
+        write(tmp_path / f"d0_{band}.tif", tilted(side, 2000 // int(pixel), seed=9), pixel=pixel)
+    scenes = scenes_in(tmp_path)
+    scenes["d1"] = replace(scenes["d1"], cloud=0.4)
+    scenes["d2"] = replace(scenes["d2"], cloud=0.5)
+    rows = [mapped(scenes, side, most=1) for side in (256, 512, 1024)]
+    images = [whole(each) for each in rows]
+    assert images[0].tobytes() == images[1].tobytes() == images[2].tobytes() != whole(mapped(scenes, 512)).tobytes()
+    used = {(row.row, row.col): row.scenes_used for row in rows[0].itertuples()}
+    assert (used[0, 0], used[0, 3]) == (["d0", "d1"], ["d1"])
 
 
 def test_pixels_beside_a_damaged_block_do_not_depend_on_the_tiles(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import shapely
 
@@ -13,8 +12,8 @@ from conf.place import Source
 from tests.images_on_disk import DAY, GRID, ORIGIN, tilted, write
 from udfs.catalogs import scenes_of
 from udfs.grid import Tile
-from udfs.planning import layer_grid, outlines, planned_batches, tiles_touching
-from udfs.scenes import Scene, footprint, ground_resolution
+from udfs.planning import layer_grid, outlines, tiles_touching
+from udfs.scenes import Scene, ground_resolution
 
 
 @pytest.fixture
@@ -25,7 +24,7 @@ def scene(tmp_path: Path) -> Scene:
 
 
 def test_native_grid_is_the_scenes_own_and_touches_no_tile_beyond(scene: Scene) -> None:
-    assert layer_grid("native", "a", None, [scene], (0, 0)) == GRID
+    assert layer_grid("a", None, [scene]) == GRID
     assert tiles_touching(scene.footprint, GRID, 256) == [Tile(row, col, 256) for row in (0, 1) for col in (0, 1, 2)]
     assert ground_resolution(scene) == pytest.approx(10, rel=2e-3)
 
@@ -37,11 +36,11 @@ def test_native_grid_is_the_scenes_own_and_touches_no_tile_beyond(scene: Scene) 
 def test_native_scenes_must_share_one_grid(scene: Scene, change: dict[str, object], message: str) -> None:
     shifted = replace(scene, scene_id="z", **change)  # type: ignore[arg-type]
     with pytest.raises(InputError, match=message):
-        layer_grid("native", "a", None, [scene, shifted], (0, 0))
+        layer_grid("a", None, [scene, shifted])
     with pytest.raises(InputError, match="resolution is 9"):
-        layer_grid("native", "a", 9.0, [scene], (0, 0))
+        layer_grid("a", 9.0, [scene])
     with pytest.raises(InputError, match="no scene of its sensor"):
-        layer_grid("utm", "a", 10.0, [], (0, 0))
+        layer_grid("a", 10.0, [])
 
 
 def test_outline_is_the_tile_on_the_earth(scene: Scene) -> None:
@@ -49,12 +48,3 @@ def test_outline_is_the_tile_on_the_earth(scene: Scene) -> None:
     whole = shapely.from_wkb(scene.footprint)
     assert shapely.area(shapely.intersection(outline, whole)) == pytest.approx(shapely.area(whole) * 256 * 256 / (512 * 600), rel=1e-4)
     assert np.all(shapely.bounds(outlines(GRID, [Tile(0, 1, 256)], 100)[0])[:2] < shapely.bounds(outline)[:2])
-
-
-def test_a_tile_is_planned_once_for_the_footprints_of_a_frame(scene: Scene) -> None:
-    west = footprint(replace(scene, width=200))
-    frames = [pd.DataFrame({"footprint": [west, scene.footprint, west]}), pd.DataFrame({"footprint": [west]})]
-    first, second = planned_batches(frames, GRID, 256)
-    assert list(zip(first["row"], first["col"], strict=True)) == [(row, col) for row in (0, 1) for col in (0, 1, 2)]
-    assert list(zip(second["row"], second["col"], strict=True)) == [(0, 0), (1, 0)]
-    assert second["reach"].tolist() == first["reach"][[0, 3]].tolist()

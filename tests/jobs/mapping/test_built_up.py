@@ -59,9 +59,10 @@ def settings_of(folder: Path, *days: str) -> ScenesSettings:
     return ScenesSettings(sources=tuple(source(day) for day in days or ("20190501", "20190902", "20210703")))
 
 
-def place_with(model: str, folder: Path, **layer: Any) -> Place:
+def place_with(model: str, folder: Path, images: Path, **layer: Any) -> Place:
     values = {"sensor": "sentinel2_l2a", "model": model, "resolution": 10.0, **layer}
-    return Place(name="test", warehouse=str(folder), grid="native", epochs=EPOCHS, layers={"a": Layer(**values)})
+    sections = {"scenes": {"sources": [source.model_dump(mode="json", exclude_defaults=True) for source in settings_of(images).sources]}}
+    return Place(name="test", warehouse=str(folder), grid="native", epochs=EPOCHS, layers={"a": Layer(**values)}, sections=sections)
 
 
 def planned(spark: SparkSession, place: Place, images: Path, tile_px: int) -> tuple[DataFrame, DataFrame]:
@@ -92,7 +93,7 @@ def identity(rows: list[Any]) -> list[tuple[Any, ...]]:
 
 
 def test_every_tile_of_every_epoch_has_a_row_whatever_the_partitions(spark: SparkSession, model: str, images: Path, tmp_path: Path) -> None:
-    place = place_with(model, tmp_path)
+    place = place_with(model, tmp_path, images)
     found, plan = planned(spark, place, images, 256)
     assert plan.count() == 3 * 6
     one, seven = (mapped(spark, place, found, plan, partitions=partitions) for partitions in (1, 7))
@@ -107,24 +108,24 @@ def test_every_tile_of_every_epoch_has_a_row_whatever_the_partitions(spark: Spar
     assert (west["first_date"], west["last_date"]) == (dt.datetime(2019, 5, 1), dt.datetime(2019, 9, 2))
 
 
-def test_settings_decide_the_digest(model: str, tmp_path: Path) -> None:
-    place = place_with(model, tmp_path)
+def test_settings_decide_the_digest(model: str, tmp_path: Path, images: Path) -> None:
+    place = place_with(model, tmp_path, images)
     base = layer_digests(place, BuiltUpSettings())["a"]
     changes: list[dict[str, Any]] = [{"composite": "latest"}, {"min_clear": 0.1}, {"batch": 2}, {"threads": 2}, {"backend": "cuda"}]
     assert len({base, *(layer_digests(place, BuiltUpSettings(**change))["a"] for change in changes)}) == len(changes) + 1
     assert layer_digests(place, BuiltUpSettings(partitions=5))["a"] == base
-    assert layer_digests(place_with(model, tmp_path, threshold=0.7), BuiltUpSettings())["a"] != base
+    assert layer_digests(place_with(model, tmp_path, images, threshold=0.7), BuiltUpSettings())["a"] != base
 
 
-def test_model_must_suit_its_layer(model: str, tmp_path: Path) -> None:
+def test_model_must_suit_its_layer(model: str, tmp_path: Path, images: Path) -> None:
     with pytest.raises(InputError, match="sentinel2_l2a"):
-        model_sources(place_with(model, tmp_path, sensor="rgb"), BuiltUpSettings())
+        model_sources(place_with(model, tmp_path, images, sensor="rgb"), BuiltUpSettings())
     with pytest.raises(InputError, match="pixels of 20 m"):
-        model_sources(place_with(model, tmp_path, resolution=20.0).model_copy(update={"grid": "utm"}), BuiltUpSettings())
+        model_sources(place_with(model, tmp_path, images, resolution=20.0).model_copy(update={"grid": "utm"}), BuiltUpSettings())
 
 
 def test_sources_check_before_anything_is_written(images: Path, model: str, tmp_path: Path) -> None:
-    place = place_with(model, tmp_path)
+    place = place_with(model, tmp_path, images)
     assert len(scene_sources(place, settings_of(images))["bounds"]) == 4
     write(tmp_path / "20190501_B02.tif", tilted(130, 130), crs=None)
     for band in BANDS[1:]:

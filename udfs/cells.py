@@ -1,0 +1,233 @@
+"""Planning by cells: fixed squares of the grid, larger than any tile, in which scenes are looked up once for all tiles."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import shapely
+from numpy.typing import NDArray
+
+from conf.place import Epoch
+from conf.sensors import SENSORS
+from udfs.choosing import REACH_BLOCKS, Blocks, Candidates, Shown, blocks_around, chosen, packed, shown
+from udfs.grid import BLOCK_PX, Grid, PixelBounds, Tile, tile_id
+from udfs.land import land_tiles
+from udfs.planning import REACH_PX, outlines, predicted_bytes, predicted_seconds, tiles_touching
+from udfs.zones import from_lonlat, tiles_in, zone_called, zones_of
+
+CELL_PX = 4096
+"""Side of a cell: a multiple of every tile's, so that which scenes a cell sees does not depend on `tile_px`."""
+CELLS_AT_ONCE = 50_000
+"""Tiles whose cells travel together; a cell that is split comes together again."""
+CELLS_DDL = "grid string, cell_row int, cell_col int, inside array<int>, reach binary"
+TILE_COLUMNS = (
+    "tile_id", "epoch", "grid", "crs", "row", "col", "transform", "scenes", "scenes_digest", "strip", "predicted_seconds",
+    "predicted_bytes", "geometry", "xmin", "ymin", "xmax", "ymax",
+)  # fmt: skip
+
+
+class Work(NamedTuple):
+    """What the cells of a layer have in common. `grids` by name; `cut`: whether zones' strips cut them; `every`: whether tiles
+    that no scene covers are planned, too."""
+
+    sensor: str
+    grids: dict[str, Grid]
+    cut: bool
+    every: bool
+    tile_px: int
+    most_scenes: int
+    epochs: tuple[Epoch, ...]
+
+
+class Cell(NamedTuple):
+    """A cell and the numbers of the tiles to plan in it, row by row."""
+
+    row: int
+    col: int
+    inside: tuple[int, ...]
+
+    @property
+    def pixels(self) -> PixelBounds:
+        return Tile(self.row, self.col, CELL_PX).pixels
+
+    def tiles(self, tile_px: int) -> list[Tile]:
+        side = CELL_PX // tile_px
+        return [Tile(self.row * side + number // side, self.col * side + number % side, tile_px) for number in self.inside]
+
+
+def cell_rows(grid: Grid, tiles: NDArray[Any], tile_px: int) -> pd.DataFrame:
+    """Tiles (n, 2), row and column, as rows of CELLS_DDL, by cell."""
+    side = CELL_PX // tile_px
+    cells, where = np.unique(tiles // side, axis=0, return_inverse=True)
+    numbers = (tiles % side) @ np.array([side, 1])
+    inside = [np.unique(numbers[where.ravel() == number]).astype(np.int32) for number in range(len(cells))]
+    squares = [Tile(int(row), int(col), CELL_PX) for row, col in cells]
+    reach: Any = outlines(grid, squares, REACH_PX + BLOCK_PX) if squares else []
+    return pd.DataFrame({
+        "grid": grid.name, "cell_row": cells[:, 0].astype(np.int32), "cell_col": cells[:, 1].astype(np.int32),
+        "inside": inside, "reach": list(shapely.to_wkb(reach)) if squares else [],
+    })  # fmt: skip
+
+
+def touched_cells(frames: Iterable[pd.DataFrame], work: Work) -> Iterator[pd.DataFrame]:
+    """Shell: images' `footprint` (WKB, EPSG:4326) to the cells of the tiles they may touch, a cell again for each frame."""
+    for frame in frames:
+        tiles: dict[str, list[NDArray[Any]]] = {name: [] for name in work.grids}
+        for footprint in frame["footprint"].unique():
+            for name, found in _touched(bytes(footprint), work):
+                tiles[name].append(found)
+        for name, parts in tiles.items():
+            if parts:
+                yield cell_rows(work.grids[name], np.unique(np.concatenate(parts), axis=0), work.tile_px)
+
+
+def _touched(footprint: bytes, work: Work) -> Iterator[tuple[str, NDArray[Any]]]:
+    if not work.cut:
+        (grid,) = work.grids.values()
+        yield grid.name, np.array([tile[:2] for tile in tiles_touching(footprint, grid, work.tile_px)], int).reshape(-1, 2)
+        return
+    shape = shapely.from_wkb(footprint)
+    for zone in zones_of(shape):
+        if zone.name in work.grids:
+            yield zone.name, tiles_in(zone, shape, work.grids[zone.name].pixel_width, work.tile_px)
+
+
+def area_cells(frames: Iterable[pd.DataFrame], work: Work, area: bytes | None) -> Iterator[pd.DataFrame]:
+    """Shell: names of grids (`grid`) to the cells of their tiles that meet an area (WKB, EPSG:4326), None: the land of the earth."""
+    for frame in frames:
+        for name in frame["grid"]:
+            zone, resolution = zone_called(name), work.grids[name].pixel_width
+            if area is None:
+                tiles = land_tiles(zone, resolution, work.tile_px)
+            else:
+                tiles = tiles_in(zone, shapely.from_wkb(area), resolution, work.tile_px, work.cut)
+            for part in np.array_split(tiles, max(1, len(tiles) // CELLS_AT_ONCE)):
+                yield cell_rows(work.grids[name], part, work.tile_px)
+
+
+def planned_cells(frames: Iterable[pd.DataFrame], work: Work) -> Iterator[pd.DataFrame]:
+    """Shell: cells with `candidates` [scene_id, epoch, datetime, cloud, content_digest, footprint] to rows of tiles."""
+    for frame in frames:
+        for row in frame.itertuples():
+            if planned := _planned_row(row, work):
+                yield pd.DataFrame(planned, columns=list(TILE_COLUMNS))
+
+
+def _planned_row(row: Any, work: Work) -> list[dict[str, Any]]:
+    cell = Cell(int(row.cell_row), int(row.cell_col), tuple(sorted({int(number) for number in row.inside})))
+    given = sorted(row.candidates if row.candidates is not None else (), key=lambda one: (one["scene_id"], one["epoch"]))
+    return planned_cell(work.grids[row.grid], cell, given, work)
+
+
+def planned_cell(grid: Grid, cell: Cell, given: Sequence[Any], work: Work) -> list[dict[str, Any]]:
+    """Rows of `tiles` of a cell, every tile times every epoch, with the scenes chosen for its blocks."""
+    tiles = cell.tiles(work.tile_px)
+    around = blocks_around(cell.pixels)
+    by_epoch = {epoch.name: _candidates(grid, [one for one in given if one["epoch"] == epoch.name], epoch) for epoch in work.epochs}
+    seen = {name: shown(found.outline, around) for name, found in by_epoch.items()}
+    picked = {epoch.name: chosen(by_epoch[epoch.name], seen[epoch.name], around, _span(epoch), work.most_scenes) for epoch in work.epochs}
+    placed = _placed(grid, tiles, work)
+    rows = []
+    for number, tile in enumerate(tiles):
+        own = {name: _of_tile(tile, around, seen[name], picked[name]) for name in by_epoch}
+        if work.every or any((choice.covers > 0).any() for choice in own.values()):
+            rows += [{**placed[number], "epoch": name, **_described(found, own[name], work)} for name, found in by_epoch.items()]
+    return rows
+
+
+def _candidates(grid: Grid, given: Sequence[Any], epoch: Epoch) -> Candidates:
+    days = [abs((pd.Timestamp(one["datetime"]).date() - epoch.reference).days) for one in given]
+    return Candidates(
+        np.array([one["scene_id"] for one in given], object),
+        _in_pixels(grid, [bytes(one["footprint"]) for one in given]),
+        np.array([np.nan if one["cloud"] is None else one["cloud"] for one in given], float),
+        np.array(days, int),
+        np.array([str(one["content_digest"]) for one in given], object),
+    )
+
+
+def _in_pixels(grid: Grid, footprints: list[bytes]) -> NDArray[np.object_]:
+    """Outlines (WKB, EPSG:4326) in pixels of the grid, rounded to 1/1000 pixel: what degrees lose on the way is no ground."""
+    if not footprints:
+        return np.empty(0, object)
+    found, where = np.unique(np.array(footprints, object), return_inverse=True)
+    shapes = shapely.from_wkb(found)
+    if grid.crs != "EPSG:4326":
+        spans = np.ptp(shapely.bounds(shapes).reshape(-1, 2, 2), axis=1).max(axis=1)
+        dense = shapely.segmentize(shapes, np.maximum(spans / 32, 1e-9))
+        shapes = shapely.transform(dense, from_lonlat(grid.crs).transform, interleaved=False)
+    scale = np.array([grid.pixel_width, -grid.pixel_height])
+    pixels = shapely.transform(shapes, lambda xy: np.round((xy - [grid.origin_x, grid.origin_y]) / scale, 3))
+    # Parts of one image on both sides of 180 degrees meet again on the grid.
+    joined = [shapely.union_all(shapely.make_valid(shapely.get_parts(shape))) for shape in pixels]
+    return np.asarray(joined, dtype=object)[where.ravel()]
+
+
+def _span(epoch: Epoch) -> int:
+    return max((epoch.reference - epoch.start).days, (epoch.end - epoch.reference).days)
+
+
+class _Choice(NamedTuple):
+    """Of a tile and epoch: share of the tile that each scene covers; of the blocks it reaches, which show each scene, and for which it
+    is chosen, (scenes, height, width)."""
+
+    covers: NDArray[np.float64]
+    shown: NDArray[np.bool_]
+    picked: NDArray[np.bool_]
+
+
+def _of_tile(tile: Tile, around: Blocks, seen: Shown, picked: NDArray[np.bool_]) -> _Choice:
+    own = blocks_around(tile.pixels)
+    rows = slice(own.top - around.top, own.top - around.top + own.shape_yx[0])
+    columns = slice(own.left - around.left, own.left - around.left + own.shape_yx[1])
+    inner = slice(REACH_BLOCKS, -REACH_BLOCKS)
+    covers = seen.share[:, rows, columns][:, inner, inner].mean(axis=(1, 2)) if len(picked) else np.zeros(0)
+    return _Choice(covers, seen.near[:, rows, columns], picked[:, rows, columns])
+
+
+def _described(found: Candidates, own: _Choice, work: Work) -> dict[str, Any]:
+    """Scenes of a tile and epoch with why, their digest, and what the tile will cost."""
+    scenes, parts, covered = [], [], 0.0
+    for number in np.flatnonzero(own.picked.any(axis=(1, 2))):
+        everywhere = bool((own.picked[number] == own.shown[number]).all())
+        bits = None if everywhere else packed(own.picked[number])
+        scenes.append({"scene_id": found.scene_id[number], "why": _why(own.covers[number], found, number, everywhere), "blocks": bits})
+        parts.append(found.digest[number] + ("" if bits is None else f":{bits}"))
+        covered += float(own.covers[number])
+    return {
+        "scenes": scenes,
+        "scenes_digest": hashlib.sha256(",".join(sorted(parts)).encode()).hexdigest(),
+        "predicted_seconds": predicted_seconds(work.sensor, work.tile_px, covered),
+        "predicted_bytes": predicted_bytes(SENSORS[work.sensor], work.tile_px, covered),
+    }
+
+
+def _why(covers: float, found: Candidates, number: int, everywhere: bool) -> str:
+    cloud = "" if np.isnan(found.cloud[number]) else f", {round(found.cloud[number] * 100)} % cloud"
+    some = "" if everywhere else ", best in part of it"
+    return f"covers {round(covers * 100)} %{cloud}, {found.days[number]} days from reference{some}"
+
+
+def _placed(grid: Grid, tiles: list[Tile], work: Work) -> list[dict[str, Any]]:
+    """What of a row of `tiles` follows from the grid."""
+    shapes = outlines(grid, tiles)
+    boxes = shapely.bounds(shapes)
+    strips = _strips(grid, tiles) if work.cut else [None] * len(tiles)
+    return [
+        {
+            "tile_id": tile_id(grid, tile), "grid": grid.name, "crs": grid.crs, "row": tile.row, "col": tile.col,
+            "transform": list(grid.transform(*tile.pixels[:2]))[:6], "strip": strip, "geometry": wkb,
+            **dict(zip(("xmin", "ymin", "xmax", "ymax"), map(float, box), strict=True)),
+        }
+        for tile, wkb, box, strip in zip(tiles, shapely.to_wkb(shapes), boxes, strips, strict=True)
+    ]  # fmt: skip
+
+
+def _strips(grid: Grid, tiles: list[Tile]) -> list[str | None]:
+    """The zone's name for tiles that reach beyond its strip, None for those within."""
+    zone = zone_called(grid.name)
+    shapes = outlines(grid, tiles, 1)
+    within = shapely.contains_properly(shapely.box(*zone.strip), shapes)
+    return [None if inside else zone.name for inside in within]
