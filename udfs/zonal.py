@@ -13,8 +13,12 @@ from udfs.coverage import Cuts, Outlines, centre_cuts, edges_of, exact_cuts, out
 from udfs.grid import BLOCK_PX, Grid, PixelBounds, Tile, blocks_of
 from udfs.pixel_areas import block_areas_mm2
 from udfs.rasters import NO_DATA, decode_raster
+from udfs.zones import Zone, area_on, strip_polygon
 
 BLOCK_YX = (BLOCK_PX, BLOCK_PX)
+
+POLAR_M = 1.0
+"""Four times as far as a unit's edges may lie from their straight lines in degrees, around a pole."""
 
 METHODS = {"exact": exact_cuts, "fast": centre_cuts}
 """exact: pixels are shared by area. fast: a pixel belongs whole to the units that hold its centre."""
@@ -134,13 +138,30 @@ def _decoded(layer: dict[str, Any] | None, tile_px: int) -> Layer:
 OUTLINES_DDL = "unit_id string, outline binary, top int, left int, bottom int, right int"
 
 
-def outline_batches(frames: Iterable[pd.DataFrame], grid: Grid, tile_px: int) -> Iterator[pd.DataFrame]:
-    """Shell: units (unit_id, geometry WKB EPSG:4326) to outlines on the grid and the half-open ranges of tiles they span."""
+def outline_batches(frames: Iterable[pd.DataFrame], grid: Grid, tile_px: int, strip: Zone | None = None) -> Iterator[pd.DataFrame]:
+    """Shell: units (unit_id, geometry WKB EPSG:4326) to outlines on the grid and the half-open ranges of tiles they span.
+
+    With `strip` only the part of a unit that this zone owns; units without any are left out.
+    """
     for frame in frames:
-        outlines = outlines_on_grid(shapely.from_wkb(frame["geometry"].to_numpy()), grid.crs)
+        shapes, ids = shapely.from_wkb(frame["geometry"].to_numpy()), frame["unit_id"].to_numpy()
+        if strip is not None:
+            shapes = np.array([_owned_part(shape, strip) for shape in shapes], dtype=object)
+            owned = ~shapely.is_empty(shapes)
+            shapes, ids = shapes[owned], ids[owned]
+        outlines = shapes if strip is not None and strip.polar else outlines_on_grid(shapes, grid.crs)
         spans = [grid.pixels_over(*bounds) for bounds in shapely.bounds(outlines)]
         tiles = {name: [_tile_edge(span, name, tile_px) for span in spans] for name in PixelBounds._fields}
-        yield pd.DataFrame({"unit_id": frame["unit_id"].to_numpy(), "outline": shapely.to_wkb(outlines), **tiles})
+        yield pd.DataFrame({"unit_id": ids, "outline": shapely.to_wkb(outlines), **tiles})
+
+
+def _owned_part(shape: Any, strip: Zone) -> Any:
+    """In degrees; around a pole in the zone's own CRS, where it is no longer a matter of degrees."""
+    if strip.polar:
+        return shapely.orient_polygons(area_on(strip, shape, POLAR_M), exterior_cw=False)
+    part = shapely.intersection(shape, strip_polygon(strip))
+    polygons = [piece for piece in shapely.get_parts(part) if shapely.get_dimensions(piece) == 2]
+    return shapely.multipolygons(polygons) if polygons else shapely.from_wkt("POLYGON EMPTY")
 
 
 def _tile_edge(span: PixelBounds, name: str, tile_px: int) -> int:

@@ -1,11 +1,12 @@
 """Unit statistics: built-up, valid and total area, buildings and people of every unit in every epoch; parents are exact sums.
 Parallel over the grid's tiles that units touch. Run: ./spark-submit.sh unit_statistics --place mumbai"""
 
-from functools import partial
+from functools import partial, reduce
 from typing import Literal
 
+import shapely
 from pydantic import Field
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Row, Window
 from pyspark.sql import functions as F
 
 from conf.place import Place
@@ -19,6 +20,7 @@ from udfs.pixel_areas import MM2_PER_M2
 from udfs.population import MICRO, PEOPLE_DDL, people_batches
 from udfs.valid_ground import GROUND_DDL, ground_batches
 from udfs.zonal import OUTLINES_DDL, SUMS_DDL, outline_batches, sums_batches
+from udfs.zones import Zone, zone_called, zone_grid, zones_of
 
 ARROW_BYTES = 64_000_000
 """Raster bytes that one Arrow batch may carry to a worker; one uint8 pixel of one epoch is at most one byte."""
@@ -58,11 +60,24 @@ def unit_statistics(tables: Tables, settings: UnitStatisticsSettings, context: C
 
 
 def area_sums(built_up: DataFrame, units: DataFrame, method: str, context: Context) -> DataFrame:
-    """Rows unit_id, epoch, built, valid, total (mm2, bigint) per tile and smallest unit, of one layer's rows."""
-    grid, tile_px = _grid(built_up)
+    """Rows unit_id, epoch, built, valid, total (mm2, bigint) per tile and smallest unit, of one layer's rows, of all its grids."""
+    sides = [row["tile_px"] for row in built_up.select("tile_px").distinct().collect()]
+    if len(sides) != 1:
+        found = f"tiles of sides {sorted(sides)}" if sides else "no row"
+        raise ValueError(f"built_up holds {found} of the layer that feeds built_m2; run built_up, with --recompute if it has several")
+    parts = [
+        _sums_on(built_up.where(F.col("grid") == grid.name), units, grid, sides[0], strip, method, context)
+        for grid, strip in _grids(built_up, units)
+    ]
+    return reduce(DataFrame.unionAll, parts)
+
+
+def _sums_on(
+    built_up: DataFrame, units: DataFrame, grid: Grid, tile_px: int, strip: Zone | None, method: str, context: Context
+) -> DataFrame:
     epochs = [epoch.name for epoch in context.place.epochs]
     per_batch = max(1, ARROW_BYTES // (tile_px**2 * len(epochs)))
-    work = tiles_with_units(units, grid, tile_px).join(_layers(built_up), on=["row", "col"], how="left")
+    work = tiles_with_units(units, grid, tile_px, strip).join(_layers(built_up), on=["row", "col"], how="left")
     # Set by hand: adaptive planning sees few bytes and would leave most cores idle.
     spread = work.repartition(4 * context.spark.sparkContext.defaultParallelism, "row", "col")
     with rows_per_batch(context.spark, per_batch):
@@ -71,24 +86,36 @@ def area_sums(built_up: DataFrame, units: DataFrame, method: str, context: Conte
     return sums
 
 
-def _grid(built_up: DataFrame) -> tuple[Grid, int]:
-    """The layer's grid, from the tile nearest to its origin (there the arithmetic is exact), and the tile side."""
-    nearest = built_up.orderBy(F.abs("row") + F.abs("col"), "row", "col").first()
-    if nearest is None:
-        raise ValueError("built_up has no row of the layer that feeds built_m2; run built_up first")
-    if built_up.select("grid", "tile_px").distinct().count() > 1:
-        raise ValueError("built_up holds tiles of several grids or sides for one layer; run built_up with --recompute")
+def _grids(built_up: DataFrame, units: DataFrame) -> list[tuple[Grid, Zone | None]]:
+    """The layer's grids, each from its tile nearest to the origin (there the arithmetic is exact); of a place that is cut by zones
+    every zone that its units meet, with the zone, also where no image lies."""
+    nearest = Window.partitionBy("grid").orderBy(F.abs("row") + F.abs("col"), "row", "col")
+    columns = ("grid", "crs", "transform", "tile_px", "row", "col", "strip")
+    rows = built_up.select(*columns).withColumn("rank", F.row_number().over(nearest)).where("rank = 1").orderBy("grid").collect()
+    if len(rows) == 1 and built_up.where(F.col("strip").isNotNull()).isEmpty():
+        return [(_grid(rows[0]), None)]
+    boxes = [shapely.box(*row) for row in units.select("xmin", "ymin", "xmax", "ymax").distinct().collect()]
+    resolution = float(rows[0]["transform"][0])
+    zones = {zone.name: zone for zone in zones_of(shapely.union_all(boxes))} | {row["grid"]: zone_called(row["grid"]) for row in rows}
+    return [(zone_grid(zone, resolution), zone) for _, zone in sorted(zones.items())]
+
+
+def _grid(nearest: Row) -> Grid:
     a, _, x, _, e, y = nearest["transform"]
     px = nearest["tile_px"]
-    return Grid(nearest["grid"], nearest["crs"], x - nearest["col"] * px * a, y - nearest["row"] * px * e, a, -e), px
+    return Grid(nearest["grid"], nearest["crs"], x - nearest["col"] * px * a, y - nearest["row"] * px * e, a, -e)
 
 
-def tiles_with_units(units: DataFrame, grid: Grid, tile_px: int) -> DataFrame:
+def tiles_with_units(units: DataFrame, grid: Grid, tile_px: int, strip: Zone | None = None) -> DataFrame:
     """Rows row, col, units [unit_id, outline]: the tiles that smallest units touch, also where no image lies.
 
     Joined by Sedona on the grid's own coordinates, where tiles are true rectangles.
     """
-    shapes = leaves(units).select("unit_id", "geometry").mapInPandas(partial(outline_batches, grid=grid, tile_px=tile_px), OUTLINES_DDL)
+    shapes = (
+        leaves(units)
+        .select("unit_id", "geometry")
+        .mapInPandas(partial(outline_batches, grid=grid, tile_px=tile_px, strip=strip), OUTLINES_DDL)
+    )
     outlines = shapes.withColumn("shape", F.expr("ST_GeomFromWKB(outline)")).persist()
     spanned = outlines.select(F.explode(F.expr("sequence(top, bottom - 1)")).alias("row"), "left", "right")
     spanned = spanned.select("row", F.explode(F.expr("sequence(left, right - 1)")).alias("col")).distinct()

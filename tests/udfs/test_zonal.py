@@ -1,6 +1,7 @@
 """Zonal sums: coverage against hand-made fractions, exactextract and shapely; tiles cut in any way."""
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 import shapely
@@ -8,12 +9,15 @@ from exactextract import exact_extract
 from exactextract.raster import NumPyRasterSource
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyproj import Geod
 
 from udfs.coverage import Outlines, coverage, edges_of, outlines_on_grid
 from udfs.grid import Grid, Tile, tiles_over
 from udfs.pixel_areas import block_areas_mm2
 from udfs.rasters import NO_DATA, encode_raster
-from udfs.zonal import Layer, Sums, sums_batches, tile_sums
+from udfs.zonal import Layer, Sums, outline_batches, sums_batches, tile_sums
+from udfs.zone_pixels import owned_or_touched
+from udfs.zones import split_at_antimeridian, tiles_in, zone_called, zone_grid
 
 GRID = Grid("utm43n", "EPSG:32643", 0.0, 10_000_000.0, 10.0, 10.0)
 ORIGIN = (786_432, 26_624)
@@ -138,3 +142,29 @@ def test_shell_gives_each_unit_a_row_per_epoch_in_any_order_of_units() -> None:
 def test_units_beyond_the_projection_are_refused() -> None:
     with pytest.raises(ValueError, match="outside of what EPSG:32643 can show"):
         outlines_on_grid(np.array([shapely.box(164, -1, 166, 1)], dtype=object), GRID.crs)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "names"),
+    [((71.97, 22.0, 72.04, 22.05), ("utm42n", "utm43n")), ((179.95, -17.03, -179.96, -16.97), ("utm60s", "utm01s")),
+     ((14.9, -80.02, 15.2, -79.98), ("utm33s", "upss"))],
+)  # fmt: skip
+def test_a_unit_on_the_edge_of_zones_loses_and_doubles_nothing(bounds: tuple[float, ...], names: tuple[str, ...]) -> None:
+    """The parts add up to the geodesic area, and ground with data on both sides leaves no seam without."""
+    unit = split_at_antimeridian(*bounds)
+    ring = np.array(
+        shapely.box(bounds[0], bounds[1], bounds[2] + 360 * (bounds[2] < bounds[0]), bounds[3]).segmentize(1e-3).exterior.coords
+    )
+    expected = abs(Geod(ellps="WGS84").polygon_area_perimeter(*ring.T)[0])
+    total = valid = 0
+    for zone in map(zone_called, names):
+        grid = zone_grid(zone, 20.0)
+        (frame,) = outline_batches([pd.DataFrame({"unit_id": ["u"], "geometry": [shapely.to_wkb(unit)]})], grid, 256, zone)
+        for row, col in tiles_in(zone, unit, 20.0, 256):
+            tile = Tile(int(row), int(col), 256)
+            seen = owned_or_touched(zone.crs, grid.transform(*tile.pixels[:2]), (256, 256), zone)
+            layers = [Layer(np.where(seen, 0, 255).astype(np.uint8), 125)]
+            ((sums,),) = tile_sums(list(shapely.from_wkb(frame["outline"])), layers, grid, tile, "exact")
+            total, valid = total + sums.total, valid + sums.valid
+    assert valid == total
+    assert total / 1e6 == pytest.approx(expected, rel=1e-6)

@@ -12,6 +12,7 @@ from exactextract import exact_extract
 from exactextract.raster import NumPyRasterSource
 from pyproj import Transformer
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from conf.place import Epoch, Layer, Place
 from conf.tables import POPULATION, UNITS
@@ -84,7 +85,8 @@ def built_up_table(spark: SparkSession, tile_px: int) -> DataFrame:
             rows.append(("built_up_10m", epoch, tile_id(GRID, tile), *shared, "done", bytearray(encode_raster(part)), THRESHOLD, outline))
     rows += _building_tiles(tile_px)
     columns = "layer string, epoch string, tile_id string, grid string, crs string, tile_px int, row int, col int, transform array<double>"
-    return spark.createDataFrame(rows, f"{columns}, status string, probability binary, threshold int, geometry binary")
+    frame = spark.createDataFrame(rows, f"{columns}, status string, probability binary, threshold int, geometry binary")
+    return frame.withColumn("strip", F.lit(None).cast("string"))
 
 
 def _building_tiles(tile_px: int) -> list[tuple[Any, ...]]:
