@@ -97,6 +97,8 @@ class Place(Settings):
     max_quarantined_share: float = Field(0.01, ge=0, le=1)
     batch_seconds: float = Field(120, gt=0, description="predicted work of one commit")
     price_per_cpu_hour: float = Field(0.05, ge=0, description="US dollars, for the summary's cost")
+    price_per_gpu_hour: float = Field(1.0, ge=0, description="US dollars, for the plan's cost on GPUs")
+    cores_per_gpu: float = Field(60, gt=0, description="cores whose network work one GPU does; assumed until measured on yours")
     grid: Literal["utm", "native"] = "utm"
     epochs: tuple[Epoch, ...] = Field(min_length=1)
     layers: dict[str, Layer] = Field(min_length=1)

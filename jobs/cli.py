@@ -16,13 +16,15 @@ from py4j.protocol import Py4JError
 from conf.errors import InputError
 from conf.place import Place, load_place
 from jobs.fingerprint import fingerprint
-from jobs.flow import dry_run, run_flow, run_job
+from jobs.flow import FLOWS, Options, dry_run, run_flow, run_job
 from jobs.job import Job, declared_jobs
 from jobs.listing import job_lines
+from jobs.pilot import share_of
 from jobs.query import run_sql
 from jobs.runs import PlaceHeld
 from jobs.stopping import TERMINATED, terminate, was_stopped
 from jobs.table_checks import TableError
+from jobs.tilewise import Wanted
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
 DEFAULT_PLACE = "simulated"
@@ -33,7 +35,7 @@ ASKING = {"sql": 'sql "SELECT ..."', "fingerprint": "fingerprint TABLE"}
 
 def _parser(jobs: dict[str, Job]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("spark-submit.sh", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", metavar="COMMAND", help=f"flow, list, sql, fingerprint, or a job: {', '.join(jobs)}")
+    parser.add_argument("command", metavar="COMMAND", help=f"flow, retry, list, sql, fingerprint, or a job: {', '.join(jobs)}")
     parser.add_argument("argument", nargs="?", help="the SELECT of sql, the table of fingerprint")
     parser.add_argument("--place", default=None, help="a name in conf/, or a YAML file; default: the simulated city")
     parser.add_argument("--set", action="append", default=[], metavar="[SECTION.]KEY=VALUE", dest="assignments", help="override a setting")
@@ -41,6 +43,9 @@ def _parser(jobs: dict[str, Job]) -> argparse.ArgumentParser:
     parser.add_argument("--conf", action="append", default=[], metavar="SPARK.X=Y", help="a Spark setting, passed through")
     parser.add_argument("--dry-run", action="store_true", help="print the submit command and the plan; write nothing")
     parser.add_argument("--recompute", action="store_true", help="allow changed settings or models to replace rows")
+    parser.add_argument(
+        "--pilot", default=None, metavar="SHARE", help="map a stratified share of the tiles, e.g. 1%%, and say what all cost"
+    )
     parser.add_argument("--format", choices=("table", "csv", "json"), default="table", help="of sql")
     return parser
 
@@ -77,12 +82,15 @@ def _dispatch(options: argparse.Namespace, jobs: dict[str, Job]) -> int:
         return run_sql(place, _required(options), options.format, options.master, spark_conf)
     if options.command == "fingerprint":
         return fingerprint(place, _required(options), options.master, spark_conf)
-    if options.command != "flow" and options.command not in jobs:
-        raise InputError(f"unknown command {options.command}; use flow, list, sql, fingerprint, or a job: {', '.join(jobs)}")
+    if options.command not in FLOWS and options.command not in jobs:
+        raise InputError(f"unknown command {options.command}; use flow, retry, list, sql, fingerprint, or a job: {', '.join(jobs)}")
+    share = None if options.pilot is None else share_of(options.pilot)
+    how = Options(options.master, spark_conf, options.recompute, Wanted(options.command == "retry", share))
     if options.dry_run:
-        return dry_run(place, jobs, options.command, options.master, spark_conf, _submit_command(options))
-    run = run_flow if options.command == "flow" else run_job
-    return run(place, jobs, options.command, options.master, spark_conf, options.recompute)
+        return dry_run(place, jobs, options.command, how, _submit_command(options))
+    if options.command in FLOWS:
+        return run_flow(place, jobs, how)
+    return run_job(place, jobs, options.command, how)
 
 
 def _place(options: argparse.Namespace, jobs: dict[str, Job]) -> Place:
@@ -108,6 +116,7 @@ def _submit_command(options: argparse.Namespace) -> str:
     parts += ["--place", options.place] if options.place else []
     parts += [part for assignment in options.assignments for part in ("--set", assignment)]
     parts += ["--master", options.master, *(part for pair in options.conf for part in ("--conf", pair))]
+    parts += ["--pilot", options.pilot] if options.pilot else []
     return shlex.join([*parts, *(["--recompute"] if options.recompute else [])])
 
 

@@ -51,7 +51,8 @@ def content_digest(warehouse: Warehouse, table: str, tilewise: bool) -> str:
     """A digest of what is in a table: its origin's, or for a table kept by tile one over its rows in any order."""
     if not tilewise:
         return str(warehouse.stamp(table).get("input_digest", warehouse.version(table)))
-    row = F.xxhash64("layer", "epoch", "tile_id", "input_digest", "status").cast("decimal(38,0)")
+    # Why a tile failed, and how often, too: what shows that must follow a retry that fails again.
+    row = F.xxhash64("layer", "epoch", "tile_id", "input_digest", "status", "error_class", "attempts").cast("decimal(38,0)")
     found = warehouse.read(table).agg(F.count(F.lit(1)).alias("rows"), F.sum(row).alias("sum")).first()
     return f"{found['rows']}:{found['sum']}"
 

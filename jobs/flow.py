@@ -2,6 +2,7 @@
 
 import sys
 import time
+from typing import NamedTuple
 
 from pyspark.sql import functions as F
 
@@ -9,13 +10,17 @@ from conf.errors import InputError
 from conf.place import Place
 from jobs.job import Job
 from jobs.listing import absences
+from jobs.pilot import pilot_lines
 from jobs.preflight import CHECKED, check_inputs
 from jobs.runner import Prepared, Runner, prepare
 from jobs.session import start_session
+from jobs.tilewise import ALL, Wanted
 from jobs.tracking import check_store
 from jobs.warehouse import Warehouse
 
 DONE, QUARANTINED = 0, 3
+FLOWS = ("flow", "retry")
+"""Commands that run every job of a place."""
 
 
 def jobs_of_flow(place: Place, jobs: dict[str, Job]) -> list[Job]:
@@ -51,27 +56,44 @@ def _check_sections(place: Place, jobs: dict[str, Job]) -> None:
         place.section(jobs[name].settings, name)
 
 
-def run_flow(place: Place, jobs: dict[str, Job], _: str, master: str, spark_conf: dict[str, str], recompute: bool) -> int:
-    """Every job of the place; the exit code."""
-    return _run(place, jobs, prepare_flow(place, jobs), master, spark_conf, recompute)
+class Options(NamedTuple):
+    """How a run is run: the master, Spark's own settings, whether changed settings may replace rows, and which tiles are meant."""
+
+    master: str
+    spark_conf: dict[str, str]
+    recompute: bool = False
+    wanted: Wanted = ALL
 
 
-def run_job(place: Place, jobs: dict[str, Job], name: str, master: str, spark_conf: dict[str, str], recompute: bool) -> int:
+def run_flow(place: Place, jobs: dict[str, Job], options: Options) -> int:
+    """Every job of the place, of a pilot those up to the map; the exit code."""
+    prepared = prepare_flow(place, jobs)
+    if options.wanted.share is not None:
+        last = max(number for number, item in enumerate(prepared) if item.job.tilewise)
+        prepared = prepared[: last + 1]
+    return _run(place, jobs, prepared, options)
+
+
+def run_job(place: Place, jobs: dict[str, Job], name: str, options: Options) -> int:
     """One job by name, on the tables that are there; the exit code."""
+    if options.wanted.share is not None and not jobs[name].tilewise:
+        raise InputError(f"--pilot is for flow and jobs that are kept by tile, and {name} is not; leave it out")
     prepared = prepare_job(place, jobs, name)
     missing = [table for table in jobs[name].reads if not (place.folder / table / "_delta_log").is_dir() and "://" not in place.warehouse]
     if missing:
         raise InputError(f"{name} reads {', '.join(missing)}, which place {place.name} does not have yet; run flow, or these jobs first")
-    return _run(place, jobs, [prepared], master, spark_conf, recompute)
+    return _run(place, jobs, [prepared], options)
 
 
-def _run(place: Place, jobs: dict[str, Job], prepared: list[Prepared], master: str, spark_conf: dict[str, str], recompute: bool) -> int:
+def _run(place: Place, jobs: dict[str, Job], prepared: list[Prepared], options: Options) -> int:
     started = time.monotonic()
-    spark = start_session(master, spark_conf)
+    spark = start_session(options.master, options.spark_conf)
     _say(f"session on {spark.sparkContext.master} in {time.monotonic() - started:.1f} s")
-    runner = Runner(spark, place, jobs, recompute)
+    runner = Runner(spark, place, jobs, options.recompute, options.wanted)
     if not runner.run(prepared, lambda summary: _say("\n".join(summary.lines()))):
         _say(f"place {place.name}: everything is done, nothing was written")
+    if options.wanted.share is not None:
+        _say("\n".join(pilot_lines(place, runner.warehouse.read("tiles"), runner.warehouse.read("built_up"))))
     return _exit_code(runner.warehouse, place)
 
 
@@ -87,13 +109,13 @@ def _exit_code(warehouse: Warehouse, place: Place) -> int:
     return QUARANTINED
 
 
-def dry_run(place: Place, jobs: dict[str, Job], name: str, master: str, spark_conf: dict[str, str], command: str) -> int:
+def dry_run(place: Place, jobs: dict[str, Job], name: str, options: Options, command: str) -> int:
     """Print the submit `command` and what would be done; writes nothing."""
     from jobs.plan import plan_lines
 
-    prepared = prepare_flow(place, jobs) if name == "flow" else [prepare_job(place, jobs, name)]
+    prepared = prepare_flow(place, jobs) if name in FLOWS else [prepare_job(place, jobs, name)]
     print(command, flush=True)  # noqa: T201 - the result
-    spark = start_session(master, spark_conf)
+    spark = start_session(options.master, options.spark_conf)
     print("\n".join(plan_lines(spark, place, jobs, prepared)))  # noqa: T201 - the result
     return DONE
 

@@ -38,9 +38,16 @@ def _in_memory(runner: Runner, item: Prepared, planned: dict[str, DataFrame]) ->
 
 
 def _work(place: Place, tiles: DataFrame) -> list[str]:
-    totals = tiles.groupBy("layer").agg(F.count(F.lit(1)).alias("tiles"), F.sum("predicted_seconds").alias("seconds")).orderBy("layer")
+    sums = (F.count(F.lit(1)).alias("tiles"), F.sum("predicted_seconds").alias("seconds"), F.sum("predicted_bytes").alias("bytes"))
+    rows = tiles.groupBy("layer").agg(*sums).orderBy("layer").collect()
+    return [line for row in rows for line in _cost_lines(place, row["layer"], row["tiles"], row["seconds"], row["bytes"])]
+
+
+def _cost_lines(place: Place, layer: str, tiles: int, seconds: float, read: int) -> list[str]:
+    cpu, gpu = seconds / 3600 * place.price_per_cpu_hour, seconds / place.cores_per_gpu / 3600 * place.price_per_gpu_hour
     return [
-        f"  {row['layer']}: {row['tiles']} tiles, {row['seconds'] / 60:.1f} CPU minutes, "
-        f"{row['seconds'] / 3600 * place.price_per_cpu_hour:.4f} US$ at {place.price_per_cpu_hour:g} US$ per CPU hour"
-        for row in totals.collect()
+        f"  {layer}: {tiles} tiles, {read / 1e9:.3f} GB to read",
+        f"    on cores: {seconds / 60:.1f} minutes of one, {cpu:.4f} US$ at {place.price_per_cpu_hour:g} US$ an hour",
+        f"    on GPUs: {seconds / place.cores_per_gpu / 60:.2f} minutes of one, {gpu:.4f} US$ at {place.price_per_gpu_hour:g} US$ an hour, "
+        f"if one does the work of {place.cores_per_gpu:g} cores (assumed)",
     ]

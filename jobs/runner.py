@@ -25,7 +25,7 @@ from jobs.progress import progress
 from jobs.runs import Runs
 from jobs.summary import Summary
 from jobs.table_checks import check_rows, in_declared_order
-from jobs.tilewise import Pending, commit_tiles, pending_tiles
+from jobs.tilewise import ALL, Pending, Wanted, commit_tiles, pending_tiles
 from jobs.tracking import Tracking
 from jobs.warehouse import Warehouse
 
@@ -61,8 +61,8 @@ def _runs_always(job: Job) -> bool:
 class Runner:
     """Runs prepared jobs of one place on one session."""
 
-    def __init__(self, spark: SparkSession, place: Place, jobs: dict[str, Job], recompute: bool = False) -> None:
-        self.spark, self.place, self.jobs, self.recompute = spark, place, jobs, recompute
+    def __init__(self, spark: SparkSession, place: Place, jobs: dict[str, Job], recompute: bool = False, wanted: Wanted = ALL) -> None:
+        self.spark, self.place, self.jobs, self.recompute, self.wanted = spark, place, jobs, recompute, wanted
         self.warehouse = Warehouse(spark, place.folder)
         self.runs = Runs(spark, self.warehouse)
         self.tracking = Tracking(place)
@@ -166,7 +166,7 @@ class Runner:
 
     def _pending(self, item: Prepared) -> AbstractContextManager[Pending]:
         cores = self.spark.sparkContext.defaultParallelism
-        return pending_tiles(self.warehouse, TABLES[item.job.writes[0]], item.layer_digests, self.place.batch_seconds * cores)
+        return pending_tiles(self.warehouse, TABLES[item.job.writes[0]], item.layer_digests, self.place.batch_seconds * cores, self.wanted)
 
     def is_done(self, item: Prepared) -> bool:
         """Whether a job has nothing to do; reads only."""

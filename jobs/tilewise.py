@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 from conf.table import Table
 from conf.tables import TABLES
 from jobs.digests import row_digests
+from jobs.pilot import is_drawn, stratified
 from jobs.summary import Summary
 from jobs.table_checks import TableError, check_rows, in_declared_order
 from jobs.warehouse import Warehouse
@@ -19,6 +20,7 @@ class Pending(NamedTuple):
     """Planned rows without a result of the same input digest, numbered by batch, and rows no longer planned."""
 
     planned: DataFrame
+    """With `batch`, `input_digest`, `replaces` (a row of the key is there) and `tried` (its attempts)."""
     obsolete: DataFrame | None
     batches: int
     obsolete_rows: int
@@ -29,10 +31,10 @@ class Pending(NamedTuple):
 
     def rows(self, batch: int) -> DataFrame:
         """The rows of `tiles` to compute in a batch, with `settings_digest`."""
-        return self.planned.where(F.col("batch") == batch).drop("batch", "input_digest", "replaces")
+        return self.planned.where(F.col("batch") == batch).drop("batch", "input_digest", "replaces", "tried")
 
     def keys(self, batch: int) -> DataFrame:
-        return self.planned.where(F.col("batch") == batch).select("layer", "epoch", "tile_id", "input_digest", "replaces")
+        return self.planned.where(F.col("batch") == batch).select("layer", "epoch", "tile_id", "input_digest", "replaces", "tried")
 
     def drop_obsolete(self, warehouse: Warehouse, table: Table, stamp: dict[str, Any]) -> None:
         """Delete results of tiles that are no longer planned."""
@@ -40,22 +42,39 @@ class Pending(NamedTuple):
             warehouse.delete_keys(table, self.obsolete, stamp)
 
 
+class Wanted(NamedTuple):
+    """Which tiles besides those without a row are mapped: those in quarantine again, with `retry`; with `share` only a pilot's."""
+
+    retry: bool = False
+    share: float | None = None
+
+
+ALL = Wanted()
+
+
 @contextmanager
-def pending_tiles(warehouse: Warehouse, table: Table, layer_digests: dict[str, str], batch_seconds: float) -> Iterator[Pending]:
+def pending_tiles(
+    warehouse: Warehouse, table: Table, layer_digests: dict[str, str], batch_seconds: float, wanted: Wanted = ALL
+) -> Iterator[Pending]:
     """Compare `tiles` with the table; reads only."""
     tiles = row_digests(warehouse.read(TABLES["tiles"].name), layer_digests)
     key = list(table.key)
     if not warehouse.exists(table.name):
-        missing, obsolete, dropped = tiles.withColumn("replaces", F.lit(False)), None, 0
+        missing, obsolete, dropped = tiles.withColumns({"replaces": F.lit(False), "tried": F.lit(0)}), None, 0
     else:
         # Pinned: each commit of this run drops what Spark keeps of plans over the table, and the plan is computed again.
         before = warehouse.read(table.name, warehouse.version(table.name))
-        there = before.select(*key, F.col("input_digest").alias("digest_there"))
+        there = before.select(*key, F.col("input_digest").alias("digest_there"), "status", "attempts")
         compared = tiles.join(there, on=key, how="left")
         is_missing = F.col("digest_there").isNull() | (F.col("digest_there") != F.col("input_digest"))
-        missing = compared.where(is_missing).withColumn("replaces", F.col("digest_there").isNotNull()).drop("digest_there")
+        again = ~is_missing & (F.col("status") == "quarantined") if wanted.retry else F.lit(False)
+        added = {"replaces": F.col("digest_there").isNotNull(), "tried": F.when(again, F.col("attempts")).otherwise(0)}
+        missing = compared.where(is_missing | again).withColumns(added).drop("digest_there", "status", "attempts")
         obsolete = there.join(tiles, on=key, how="left_anti").select(*key)
         dropped = obsolete.count()
+    if wanted.share is not None:
+        drawn = stratified(warehouse.read(TABLES["tiles"].name)).where(is_drawn(wanted.share)).select("layer", "tile_id")
+        missing = missing.join(drawn, on=["layer", "tile_id"], how="left_semi")
     planned = _in_batches(missing, batch_seconds).persist()
     last = planned.agg(F.max("batch")).first()[0]
     try:
@@ -76,8 +95,9 @@ def commit_tiles(
 ) -> None:
     """Check a batch's rows and write them in one commit. Raises TableError when a planned tile has no row."""
     keys = pending.keys(batch)
-    rows = result.join(F.broadcast(keys), on=list(table.key), how="left").withColumn("run_id", F.lit(stamp["run_id"]))
-    checked = in_declared_order(rows.drop("replaces"), table).persist()
+    joined = result.join(F.broadcast(keys), on=list(table.key), how="left")
+    rows = joined.withColumns({"run_id": F.lit(stamp["run_id"]), "attempts": F.col("attempts") + F.coalesce("tried", F.lit(0))})
+    checked = in_declared_order(rows.drop("replaces", "tried"), table).persist()
     written = check_rows(checked, table)
     expected = keys.agg(F.count(F.lit(1)).alias("rows"), F.max("replaces").alias("replaces")).first()
     if written != expected["rows"]:

@@ -120,10 +120,9 @@ def test_the_printed_command_starts_the_same_run(monkeypatch: pytest.MonkeyPatch
     command = shlex.split(str(given[0][-1]))
     assert os.access(command[0], os.X_OK)
     main(command[1:])
-    (place, _, *rest), (again, _, *same) = given
-    assert place == again
-    assert rest[:-1] == same[:-1]
-    assert same[-1] is True
+    (place, _, name, how, _), (again, _, same) = given
+    assert (place, how, name) == (again, same, "flow")
+    assert how.recompute and how.spark_conf == {"spark.driver.memory": "1g"}
 
 
 def test_what_jobs_log_comes_on_stderr(capsys: pytest.CaptureFixture[str], place_file: Callable[..., str]) -> None:

@@ -1,7 +1,6 @@
 """scenes, tiles and built_up together: every planned tile has a row, and no cutting of the work shows in it."""
 
 import datetime as dt
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,9 @@ from jobs.mapping.built_up import BuiltUpSettings, built_up, layer_digests, mode
 from jobs.mapping.scenes import ScenesSettings, scene_sources, scenes
 from jobs.mapping.tiles import TilesSettings, tiles
 from jobs.table_checks import check_rows, check_schema
-from models.bundle import ModelSpec, write_bundle
-from models.networks import build_network, folded_tensors
 from tests.images_on_disk import tilted, write
+from tests.random_model import BANDS, write_random_model
 
-BANDS = ("B02", "B08", "B11")
 EPOCHS = tuple(
     Epoch(name=str(year), start=dt.date(year, 1, 1), end=dt.date(year, 12, 31), reference=dt.date(year, 7, 1))
     for year in (2019, 2020, 2021)
@@ -31,12 +28,7 @@ EPOCHS = tuple(
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A small network with random weights."""
-    path = tmp_path_factory.mktemp("model") / "random.safetensors"
-    architecture = {"kind": "slim_unet", "in_channels": 3, "widths": [4, 8], "decoder": [4], "dilation": 1, "fold": 1}
-    normalisation = {"offset": [0.2] * 3, "scale": [0.1] * 3, "clip": 5.0}
-    spec = ModelSpec("random", "a", BANDS, ("sentinel2_l2a",), (10, 10), "reflectance", 256, 32, 0.4, architecture, normalisation)
-    write_bundle(path, spec, folded_tensors(build_network(architecture, 7)))
-    return f"{path}#sha256={hashlib.sha256(path.read_bytes()).hexdigest()}"
+    return write_random_model(tmp_path_factory.mktemp("model") / "random.safetensors")
 
 
 @pytest.fixture(scope="module")
