@@ -17,6 +17,7 @@ from udfs.stac_items import scene_of_item
 
 REFUSED = "refused"
 """Column beside those of `scenes`: why an item is no scene; its row holds nothing else of use."""
+NOTHING: dict[str, Any] = dict.fromkeys(SCENES.names)
 TOP_LEVEL = frozenset({"id", "collection", "assets", "type", "stac_version", "stac_extensions", "links", "bbox", "geometry"})
 
 
@@ -54,8 +55,8 @@ def _row(text: str, geometry: bytes, source: Source, opener: Opener, attribution
     try:
         scene = planned_scene(scene_of_item(item, source), source, opener)
     except InputError as error:
-        return {"scene_id": str(columns.get("id")), REFUSED: str(error)}
+        return {**NOTHING, "scene_id": str(columns.get("id")), REFUSED: str(error)}
     if scene.fault is not None:
-        return {"scene_id": scene.scene_id, REFUSED: f"scene {scene.scene_id}: {scene.fault}"}
+        return {**NOTHING, "scene_id": scene.scene_id, REFUSED: f"scene {scene.scene_id}: {scene.fault}"}
     row = scene_row(scene, attribution)
     return {**row, "datetime": pd.Timestamp(scene.datetime).tz_convert("UTC").tz_localize(None), REFUSED: None}
