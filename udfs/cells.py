@@ -149,7 +149,7 @@ def _candidates(grid: Grid, given: Sequence[Any], epoch: Epoch) -> Candidates:
 
 
 def _in_pixels(grid: Grid, footprints: list[bytes]) -> NDArray[np.object_]:
-    """Outlines (WKB, EPSG:4326) in pixels of the grid, rounded to 1/1000 pixel: what degrees lose on the way is no ground."""
+    """Outlines (WKB, EPSG:4326) in pixels of the grid, rounded to 1/10 pixel: what degrees and chords lose on the way is no ground."""
     if not footprints:
         return np.empty(0, object)
     found, where = np.unique(np.array(footprints, object), return_inverse=True)
@@ -159,7 +159,7 @@ def _in_pixels(grid: Grid, footprints: list[bytes]) -> NDArray[np.object_]:
         dense = shapely.segmentize(shapes, np.maximum(spans / 32, 1e-9))
         shapes = shapely.transform(dense, from_lonlat(grid.crs).transform, interleaved=False)
     scale = np.array([grid.pixel_width, -grid.pixel_height])
-    pixels = shapely.transform(shapes, lambda xy: np.round((xy - [grid.origin_x, grid.origin_y]) / scale, 3))
+    pixels = shapely.transform(shapes, lambda xy: np.round((xy - [grid.origin_x, grid.origin_y]) / scale, 1))
     # Parts of one image on both sides of 180 degrees meet again on the grid.
     joined = [shapely.union_all(shapely.make_valid(shapely.get_parts(shape))) for shape in pixels]
     return np.asarray(joined, dtype=object)[where.ravel()]

@@ -13,8 +13,8 @@ from udfs.grid import BLOCK_PX, PixelBounds
 REACH_BLOCKS = 2
 """Blocks around a tile that its windows can see into: 512 pixels, more than the reach of planning."""
 NEAR_PX = 2.0
-WHOLE = 1 - 2e-5
-"""A block is covered from this share on: outlines are right to 1/1000 pixel only."""
+WHOLE = 1 - 1e-3
+"""A block is covered from this share on: outlines are right to 1/10 pixel only."""
 LATE = 0.5
 """What a scene at the far end of the epoch counts beside one of the reference date."""
 

@@ -34,20 +34,4 @@ def _wrapped(longitude: Degrees, latitude: Degrees, turn: float) -> Any:
         latitude = np.concatenate([latitude, [pole, pole]])
     shape = shapely.make_valid(shapely.polygons(np.column_stack([longitude, latitude])))
     parts = [shapely.intersection(shapely.transform(shape, lambda xy, by=by: np.add(xy, [by, 0])), WORLD) for by in (-360, 0, 360)]
-    areas = [part for part in shapely.get_parts(parts) if part.area > 0]
-    return (
-        areas[0]
-        if len(areas) == 1
-        else shapely.multipolygons([p for area in areas for p in shapely.get_parts(area) if p.geom_type == "Polygon"])
-    )
-
-
-def lonlat_span(longitude: Degrees, latitude: Degrees) -> Any:
-    """The box, EPSG:4326, around points; over the antimeridian two boxes. Around a pole give `lonlat_polygons` instead."""
-    whole = np.unwrap(longitude, period=360)
-    shift = -360 * np.floor((whole.min() + 180) / 360)
-    west, east = whole.min() + shift, whole.max() + shift
-    south, north = latitude.min(), latitude.max()
-    if east <= 180:
-        return shapely.box(west, south, east, north)
-    return shapely.multipolygons([shapely.box(west, south, 180, north), shapely.box(-180, south, east - 360, north)])
+    return shapely.union_all([part for part in shapely.get_parts(parts) if part.area > 0])

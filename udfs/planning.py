@@ -19,6 +19,7 @@ from udfs.zones import one_zone, zone_grid, zones_of
 
 REACH_PX = 384
 """A tile's scenes are those within this many pixels of it: more than any model's halo and composite's margin together."""
+SLIVER_PX = 0.05
 SECONDS_PER_TILE = 0.02
 SECONDS_PER_VALUE = 2.0e-8
 """To read and composite one pixel of one band of one scene, one core."""
@@ -76,8 +77,8 @@ def tiles_touching(footprint: bytes, grid: Grid, tile_px: int) -> list[Tile]:
         transformer = _transformer("EPSG:4326", grid.crs)
         shape = shapely.transform(dense, lambda xy: np.column_stack(transformer.transform(xy[:, 0], xy[:, 1])))
     west, south, east, north = (float(value) for value in shapely.bounds(shape))
-    # Footprints lose a few nanometres on the way through degrees: such a sliver is no tile.
-    slack_x, slack_y = grid.pixel_width * 1e-3, grid.pixel_height * 1e-3
+    # Footprints lose a little on the way through degrees, and their chords bend: such a sliver is no tile.
+    slack_x, slack_y = grid.pixel_width * SLIVER_PX, grid.pixel_height * SLIVER_PX
     return tiles_over(grid.pixels_over(west + slack_x, south + slack_y, east - slack_x, north - slack_y), tile_px)
 
 
