@@ -98,13 +98,19 @@ def area_cells(frames: Iterable[pd.DataFrame], work: Work, area: bytes | None) -
     """Shell: names of grids (`grid`) to the cells of their tiles that meet an area (WKB, EPSG:4326), None: the land of the earth."""
     for frame in frames:
         for name in frame["grid"]:
-            zone, resolution = zone_called(name), work.grids[name].pixel_width
-            if area is None:
-                tiles = land_tiles(zone, resolution, work.tile_px)
-            else:
-                tiles = tiles_in(zone, shapely.from_wkb(area), resolution, work.tile_px, work.cut)
+            tiles = _tiles_of_area(work.grids[name], work, area)
             for part in np.array_split(tiles, max(1, len(tiles) // CELLS_AT_ONCE)):
                 yield cell_rows(work.grids[name], part, work.tile_px)
+
+
+def _tiles_of_area(grid: Grid, work: Work, area: bytes | None) -> NDArray[Any]:
+    if grid.name.startswith("native") and area is not None:
+        boxed = tiles_touching(area, grid, work.tile_px)
+        meets = shapely.intersects(outlines(grid, boxed), shapely.from_wkb(area)) if boxed else []
+        return np.array([tile[:2] for tile, is_met in zip(boxed, meets, strict=True) if is_met], int).reshape(-1, 2)
+    if area is None:
+        return land_tiles(zone_called(grid.name), grid.pixel_width, work.tile_px)
+    return tiles_in(zone_called(grid.name), shapely.from_wkb(area), grid.pixel_width, work.tile_px, work.cut)
 
 
 def planned_cells(frames: Iterable[pd.DataFrame], work: Work) -> Iterator[pd.DataFrame]:

@@ -89,6 +89,7 @@ def _matching(pattern: str, bands: tuple[str, ...]) -> list[_Found]:
                 continue
             text = match.groupdict().get("date")
             stem = Path(path[: match.start("band")] + path[match.end("band") :] if band else path).stem
+            stem = stem if text is None or text in stem else f"{text}_{stem}"
             named = {band: path} if band else dict.fromkeys(bands, path)
             found.setdefault((stem, _date(text, path) if text else None), {}).update(named)
     return [_Found(stem, date, by_band) for (stem, date), by_band in sorted(found.items(), key=lambda pair: pair[0][0])]

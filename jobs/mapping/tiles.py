@@ -111,6 +111,8 @@ def _grids(scenes: DataFrame, name: str, ground: Any, settings: TilesSettings, p
     """The layer's grids by name, and whether strips cut them."""
     resolution = place.layers[name].resolution
     if place.grid == "native":
+        if settings.area == WORLD_LAND:
+            raise InputError("tiles.area land needs `grid: utm`; set grid, or give the area as a box or a file")
         columns = ("scene_id", "sensor", "datetime", "crs", "transform", "width", "height", "geometry")
         headers = [_header(row.asDict()) for row in scenes.select(*columns).collect()]
         grid = layer_grid(name, resolution, headers)
@@ -143,7 +145,7 @@ def _of_layer(scenes: DataFrame, layer: _Layer, area: Any, settings: TilesSettin
 def _cells(scenes: DataFrame, work: Work, area: Any, settings: TilesSettings, context: Context) -> DataFrame:
     """Rows of CELLS_DDL, each cell once."""
     key = ("grid", "cell_row", "cell_col")
-    if settings.area is None or context.place.grid == "native":
+    if settings.area is None:
         # Images of one footprint go to one worker, so that few cells come twice.
         found = scenes.select("footprint").repartition("footprint").mapInPandas(partial(touched_cells, work=work), CELLS_DDL)
     else:

@@ -131,6 +131,9 @@ def test_patterns_tell_dates_bands_and_images_apart(tmp_path: Path) -> None:
     assert found(tmp_path, "*/T31_{date}_{band}.tif") == expected
     assert found(tmp_path, "{date}/T31_{date}_{band}.tif") == expected
     assert found(tmp_path, "**/T31_{date}_{band}.tif") == expected
+    for path in tmp_path.glob("2020*/*_B0*.tif"):
+        path.rename(path.with_name(path.name.replace("_20200131", "")))
+    assert set(found(tmp_path, "{date}/T31_{band}.tif")) == {"20200131_T31"}
     with pytest.raises(InputError, match="no file matches"):
         found(tmp_path, "*/T32_{date}_{band}.tif")
     (tmp_path / "20200131" / "T31_20209931_B02.tif").touch()

@@ -156,3 +156,16 @@ def test_a_bad_item_among_many_is_counted_and_all_bad_ones_are_refused(spark: Sp
     assert context.figures["items_refused"] == 1
     with pytest.raises(InputError, match=r"no item becomes a scene.*no known sensor"):
         scenes.run({}, ScenesSettings(sources=(Source(items=str(path), collections=("nobody-knows",)),)), context)
+
+
+def test_an_area_holds_on_a_native_grid_too(spark: SparkSession, tmp_path: Path) -> None:
+    found = images(spark, ("e", "2021-08-03", shapely.box(74.9, 0.4, 75.3, 0.6)))
+    native = place_at(tmp_path).model_copy(update={"grid": "native"})
+    grid = found.withColumn("transform", F.array(*(F.lit(float(v)) for v in (10, 0, 500_000, 0, -10, 60_000))))
+    area = [75.01, 0.45, 75.05, 0.47]
+    some, every = planned(spark, native, grid, area=area), planned(spark, native, grid)
+    assert {row["tile_id"] for row in some} < {row["tile_id"] for row in every}
+    shapes = shapely.from_wkb([bytes(row["geometry"]) for row in some])
+    assert shapely.intersects(shapes, shapely.box(*area)).all() and len(some) == 2 * 4
+    with pytest.raises(InputError, match="needs `grid: utm`"):
+        planned(spark, native, grid, area="land")
