@@ -26,6 +26,9 @@ ERROR_CLASSES = {
 TRANSIENT = frozenset({"throttled", "server", "network", "read_failed", "truncated", "corrupt"})
 """Those worth another try with a fresh handle: a file that is being written or a drive that is away looks cut off, too."""
 
+PASSING = frozenset({"throttled", "server", "network", "read_failed"})
+"""Those that lie with the way to the file, not with the file: a tile that meets one waits for another run."""
+
 
 class InputError(ValueError):
     """A setting, argument or declared input is wrong: one line naming the value and the next step; exit code 2."""

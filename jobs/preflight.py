@@ -56,7 +56,7 @@ def check_epochs(place: Place, scenes: list[Scene]) -> dict[str, list[Scene]]:
     for name, layer in place.layers.items():
         alike = [scene for scene in scenes if scene.sensor == layer.sensor]
         images[name] = [scene for scene in alike if any(_within(scene, epoch) for epoch in place.epochs)]
-        if not images[name]:
+        if not images[name] and not any(source.items for source in place.sources):
             spans = ", ".join(f"{epoch.name} {epoch.start}..{epoch.end}" for epoch in place.epochs)
             days = sorted(str(scene.datetime.date()) for scene in alike)
             dated = f"{days[0]}..{days[-1]}" if days else "there are none"

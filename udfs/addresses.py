@@ -14,9 +14,10 @@ WEB = frozenset({"http", "https"})
 BUCKETS = {"s3": "s3", "gs": "gs", "az": "az", "azure": "az", "abfs": "az", "abfss": "az"}
 """Scheme as written to the store's."""
 SECRETS = re.compile(
-    r"(?i)^(sig|signature|se|sp|sr|sv|st|skoid|sktid|skt|ske|sks|skv|token|access_token|expires|key-pair-id|policy|x-(amz|goog)-.*|awsaccesskeyid|googleaccessid)$"
+    r"(?i)^(sig|signature|se|sp|sr|sv|st|skoid|sktid|skt|ske|sks|skv|expires|policy|x-(amz|goog|oss)-.*|googleaccessid"
+    r"|.*(token|key|secret|password|auth|credential).*)$"
 )
-"""Query keys of signed addresses (Azure SAS, S3, Google, CloudFront)."""
+"""Query keys of signed addresses (Azure SAS, S3, Google, CloudFront, OSS), and whatever sounds like one."""
 HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::\d{1,5})?|\[[0-9a-fA-F:]+\](?::\d{1,5})?")
 
 
@@ -152,4 +153,6 @@ def _refuse_private(address: Address) -> None:
 
 
 def _refused(href: str, why: str) -> ReadError:
-    return ReadError("path_not_allowed", f"{without_secrets(href)[:80]!r} {why}")
+    """The address without what it may hold of names, passwords and signatures."""
+    shown = re.sub(r"//[^/@]*@", "//", without_secrets(href).split("?", 1)[0])
+    return ReadError("path_not_allowed", f"{shown[:80]!r} {why}")

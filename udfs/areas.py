@@ -6,10 +6,14 @@ from typing import Any
 import numpy as np
 import pyogrio
 import shapely
+from pyproj import Transformer
 
 from conf.errors import InputError
+from udfs.lonlat import WORLD
 from udfs.zones import split_at_antimeridian
 
+VECTOR_FILES = (".geojson", ".json", ".gpkg", ".shp", ".fgb", ".parquet")
+"""No format that points to other files."""
 WORLD_LAND = "land"
 """The word for the whole land surface of the earth."""
 
@@ -24,6 +28,8 @@ def file_area(path: Path, column: str | None, names: tuple[str, ...]) -> Any:
 
     Raises InputError where the file, the column or a name is not there.
     """
+    if path.suffix.lower() not in VECTOR_FILES:
+        raise InputError(f"tiles.area: {path.name} is none of {', '.join(VECTOR_FILES)}; convert it, e.g. with ogr2ogr")
     if not path.is_file():
         raise InputError(f"tiles.area: no file {path}; correct its path")
     try:
@@ -32,13 +38,34 @@ def file_area(path: Path, column: str | None, names: tuple[str, ...]) -> Any:
         raise InputError(f"tiles.area: {path.name} is no vector file: {str(error).splitlines()[0][:160]}") from None
     if names:
         frame = frame[_named(frame, path, column, names)]
+    if getattr(frame, "geometry", None) is None or not hasattr(frame, "crs"):
+        raise InputError(f"tiles.area: {path.name} has no geometry; give a vector file")
     if frame.crs is None:
         raise InputError(f"tiles.area: {path.name} has no CRS; give it one, e.g. with ogr2ogr -a_srs")
-    shapes = frame.geometry.to_crs("EPSG:4326").to_numpy()
-    area = shapely.union_all(shapely.make_valid(shapes[np.isin(shapely.get_dimensions(shapes), [2])]))
+    return _in_degrees(frame, path)
+
+
+def _in_degrees(frame: Any, path: Path) -> Any:
+    """The union of the polygons, EPSG:4326, split at 180 degrees. Raises InputError."""
+    shapes = shapely.make_valid(frame.geometry.to_numpy())
+    if not frame.crs.is_geographic:
+        to_degrees = Transformer.from_crs(frame.crs, "EPSG:4326", always_xy=True)
+        shapes = shapely.transform(shapes, lambda xy: _unwrapped(np.column_stack(to_degrees.transform(xy[:, 0], xy[:, 1]))))
+    parts = shapely.get_parts(shapes)
+    polygons = parts[shapely.get_dimensions(parts) == 2]
+    moved = [shapely.intersection(shapely.transform(polygons, lambda xy, by=by: np.add(xy, [by, 0])), WORLD) for by in (-360, 0, 360)]
+    found = shapely.get_parts(shapely.union_all(np.concatenate(moved)) if len(polygons) else shapely.from_wkt("POLYGON EMPTY"))
+    area = shapely.union_all(found[shapely.get_dimensions(found) == 2])
     if area.is_empty:
         raise InputError(f"tiles.area: {path.name} holds no polygon; give one with areas")
     return area
+
+
+def _unwrapped(lonlat: Any) -> Any:
+    """Longitudes within 180 degrees of the first, so that a shape over 180 degrees stays in one piece."""
+    first = lonlat[0, 0] if len(lonlat) else 0.0
+    lonlat[:, 0] = first + (lonlat[:, 0] - first + 180) % 360 - 180
+    return lonlat
 
 
 def _named(frame: Any, path: Path, column: str | None, names: tuple[str, ...]) -> Any:

@@ -15,6 +15,7 @@ from udfs.choosing import Blocks, blocks_around
 from udfs.composites import COMPOSITES, Composite
 from udfs.grid import BLOCK_PX, Grid, PixelBounds, Tile
 from udfs.images import ImagePool
+from udfs.masks import WaterDates, tells_water
 from udfs.reading import read_scene, read_sound_part
 from udfs.scenes import Scene
 from udfs.speckle import LOOKS, inner
@@ -53,6 +54,8 @@ class Region(NamedTuple):
     """(height, width): pixels that scenes without any failure give."""
     pixels: dict[str, int]
     """Scene id, of all that were asked for, to the number of pixels for which it is valid."""
+    water: NDArray[np.bool_] | None = None
+    """(height, width): permanent water by the scenes' own classes; None: not asked for."""
 
 
 class _Work(NamedTuple):
@@ -66,28 +69,33 @@ class _Work(NamedTuple):
     failed: dict[str, ReadError]
     attempts: list[int]
     found: Found
+    water_share: float | None
+    water: NDArray[np.bool_] | None
 
 
 def composite_region(
     pool: ImagePool, scenes: tuple[Scene, ...], bands: tuple[str, ...], grid: Grid, bounds: PixelBounds, composite: str,
     *, reference: dt.date | None = None, looks: float = LOOKS, chosen: dict[str, Chosen] | None = None,
+    water_share: float | None = None,
 ) -> Region:  # fmt: skip
     """The composite over `bounds`. A scene is left out of the pixels it cannot be read for and no other: cutting never shows.
 
     `chosen`: where scenes are not meant for all that they cover.
-    `reference`: the epoch's reference date, for best_date; `looks`: equivalent number of looks, for despeckled. Holds at most
+    `reference`: the epoch's reference date, for best_date; `looks`: equivalent number of looks, for despeckled; `water_share`: of the
+    clear dates of a pixel at which permanent water is water. Holds at most
     HELD_BYTES besides the result. Raises InputError where the composite does not exist or does not suit the scenes.
     """
     how = suited(composite, {scene.sensor for scene in scenes})
     found: Found = {name: [] for name in sorted(scene.scene_id for scene in scenes)}
-    work = _Work(pool, how.order(scenes, reference), bands, grid, how, looks, chosen or {}, {}, [1], found)
+    water = None if water_share is None else np.zeros(bounds.shape_yx, bool)
+    work = _Work(pool, how.order(scenes, reference), bands, grid, how, looks, chosen or {}, {}, [1], found, water_share, water)
     values = np.full((len(bands), *bounds.shape_yx), np.nan, np.float32)
     for piece in pieces(bounds, HELD_BYTES // how.held(len(scenes), len(bands)), how.margin):
         where = slice(piece.top - bounds.top, piece.bottom - bounds.top), slice(piece.left - bounds.left, piece.right - bounds.left)
         _make(work, piece, where, values[:, *where])
     pixels = {name: sum(int(np.bitwise_count(bits).sum()) for _, bits in parts) for name, parts in found.items()}
     used = tuple(name for name, count in pixels.items() if count)
-    return Region(values, used, work.failed, max(work.attempts), _sound(work, bounds.shape_yx), pixels)
+    return Region(values, used, work.failed, max(work.attempts), _sound(work, bounds.shape_yx), pixels, water)
 
 
 def suited(composite: str, sensors: set[str]) -> Composite:
@@ -104,11 +112,13 @@ def suited(composite: str, sensors: set[str]) -> Composite:
 def _make(work: _Work, piece: PixelBounds, where: tuple[slice, slice], result: Values) -> None:
     """Makes `result`, the part `where` of the whole."""
     margin, running, dates = work.how.margin, work.how.start(result.shape, work.looks), 0
+    seen = None if work.water is None else WaterDates(piece.shape_yx)
     for scene in work.scenes:
         meant = work.chosen[scene.scene_id](piece.grown(margin)) if scene.scene_id in work.chosen else None
         if meant is not None and not meant.any():
             continue
-        values = _readable(work, scene, piece.grown(margin))
+        water = np.zeros(piece.grown(margin).shape_yx, bool) if seen is not None and tells_water(scene) else None
+        values = _readable(work, scene, piece.grown(margin), water)
         if meant is not None:
             values[:, ~meant] = np.nan
         valid = ~np.isnan(inner(values[0], margin))
@@ -116,8 +126,12 @@ def _make(work: _Work, piece: PixelBounds, where: tuple[slice, slice], result: V
             work.found[scene.scene_id].append((where, np.packbits(valid)))
             running.add(values, scene)
             dates += 1
+            if seen is not None and water is not None:
+                seen.add(valid, inner(water, margin))
     if dates:
         result[:] = running.result()
+    if seen is not None and work.water is not None and work.water_share is not None:
+        work.water[where] = seen.permanent(work.water_share)
 
 
 def _sound(work: _Work, shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -127,9 +141,9 @@ def _sound(work: _Work, shape: tuple[int, int]) -> NDArray[np.bool_]:
     return sound
 
 
-def _readable(work: _Work, scene: Scene, bounds: PixelBounds) -> Values:
+def _readable(work: _Work, scene: Scene, bounds: PixelBounds, water: NDArray[np.bool_] | None) -> Values:
     """What can be read of a scene, NaN for the rest; the tries it took and a failure are noted."""
-    asked = work.pool, scene, work.bands, work.grid, bounds
+    asked = work.pool, scene, work.bands, work.grid, bounds, water
     try:
         values, attempts = read_scene(*asked)
         work.attempts.append(attempts)

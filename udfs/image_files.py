@@ -8,7 +8,7 @@ from typing import NamedTuple
 from conf.errors import InputError, ReadError
 from conf.place import STORAGE, Source
 from conf.sensors import SENSORS, Sensor
-from udfs.addresses import address_of
+from udfs.addresses import address_of, without_secrets
 from udfs.scenes import Scene
 
 DATE = r"(?P<date>\d{4}-?\d{2}-?\d{2})"
@@ -46,7 +46,7 @@ def located(path: str, storage: Path) -> str:
     except ReadError as error:
         raise InputError(f"{error}; correct scenes.sources") from None
     if address.is_remote:
-        return path
+        return without_secrets(path)
     ending = "/" if path.endswith("/") else ""
     return str(Path(address.path.replace(STORAGE, str(storage))).absolute()) + ending
 

@@ -114,9 +114,14 @@ class Opener:
             return file
 
         try:
-            return Image(_opened(address.name, inside, driver, opener=handed_out), address, file)
+            dataset = _opened(address.name, inside, driver, opener=handed_out)
         except UnreadableHeaderError as error:
             raise (file.fault or error) from None
+        _ = dataset.mask_flag_enums  # GDAL looks for masks now, and opens without them where a request fails
+        if file.fault is not None:
+            dataset.close()
+            raise file.fault
+        return Image(dataset, address, file)
 
     @property
     def fetcher(self) -> Fetcher:
@@ -188,6 +193,8 @@ class ImagePool:
     def __init__(self, opener: Opener | None = None, most: int = 64) -> None:
         self._opener, self._most = opener or Opener(), most
         self._open: OrderedDict[str, Image] = OrderedDict()
+        self.checked: set[tuple[str, str]] = set()
+        """Scenes and bands whose files were found to be as planned."""
         self.waited_for: set[str] = set()
         """Images whose faults outlasted all tries: their next faults are tried again without waiting, or one image holds up all tiles."""
 
@@ -209,6 +216,7 @@ class ImagePool:
         for href in hrefs:
             if href in self._open:
                 self._open.pop(href).close()
+        self.checked.clear()
 
     def close(self) -> None:
         """Close all, in the thread that opened them."""

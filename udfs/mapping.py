@@ -16,13 +16,14 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
-from conf.errors import ReadError
+from conf.errors import PASSING, ReadError
 from conf.sensors import SENSORS
 from models.predictor import ModelError, Predictor, load_predictor
 from udfs.choosing import tile_blocks, unpacked
 from udfs.compositing import Region, chosen_pixels, composite_region
 from udfs.grid import Grid, Tile, grid_of_tile, tiles_over
 from udfs.images import EVERY_FILE, ImagePool, Opener, OpeningRules
+from udfs.masks import PolygonFile, inside
 from udfs.rasters import NO_DATA, encode_raster
 from udfs.scenes import Scene
 from udfs.zone_pixels import owned_or_touched
@@ -60,6 +61,12 @@ class Recipe:
     batch: int
     backend: str
     settings_digest: str
+    water_share: float | None = None
+    """Of a pixel's clear dates, at which permanent water is water by the scenes' own classes; None: they are not asked."""
+    water: PolygonFile | None = None
+    """Never built-up, as permanent water."""
+    exclude: PolygonFile | None = None
+    """No data."""
 
     @property
     def predictor(self) -> Predictor:
@@ -99,29 +106,67 @@ def read_tile(pool: ImagePool, plan: Plan, recipe: Recipe) -> Region:
     return composite_region(
         pool, plan.scenes, bands, plan.grid, seen, recipe.composite,
         reference=plan.reference, looks=recipe.looks, chosen=chosen_pixels(plan.tile, plan.blocks or {}),
+        water_share=recipe.water_share,
     )  # fmt: skip
 
 
 def map_tile(plan: Plan, region: Region, recipe: Recipe, predict: Callable[[NDArray[np.float32]], Raster]) -> Outcome:
-    """Probabilities of a tile from its composite; windows whose centre has no data are not shown to the network."""
+    """Probabilities of a tile from its composite: 0 on water, none where left out; windows are not shown to the network where their
+    centre has no data or is water."""
     halo, side = recipe.halo, plan.tile.tile_px
     inner = slice(halo, halo + side)
     valid = ~np.isnan(region.values[0, inner, inner])
-    if plan.strip is not None:
-        valid &= owned_or_touched(plan.grid.crs, plan.grid.transform(*plan.tile.pixels[:2]), valid.shape, zone_called(plan.strip))
+    try:
+        water, left_out = _masks(plan, region, recipe)
+    except ReadError as error:
+        return Outcome(None, float(np.count_nonzero(valid)) / valid.size, region, error)
+    meant = ~left_out & _owned(plan, valid.shape)
+    if not meant.any():
+        return Outcome(None, 0.0, region)
+    valid &= meant
     share = float(np.count_nonzero(valid)) / valid.size
-    if region.failed:
-        sound = float(np.count_nonzero(region.sound[inner, inner])) / valid.size
-        if sound < max(recipe.min_clear * _covered(plan), 1 / valid.size):
-            return Outcome(None, sound, region, _first_failure(region))
+    sound = float(np.count_nonzero(region.sound[inner, inner] & meant)) / valid.size
+    if failure := _failure(plan, region, recipe, sound, float(meant.mean())):
+        return Outcome(None, sound, region, failure)
     if share == 0:
         return Outcome(None, 0.0, region)
     try:
-        probability = _predicted(plan.tile, region.values, valid, recipe, predict)
+        probability = _predicted(plan.tile, region.values, valid & ~water, recipe, predict)
     except ModelError as error:
         return Outcome(None, share, region, ReadError("model", str(error)))
+    probability[water] = 0
     probability[~valid] = NO_DATA
     return Outcome(probability, share, region)
+
+
+def _owned(plan: Plan, shape_yx: tuple[int, int]) -> NDArray[np.bool_]:
+    """Pixels of the tile that the zone's strip touches."""
+    if plan.strip is None:
+        return np.ones(shape_yx, bool)
+    return owned_or_touched(plan.grid.crs, plan.grid.transform(*plan.tile.pixels[:2]), shape_yx, zone_called(plan.strip))
+
+
+def _failure(plan: Plan, region: Region, recipe: Recipe, sound: float, meant: float) -> ReadError | None:
+    """Why the tile cannot be mapped without the scenes that failed, if it cannot. `sound`, `meant`: shares of the tile.
+
+    A fault that passes never changes pixels: with it the tile waits for another run, however much the other scenes show.
+    """
+    if not region.failed:
+        return None
+    passing = {name: error for name, error in region.failed.items() if error.kind in PASSING}
+    if passing:
+        return _first_failure(passing)
+    needed = max(recipe.min_clear * _covered(plan) * meant, 1 / plan.tile.tile_px**2)
+    return _first_failure(region.failed) if sound < needed else None
+
+
+def _masks(plan: Plan, region: Region, recipe: Recipe) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Pixels of the tile that are water, and those that are left out. Raises ReadError."""
+    water, left_out = (inside(file, plan.grid, plan.tile) for file in (recipe.water, recipe.exclude))
+    if region.water is not None:
+        side = slice(recipe.halo, recipe.halo + plan.tile.tile_px)
+        water |= region.water[side, side]
+    return water, left_out
 
 
 def _predicted(
@@ -149,10 +194,10 @@ def _covered(plan: Plan) -> float:
     return float(shapely.area(shapely.intersection(outline, whole)) / shapely.area(outline))
 
 
-def _first_failure(region: Region) -> ReadError:
-    scene_id = min(region.failed)
-    error = region.failed[scene_id]
-    more = f" (and {len(region.failed) - 1} more scenes)" if len(region.failed) > 1 else ""
+def _first_failure(failed: dict[str, ReadError]) -> ReadError:
+    scene_id = min(failed)
+    error = failed[scene_id]
+    more = f" (and {len(failed) - 1} more scenes)" if len(failed) > 1 else ""
     return ReadError(error.kind, f"scene {scene_id}: {error}{more}", error.tries)
 
 

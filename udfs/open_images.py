@@ -48,6 +48,7 @@ class Image:
     def pixels(self, index: int, window: Window, mask: bool = False) -> NDArray[Any]:
         """Raw DN (height, width) of a 1-based band inside the image, or its mask (0 no data); raises ReadError, never zeros instead."""
         blocks = self._blocks(index, window)
+        self._raise_fault()
         self._fetch_ahead(index, blocks)
         try:
             with _complaints() as complaints:
@@ -74,15 +75,20 @@ class Image:
     def _fetch_ahead(self, index: int, blocks: list[FileBlock]) -> None:
         if not isinstance(self._source, RemoteFile):
             return
-        self._source.fault = None
         placed = [(block.offset, block_bytes(self.dataset, index, block)) for block in blocks if block.offset]
         self._source.fetch_ahead(Range(offset, offset + size) for offset, size in placed)
-        if self._source.fault is not None:
-            raise self._source.fault
+        self._raise_fault()
+
+    def _raise_fault(self) -> None:
+        """What a request met with, though GDAL may have gone on: raised once, so that the next block may be read."""
+        if isinstance(self._source, RemoteFile) and self._source.fault is not None:
+            fault, self._source.fault = self._source.fault, None
+            raise fault
 
     def _fault(self, index: int, blocks: list[FileBlock], text: str) -> ReadError:
         if isinstance(self._source, RemoteFile) and self._source.fault:
-            return self._source.fault
+            fault, self._source.fault = self._source.fault, None
+            return fault
         ends = [(block.offset or 0) + block_bytes(self.dataset, index, block) for block in blocks]
         kind = "truncated" if max(ends, default=0) > self._source.size else "corrupt"
         return ReadError(kind, f"{self.title}: {text}; fetch the image again")

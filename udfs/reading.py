@@ -1,7 +1,6 @@
 """Reading a scene onto the global grid. A pixel's value follows from its own position only, never from the window it is read in."""
 
 from functools import lru_cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,10 +14,12 @@ from udfs.grid import Grid, PixelBounds
 from udfs.images import ImagePool, gdal, is_georeferenced
 from udfs.open_images import read_sound_blocks
 from udfs.retrying import retried
-from udfs.scenes import Scene
-from udfs.sensor_values import is_clear, scaled
+from udfs.scenes import Scene, crs_text, same_crs
+from udfs.sensor_values import is_clear, is_water, scaled
 
 Values = NDArray[np.float32]
+Water = NDArray[np.bool_] | None
+Bands = tuple[str, ...]
 Positions = NDArray[np.float64]
 CORNERS = ((0, 0), (1, 0), (0, 1), (1, 1))
 MASKS = frozenset({"per_dataset", "alpha"})
@@ -33,18 +34,19 @@ class Points(NamedTuple):
     y: Positions
 
 
-def read_scene(pool: ImagePool, scene: Scene, bands: tuple[str, ...], grid: Grid, bounds: PixelBounds) -> tuple[Values, int]:
+def read_scene(pool: ImagePool, scene: Scene, bands: Bands, grid: Grid, bounds: PixelBounds, water: Water = None) -> tuple[Values, int]:
     """Physical values, float32 (bands, height, width), of the grid's pixels in `bounds`, and the tries it took.
 
     NaN in every band where any has no data: outside the image, nodata, masked, not clear. Bands of another resolution or CRS
     are sampled bilinearly at the pixel's centre. Transient faults are tried again with fresh handles; raises ReadError, never fills.
+    In `water`, all False (height, width), pixels with data are marked that the scene's own classes call water.
     """
     if scene.fault is not None:
         kind, _, message = scene.fault.partition(": ")
         raise ReadError(kind, message)
     try:
         values, tries = retried(
-            lambda: _read(pool, scene, bands, grid, bounds),
+            lambda: _read(pool, scene, bands, grid, bounds, water),
             fresh=lambda: pool.drop(scene.files),
             wait=pool.waited_for.isdisjoint(scene.files),
         )
@@ -54,20 +56,20 @@ def read_scene(pool: ImagePool, scene: Scene, bands: tuple[str, ...], grid: Grid
         raise
 
 
-def read_sound_part(pool: ImagePool, scene: Scene, bands: tuple[str, ...], grid: Grid, bounds: PixelBounds) -> Values:
+def read_sound_part(pool: ImagePool, scene: Scene, bands: Bands, grid: Grid, bounds: PixelBounds, water: Water = None) -> Values:
     """As `read_scene` where that failed: NaN for pixels that need a block of the files which cannot be read, the rest as ever.
 
     So what is lost does not depend on `bounds`. Raises ReadError where the files cannot be opened at all.
     """
-    return _read(pool, scene, bands, grid, bounds, partly=True)
+    return _read(pool, scene, bands, grid, bounds, water, partly=True)
 
 
-def _read(pool: ImagePool, scene: Scene, bands: tuple[str, ...], grid: Grid, bounds: PixelBounds, partly: bool = False) -> Values:
+def _read(pool: ImagePool, scene: Scene, bands: Bands, grid: Grid, bounds: PixelBounds, water: Water, partly: bool = False) -> Values:
     with gdal():
-        return _sampled(pool, scene, bands, grid, bounds, partly)
+        return _sampled(pool, scene, bands, grid, bounds, water, partly)
 
 
-def _sampled(pool: ImagePool, scene: Scene, bands: tuple[str, ...], grid: Grid, bounds: PixelBounds, partly: bool) -> Values:
+def _sampled(pool: ImagePool, scene: Scene, bands: Bands, grid: Grid, bounds: PixelBounds, water: Water, partly: bool) -> Values:
     sensor = SENSORS[scene.sensor]
     points = pixel_centres(grid, bounds, scene.crs)
     values = np.full((len(bands), *bounds.shape_yx), np.nan, np.float32)
@@ -89,8 +91,10 @@ def _sampled(pool: ImagePool, scene: Scene, bands: tuple[str, ...], grid: Grid, 
     for mask in sensor.masks:
         if mask.band in scene.hrefs:
             dataset = _dataset(pool, scene, mask.band)
-            invalid |= ~_clear(dataset, scene, mask, _lattice(lattices, dataset, scene, grid, points), partly)
+            invalid |= ~_clear(dataset, scene, mask, _lattice(lattices, dataset, scene, grid, points), water, partly)
     values[:, invalid] = np.nan
+    if water is not None:
+        water &= ~invalid
     return values
 
 
@@ -114,12 +118,28 @@ def _dataset(pool: ImagePool, scene: Scene, band: str) -> Any:
     if band not in scene.hrefs:
         raise ReadError("missing_band", f"{scene.scene_id} has no band {band}; it has {', '.join(sorted(scene.hrefs))}")
     dataset = pool.get(scene.hrefs[band])
-    name = Path(scene.hrefs[band]).name
+    if (scene.scene_id, band) not in pool.checked:
+        _check_as_planned(dataset, scene, band)
+        pool.checked.add((scene.scene_id, band))
+    return dataset
+
+
+def _check_as_planned(dataset: Any, scene: Scene, band: str) -> None:
+    """Raises ReadError where a file is not what the scene says of it: a catalog may be wrong, and is believed when planning."""
+    name, index = dataset.title, scene.band_indexes[band]
     if not is_georeferenced(dataset):
         raise ReadError("georeference", f"{name}: no CRS or not north up")
-    if scene.band_indexes[band] > dataset.count:
-        raise ReadError("missing_band", f"{name} has {dataset.count} bands, {band} should be number {scene.band_indexes[band]}")
-    return dataset
+    if index > dataset.count:
+        raise ReadError("missing_band", f"{name} has {dataset.count} bands, {band} should be number {index}")
+    if fault := SENSORS[scene.sensor].dtype_fault(band, dataset.dtypes[index - 1]):
+        raise ReadError("profile", f"{name}: {fault}")
+    if not same_crs(crs_text(dataset.crs), scene.crs):
+        raise ReadError("georeference", f"{name}: its CRS is {crs_text(dataset.crs)[:40]}, planned with {scene.crs[:40]}; run scenes again")
+    if scene.hrefs[band] in scene.versions:  # its header was looked at when it was planned
+        return
+    off = max(abs(found - planned) for found, planned in zip(dataset.bounds, scene.bounds, strict=True))
+    if off > 2 * max(dataset.transform.a, scene.transform[0]):
+        raise ReadError("georeference", f"{name}: it lies {off:g} units of its CRS from where it was planned; run scenes again")
 
 
 @lru_cache(maxsize=32)
@@ -266,13 +286,19 @@ def _inside(window: Window, left: int, top: int) -> tuple[slice, slice]:
     return slice(row, row + window.height), slice(column, column + window.width)
 
 
-def _clear(dataset: Any, scene: Scene, mask: Mask, lattice: _Lattice, partly: bool) -> NDArray[np.bool_]:
+def _clear(dataset: Any, scene: Scene, mask: Mask, lattice: _Lattice, water: Water, partly: bool) -> NDArray[np.bool_]:
+    """Clear points; those that the mask calls water are marked in `water`."""
     window, left, top, shape = _window(dataset, lattice, 0)
-    clear = np.zeros(shape, bool)
+    clear, wet = np.zeros(shape, bool), np.zeros(shape, bool)
     if window is not None:
         pixels, lost = _pixels(dataset, scene.band_indexes[mask.band], window, partly)
-        clear[_inside(window, left, top)] = is_clear(mask, pixels) & ~lost
-    return np.asarray(_Block(clear, clear, clear, left, top).at(clear, *lattice.nearest), dtype=bool)
+        here = _inside(window, left, top)
+        clear[here] = is_clear(mask, pixels) & ~lost
+        wet[here] = is_water(mask, pixels) if water is not None else False
+    block = _Block(clear, wet, wet, left, top)
+    if water is not None:
+        water |= block.at(wet, *lattice.nearest)
+    return np.asarray(block.at(clear, *lattice.nearest), bool)
 
 
 def _physical(raw: Values, scene: Scene, sensor: Sensor, band: str) -> Values:

@@ -80,7 +80,7 @@ class Fetcher:
         if attempt >= self._access.tries:
             return False
         if isinstance(error, RefusedError):
-            return self._transports.renew(address)
+            return self._transports.renew(address, error.signed)
         if error.kind not in TRANSIENT or not host.spend():
             return False
         asked = error.wait if isinstance(error, ThrottledError) else 0.0

@@ -17,7 +17,9 @@ from udfs.stac_items import scene_of_item
 
 REFUSED = "refused"
 """Column beside those of `scenes`: why an item is no scene; its row holds nothing else of use."""
-NOTHING: dict[str, Any] = dict.fromkeys(SCENES.names)
+UNREAD = "unread"
+"""Column beside them: why an image that planning must look into cannot be opened."""
+NOTHING: dict[str, Any] = dict.fromkeys((*SCENES.names, REFUSED, UNREAD))
 TOP_LEVEL = frozenset({"id", "collection", "assets", "type", "stac_version", "stac_extensions", "links", "bbox", "geometry"})
 
 
@@ -38,14 +40,14 @@ def scene_row(scene: Scene, attribution: str | None) -> dict[str, Any]:
 
 
 def item_batches(frames: Iterable[pd.DataFrame], source: Source, rules: OpeningRules, attribution: str | None) -> Iterator[pd.DataFrame]:
-    """Frames of (`item`: its columns as JSON, `geometry`: WKB) to rows of `scenes` and column `refused`."""
+    """Frames of (`item`: its columns as JSON, `geometry`: WKB) to rows of `scenes` and columns `refused`, `unread`."""
     with Opener(rules) as opener:
         for frame in frames:
             rows = [
                 _row(str(item), bytes(geometry), source, opener, attribution)
                 for item, geometry in zip(frame["item"], frame["geometry"], strict=True)
             ]
-            yield pd.DataFrame(rows, columns=[*SCENES.names, REFUSED])
+            yield pd.DataFrame(rows, columns=[*SCENES.names, REFUSED, UNREAD])
 
 
 def _row(text: str, geometry: bytes, source: Source, opener: Opener, attribution: str | None) -> dict[str, Any]:
@@ -57,6 +59,6 @@ def _row(text: str, geometry: bytes, source: Source, opener: Opener, attribution
     except InputError as error:
         return {**NOTHING, "scene_id": str(columns.get("id")), REFUSED: str(error)}
     if scene.fault is not None:
-        return {**NOTHING, "scene_id": scene.scene_id, REFUSED: f"scene {scene.scene_id}: {scene.fault}"}
+        return {**NOTHING, "scene_id": scene.scene_id, UNREAD: f"scene {scene.scene_id}: {scene.fault}"}
     row = scene_row(scene, attribution)
-    return {**row, "datetime": pd.Timestamp(scene.datetime).tz_convert("UTC").tz_localize(None), REFUSED: None}
+    return {**row, "datetime": pd.Timestamp(scene.datetime).tz_convert("UTC").tz_localize(None), REFUSED: None, UNREAD: None}

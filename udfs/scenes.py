@@ -98,7 +98,8 @@ def refuse_unknown_values(scene: Scene) -> None:
     if fault := SENSORS[scene.sensor].calibration_fault(scene.hrefs, scene.calibration):
         raise InputError(f"scene {scene.scene_id}: {fault}")
     unknown = SENSORS[scene.sensor].baseline_fault(scene.baseline, scene.datetime.date())
-    if unknown and not scene.calibration:
+    measured = set(scene.hrefs) - set(SENSORS[scene.sensor].mask_names)
+    if unknown and not measured <= set(scene.calibration or {}):
         raise InputError(f"scene {scene.scene_id}: {unknown}; give it as `baseline`, like 05.10 (that of unshifted values is 03.01)")
 
 
@@ -132,6 +133,8 @@ def _on_its_grid(scene: Scene, opener: Opener) -> Scene:
             nodata = dataset.nodata if dataset.nodata is not None else nodata
             if finest is None or dataset.width > finest[1]:
                 finest = (dataset.crs, dataset.width, dataset.height, dataset.transform)
+            if dataset.crs != finest[0]:
+                raise ReadError("georeference", f"{dataset.title}: its CRS is not that of the other bands; warp it to theirs")
     if finest is None:
         raise InputError(f"scene {scene.scene_id}: no band of sensor {sensor.name}; it has {', '.join(sensor.band_names)}")
     crs, width, height, transform = finest
@@ -227,12 +230,22 @@ def _thinned(scene: Scene, band: str, opener: Opener) -> NDArray[Any]:
     return np.concatenate(strips)
 
 
+def _told(scene: Scene, href: str, contents: dict[str, str]) -> list[Any]:
+    """A file's name and content; of one whose content was not looked at its whole address and grid."""
+    address = address_of(href)
+    if href in contents:
+        return [address.name, contents[href]]
+    if not address.is_remote:
+        return [address.name, None]
+    return [f"{address.scheme}://{address.host}{address.path}", [scene.crs, list(scene.transform), scene.width, scene.height]]
+
+
 def _scene_digest(scene: Scene, contents: dict[str, str]) -> str:
     """sha256 over all that decides pixel values: the files' `contents` and what is declared. The same wherever the folder lies.
 
     What could not be read counts too, so that a scene that can be read again is not taken for the one that could not.
     """
-    bands = [[band, scene.band_indexes[band], address_of(href).name, contents.get(href)] for band, href in sorted(scene.hrefs.items())]
+    bands = [[band, scene.band_indexes[band], *_told(scene, href, contents)] for band, href in sorted(scene.hrefs.items())]
     missed = [scene.fault and scene.fault.partition(": ")[0], scene.stretch is None]
     stated = [[scene.calibration, scene.cloud]] if scene.calibration or scene.cloud is not None else []  # cloud weighs in clear_mean
     return digest([scene.sensor, scene.datetime, scene.nodata, scene.baseline, bands, missed, *stated])

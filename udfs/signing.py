@@ -31,8 +31,8 @@ class Signer(Protocol):
         """With a signature that holds now; raises ReadError where none is to be had."""
         ...
 
-    def renew(self, address: Address) -> bool:
-        """Forget the signature of `address`, after the host refused it; False: there is no other."""
+    def renew(self, address: Address, refused: Signed) -> bool:
+        """Forget the signature that the host refused; False: there is no other."""
         ...
 
 
@@ -42,15 +42,12 @@ class Plain:
     def signed(self, address: Address) -> Signed:
         return Signed(address.url, {})
 
-    def renew(self, address: Address) -> bool:
+    def renew(self, address: Address, refused: Signed) -> bool:
         return False
 
 
 class Earthdata:
     """The bearer token of NASA's Earthdata, from environment variable EARTHDATA_TOKEN, which is read again when it is refused."""
-
-    def __init__(self) -> None:
-        self._refused: str | None = None
 
     def signed(self, address: Address) -> Signed:
         token = os.environ.get(EARTHDATA_TOKEN)
@@ -58,9 +55,8 @@ class Earthdata:
             raise ReadError("forbidden", f"{address.name}: {address.host} needs a token; export {EARTHDATA_TOKEN}=… on every worker")
         return Signed(address.url, {"Authorization": f"Bearer {token}"})
 
-    def renew(self, address: Address) -> bool:
-        refused, self._refused = self._refused, os.environ.get(EARTHDATA_TOKEN)
-        return self._refused != refused and refused is not None
+    def renew(self, address: Address, refused: Signed) -> bool:
+        return self.signed(address).headers != refused.headers
 
 
 class _Token(NamedTuple):
@@ -85,9 +81,14 @@ class PlanetaryComputer:
         joint = "&" if address.query else "?"
         return Signed(f"{address.url}{joint}{token.text}", {})
 
-    def renew(self, address: Address) -> bool:
+    def renew(self, address: Address, refused: Signed) -> bool:
+        """Another thread may have renewed it meanwhile: only the refused one is forgotten."""
+        place = _container(address)
         with self._lock:
-            return self._tokens.pop(_container(address), None) is not None
+            token = self._tokens.get(place)
+            if token is not None and refused.url.endswith(token.text):
+                del self._tokens[place]
+        return True
 
 
 def _container(address: Address) -> str:

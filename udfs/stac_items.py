@@ -6,11 +6,13 @@ from typing import Any
 
 import shapely
 from pyproj import CRS
+from pyproj.exceptions import CRSError
+from shapely.errors import ShapelyError  # type: ignore[attr-defined]
 
-from conf.errors import InputError
+from conf.errors import InputError, ReadError
 from conf.place import Source
 from conf.sensors import SENSORS, Sensor
-from udfs.addresses import without_secrets
+from udfs.addresses import address_of, without_secrets
 from udfs.scenes import Scene
 
 Item = Mapping[str, Any]
@@ -27,6 +29,16 @@ SENSORS_OF_COLLECTIONS = {
 
 def scene_of_item(item: Item, source: Source) -> Scene:
     """The scene of an item with absolute hrefs; its grid is set where the item tells it. Raises InputError."""
+    try:
+        return _scene(item, source)
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, CRSError, ShapelyError, ReadError) as error:
+        reason = f"{type(error).__name__}: {str(error).splitlines()[0][:120] if str(error) else ''}"
+        raise InputError(f"item {item.get('id')} is no sound STAC item ({reason}); leave it out or have it mended") from None
+
+
+def _scene(item: Item, source: Source) -> Scene:
     name, properties = str(item.get("id")), item.get("properties") or {}
     sensor = _sensor(item, properties, source)
     given = _assets(item, sensor)
@@ -39,15 +51,27 @@ def scene_of_item(item: Item, source: Source) -> Scene:
         scene_id=name,
         sensor=sensor.name,
         datetime=_moment(name, properties),
-        hrefs={band: without_secrets(str(asset["href"])) for band, (asset, _) in given.items()},
+        hrefs={band: _plain_href(str(asset["href"])) for band, (asset, _) in given.items()},
         band_indexes={band: number for band, (_, number) in given.items()},
         cloud=None if cloud is None else float(cloud) / 100,
         baseline=baseline,
-        footprint=bytes(shapely.to_wkb(shapely.geometry.shape(item["geometry"]))) if item.get("geometry") else b"",
+        footprint=_outline(item["geometry"]) if item.get("geometry") else b"",
         licence=properties.get("license") or source.licence,
         attribution=source.attribution or _producer(properties),
         **_stated(properties, sensor, given, baseline, source),
     )
+
+
+def _plain_href(href: str) -> str:
+    """Without a signature; a local file as its path."""
+    address = address_of(href)
+    return without_secrets(href) if address.is_remote else address.path
+
+
+def _outline(geometry: Any) -> bytes:
+    """The polygons of an item's geometry, WKB."""
+    parts = shapely.get_parts(shapely.make_valid(shapely.geometry.shape(geometry)))
+    return bytes(shapely.to_wkb(shapely.union_all(parts[shapely.get_dimensions(parts) == 2])))
 
 
 def is_complete(scene: Scene) -> bool:
@@ -113,10 +137,11 @@ def _stated(properties: Mapping[str, Any], sensor: Sensor, given: Given, baselin
     """Grid of the finest band, nodata and calibration, as far as the item tells them."""
     assets = {band: asset for band, (asset, _) in given.items() if band not in sensor.mask_names}
     grids = [grid for asset in assets.values() if (grid := _grid(asset, properties)) is not None]
-    calibration = {band: stated for band, asset in assets.items() if (stated := _calibration(asset, band, properties, sensor)) is not None}
-    usual = all(tuple(stated) == sensor.linear(band, baseline) for band, stated in calibration.items())
+    stated = {band: _calibration(given[band], band, properties, sensor) for band in assets}
+    calibration = {band: value for band, value in stated.items() if value is not None}
+    usual = all(tuple(value) == sensor.linear(band, baseline) for band, value in calibration.items())
     found: dict[str, Any] = max(grids, key=lambda grid: int(grid["width"])) if len(grids) == len(assets) else {}
-    nodata = next((number for asset in assets.values() if (number := _number(asset, "nodata")) is not None), None)
+    nodata = next((value for band in assets if (value := _number(*given[band], "nodata")) is not None), None)
     return {
         **found,
         "nodata": source.nodata if nodata is None else nodata,
@@ -142,16 +167,16 @@ def _first(key: str, asset: Mapping[str, Any], properties: Mapping[str, Any]) ->
     return properties.get(key) if value is None else value
 
 
-def _number(asset: Mapping[str, Any], key: str) -> float | None:
-    """A number stated of an asset's bands: by STAC 1.1 in `bands`, before in `raster:bands`, or of the asset itself."""
-    listed = [*(asset.get("bands") or []), *(asset.get("raster:bands") or []), asset]
-    values = [value for band in listed for name in (key, f"raster:{key}") if isinstance(value := band.get(name), (int, float))]
+def _number(asset: Mapping[str, Any], number: int, key: str) -> float | None:
+    """A number stated of a band, 1-based, of an asset: by STAC 1.1 in `bands`, before in `raster:bands`, or of the asset itself."""
+    own = [listed[number - 1] for name in ("bands", "raster:bands") if len(listed := list(asset.get(name) or [])) >= number]
+    values = [value for band in (*own, asset) for name in (key, f"raster:{key}") if isinstance(value := band.get(name), (int, float))]
     return float(values[0]) if values else None
 
 
-def _calibration(asset: Mapping[str, Any], band: str, properties: Mapping[str, Any], sensor: Sensor) -> list[float] | None:
+def _calibration(given: tuple[Mapping[str, Any], int], band: str, properties: Mapping[str, Any], sensor: Sensor) -> list[float] | None:
     """Scale and offset of a band's DN as the item states them."""
-    scale, offset = _number(asset, "scale"), _number(asset, "offset")
+    scale, offset = _number(*given, "scale"), _number(*given, "offset")
     if properties.get("earthsearch:boa_offset_applied"):  # these files were shifted back when they were made
         usual = sensor.linear(band, None)
         return [usual[0], 0.0] if scale is None and usual is not None else None if scale is None else [scale, 0.0]

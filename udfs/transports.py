@@ -4,6 +4,7 @@ import re
 import threading
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+from urllib.parse import urljoin
 
 import obstore
 import urllib3
@@ -13,7 +14,7 @@ from obstore.store import from_url
 from conf.access import Access
 from conf.errors import ReadError
 from udfs.addresses import WEB, Address, Allowed, address_of, matches
-from udfs.signing import Plain, Signer, signers
+from udfs.signing import Plain, Signed, Signer, signers
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MOST_REDIRECTS = 5
@@ -31,7 +32,9 @@ class Answer(NamedTuple):
 
 
 class RefusedError(ReadError):
-    """The host wants another signature."""
+    """The host wants another signature than `signed`."""
+
+    signed: Signed | None = None
 
 
 class ThrottledError(ReadError):
@@ -56,41 +59,49 @@ class Transports:
             return self._from_web(address, start, stop)
         return self._from_store(address, start, stop)
 
-    def renew(self, address: Address) -> bool:
-        """After RefusedError: whether another signature may be had."""
-        return self._signer(address).renew(address)
+    def renew(self, address: Address, refused: Signed | None) -> bool:
+        """After RefusedError: whether another signature may be had than the one that was refused."""
+        return refused is not None and self._signer(address).renew(address, refused)
 
     def close(self) -> None:
         self._web.clear()
 
     def _signer(self, address: Address) -> Signer:
-        return next((signer for host, signer in self._signers.items() if matches(address, host)), Plain())
+        """None but over a line that nobody reads along: https, or within this machine."""
+        safe = address.scheme == "https" or address.host.startswith(("127.", "localhost", "[::1]"))
+        return next((signer for host, signer in self._signers.items() if safe and matches(address, host)), Plain())
 
     def _from_web(self, address: Address, start: int, stop: int) -> Answer:
         wanted = {"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
-        response = self._requested(address, wanted)
+        response, signed = self._requested(address, wanted)
         try:
             return _answer(response, address, start, stop)
+        except RefusedError as error:
+            error.signed = signed
+            raise
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise ReadError("network", f"{address.name}: {address.host} broke off ({type(error).__name__})") from None
+        except ValueError:
+            raise ReadError("server", f"{address.name}: {address.host} gives an answer that is no HTTP; try another host") from None
         finally:
             response.close() if response.length_remaining else response.release_conn()
 
-    def _requested(self, address: Address, wanted: Mapping[str, str]) -> Any:
+    def _requested(self, address: Address, wanted: Mapping[str, str]) -> tuple[Any, Signed]:
         """The answer of whom redirects lead to; every one of them must be allowed, and gets only its own signature."""
         here = address
         for _ in range(MOST_REDIRECTS):
             self._allowed.check_host(here)
-            url, headers = self._signer(here).signed(here)
+            signed = self._signer(here).signed(here)
             try:
-                response = self._web.request("GET", url, headers={**wanted, **headers}, preload_content=False, redirect=False)
+                headers = {**wanted, **signed.headers}
+                response = self._web.request("GET", signed.url, headers=headers, preload_content=False, redirect=False)
             except (urllib3.exceptions.HTTPError, OSError) as error:
                 raise ReadError("network", f"{address.name}: {here.host} gives no answer ({type(error).__name__})") from None
             if response.status not in REDIRECTS:
-                return response
+                return response, signed
             response.drain_conn()
             response.release_conn()
-            here = address_of(urllib3.util.url.parse_url(_joined(url, response.headers.get("Location", ""))).url)
+            here = _redirected(signed.url, response.headers.get("Location", ""), address)
         raise ReadError("server", f"{address.name}: {address.host} redirects without end")
 
     def _ask(self, url: str) -> bytes:
@@ -125,25 +136,40 @@ class Transports:
         return self._stores[place]
 
 
-def _joined(url: str, location: str) -> str:
-    from urllib.parse import urljoin
-
-    return urljoin(url, location)
+def _redirected(url: str, location: str, address: Address) -> Address:
+    try:
+        found = address_of(urljoin(url, location))
+    except ValueError:
+        raise ReadError("server", f"{address.name}: {address.host} leads to no address; check the place's sources") from None
+    if found.scheme not in WEB:
+        raise ReadError("path_not_allowed", f"{address.name}: {address.host} leads to a {found.scheme} address")
+    return found
 
 
 def _answer(response: Any, address: Address, start: int, stop: int) -> Answer:
     version = response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
     if response.status == 206:
-        size = int(response.headers.get("Content-Range", "/0").rpartition("/")[2])
-        return Answer(response.read(), size, version)
+        first, size = _content_range(response.headers.get("Content-Range", ""))
+        if first != start:
+            raise ReadError("server", f"{address.name}: {address.host} gives bytes from {first}, asked from {start}; use another host")
+        return Answer(response.read(), size, version or f"{size} bytes")
     if response.status == 416:  # nothing from `start` on: an empty file, or one that became shorter
         return Answer(b"", int(response.headers.get("Content-Range", "/0").rpartition("/")[2] or 0), version)
     if response.status == 200:
         if start > 0:
             raise ReadError("server", f"{address.name}: {address.host} serves no parts of files; copy the image to a folder or a bucket")
         data = response.read(stop)
-        return Answer(data, int(response.headers.get("Content-Length") or len(data)), version)
+        size = int(response.headers.get("Content-Length") or len(data))
+        return Answer(data, size, version or f"{size} bytes")
     raise _refusal(response.status, address.name, response.headers)
+
+
+def _content_range(text: str) -> tuple[int, int]:
+    """First byte and size of the whole; raises ValueError."""
+    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", text.strip())
+    if found is None:
+        raise ValueError(text)
+    return int(found[1]), int(found[2])
 
 
 def _refusal(status: int, name: str, headers: Mapping[str, str]) -> ReadError:
@@ -156,7 +182,9 @@ def _refusal(status: int, name: str, headers: Mapping[str, str]) -> ReadError:
         error = ThrottledError("throttled" if status == 429 else "server", f"{text}; lower access.requests_per_host")
         error.wait = _seconds(headers.get("Retry-After", ""))
         return error
-    return ReadError("server" if status >= 500 or status == 408 else "network", f"{text}; try again later")
+    if status >= 500 or status in (408, 425):
+        return ReadError("server", f"{text}; try again later")
+    return ReadError("forbidden", f"{text}; check access.signing and the address")
 
 
 def _seconds(text: str) -> float:
@@ -164,7 +192,7 @@ def _seconds(text: str) -> float:
 
 
 def _store_fault(address: Address, text: str) -> ReadError:
-    status = re.search(r"\b(4\d\d|5\d\d)\b", text)
+    status = re.search(r"status(?: code)?:? (4\d\d|5\d\d)\b", text)
     if status:
         return _refusal(int(status[1]), address.name, {})
     return ReadError("network", f"{address.name}: {address.scheme}://{address.host} gives no answer")

@@ -10,6 +10,7 @@ from pydantic import Field
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from conf.errors import InputError
 from conf.place import Place
 from conf.settings import Settings, digest
 from conf.tables import BUILT_UP, SCENES
@@ -22,6 +23,7 @@ from models.registry import ModelPin, file_sha256, resolve_model
 from udfs.composites import CompositeName
 from udfs.compositing import suited
 from udfs.mapping import Recipe, built_up_batches
+from udfs.masks import PolygonFile, polygon_file, water_bands
 from udfs.rasters import ONE
 from udfs.scenes import Scene, is_remote
 from udfs.speckle import LOOKS
@@ -32,6 +34,7 @@ READERS_OF_REMOTE = 4
 """An answer takes a while to begin: other tiles' requests are made meanwhile."""
 NVIDIA_DRIVER = Path("/proc/driver/nvidia")
 FILLED_BY_RUNNER = ("input_digest", "run_id")
+MASKS = ("water_path", "exclude_path")
 
 
 class BuiltUpSettings(Settings):
@@ -44,6 +47,10 @@ class BuiltUpSettings(Settings):
     composite: CompositeName = Field("median", description="how an epoch's dates become one image, pixel by pixel")
     looks: float = Field(LOOKS, ge=1, description="equivalent number of looks of a radar image, for composite despeckled")
     min_clear: float = Field(0.5, ge=0, le=1, description="after a scene failed: share of the ground that sound scenes must still give")
+    water: bool = Field(False, description="permanent water, by the scenes' own classes or flags, is never built-up")
+    water_share: float = Field(0.5, gt=0, le=1, description="of a pixel's clear dates at which it must be water, two of them at the least")
+    water_path: str | None = Field(None, description="vector file of water, in any CRS: never built-up; {storage} is the place's folder")
+    exclude_path: str | None = Field(None, description="vector file of ground to leave out, in any CRS: it becomes no data")
     batch: int = Field(1, ge=1, le=64, description="windows per network call")
     threads: int = Field(1, ge=1, le=64, description="CPU threads of the network in one process")
     backend: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: cuda where the driver has it")
@@ -55,6 +62,13 @@ class BuiltUpSettings(Settings):
         description="tiles read at once by a process; default: 1, of remote images 4",
     )
     partitions: int | None = Field(None, ge=1, json_schema_extra={"matters": False}, description="default: three for each core")
+
+    def digested(self) -> dict[str, Any]:
+        """Masks by whether they are there, not by their paths: the rows' digests hold what is in them. Those not asked for do not show."""
+        values = super().digested()
+        masks = {name: values.pop(name) for name in ("water", "water_share", "water_path", "exclude_path")}
+        asked = {name: masks[name] for name in ("water", "water_share") if masks["water"]}
+        return {**values, **asked, **{name: True for name in MASKS if masks[name]}}
 
 
 def model_pins(place: Place, settings: BuiltUpSettings) -> dict[str, dict[str, str]]:
@@ -70,6 +84,8 @@ def layer_digests(place: Place, settings: BuiltUpSettings) -> dict[str, str]:
 def _digest(place: Place, name: str, sha256: str, settings: BuiltUpSettings) -> str:
     layer = place.layers[name]
     decided = {**settings.digested(), "backend": _backend(settings)}
+    if masks := declared_masks(place, settings):
+        decided["masks"] = {name: [file.crs, file.content] for name, file in masks.items()}
     if settings.composite == "best_date":
         decided["references"] = {epoch.name: epoch.reference.isoformat() for epoch in place.epochs}
     declared = {"grid": place.grid, "sensor": layer.sensor, "resolution": layer.resolution, "threshold": layer.threshold}
@@ -77,9 +93,20 @@ def _digest(place: Place, name: str, sha256: str, settings: BuiltUpSettings) -> 
 
 
 def model_sources(place: Place, settings: BuiltUpSettings) -> dict[str, str]:
-    """Layer to the sha256 of its model; raises InputError where a model or the composite does not suit its layer."""
-    suited(settings.composite, {layer.sensor for layer in place.layers.values()})
-    return {name: checked_model(place, settings.model, name).sha256 for name in place.layers}
+    """Layer to the sha256 of its model, mask to its file's; raises InputError where a model, the composite, the water class or a file
+    does not suit."""
+    sensors = {layer.sensor for layer in place.layers.values()}
+    suited(settings.composite, sensors)
+    if settings.water and not any(water_bands(sensor) for sensor in sensors):
+        raise InputError(f"setting built_up.water = True: {', '.join(sorted(sensors))} has no class of water; give built_up.water_path")
+    masks = {f"built_up.{name}": file.content for name, file in declared_masks(place, settings).items()}
+    return {**{name: checked_model(place, settings.model, name).sha256 for name in place.layers}, **masks}
+
+
+def declared_masks(place: Place, settings: BuiltUpSettings) -> dict[str, PolygonFile]:
+    """Those of MASKS that are declared; raises InputError where a file cannot be one."""
+    declared = {name: getattr(settings, name) for name in MASKS}
+    return {name: polygon_file(place.located(path), f"built_up.{name}") for name, path in declared.items() if path}
 
 
 def _plain(pin: ModelPin) -> dict[str, str]:
@@ -136,6 +163,7 @@ def recipe_of(name: str, settings: BuiltUpSettings, context: Context) -> Recipe:
     place = context.place
     layer = place.layers[name]
     pin = _pinned(place, pin_of(place, settings.model, name), context.pins.get(name))
+    masks = declared_masks(place, settings)
     spec = read_spec(pin.path)
     return Recipe(
         model_path=_staged(pin, context.storage),
@@ -153,6 +181,9 @@ def recipe_of(name: str, settings: BuiltUpSettings, context: Context) -> Recipe:
         batch=settings.batch,
         backend=_backend(settings),
         settings_digest=_digest(place, name, pin.sha256, settings),
+        water_share=settings.water_share if settings.water else None,
+        water=masks.get("water_path"),
+        exclude=masks.get("exclude_path"),
     )
 
 

@@ -5,6 +5,8 @@ from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import shapely
 from pydantic import Field
 from pyspark.sql import DataFrame
@@ -17,7 +19,7 @@ from conf.tables import SCENES
 from jobs.declared_scenes import declared_scenes, rules_of, search_bounds
 from jobs.job import Context, Tables, job
 from udfs.image_files import located
-from udfs.scene_rows import REFUSED, item_batches, scene_row
+from udfs.scene_rows import REFUSED, UNREAD, item_batches, scene_row
 
 
 class ScenesSettings(Settings):
@@ -53,7 +55,19 @@ def _state(place: Place, source: Source) -> list[list[Any]]:
     files = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
     if not files:
         raise InputError(f"{source.items}: no stac-geoparquet file; fetch it or correct scenes.sources")
+    _check_columns(files[0], str(source.items))
     return [[file.name, file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+
+
+def _check_columns(path: Path, declared: str) -> None:
+    """Raises InputError where a file is no stac-geoparquet."""
+    try:
+        names = set(pq.read_schema(path).names)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{declared}: {path.name} is no Parquet file: {str(error).splitlines()[0][:120]}") from None
+    missing = sorted({"id", "assets", "geometry", "bbox"} - names)
+    if missing:
+        raise InputError(f"{declared}: {path.name} has no column {', '.join(missing)}; it is no stac-geoparquet file")
 
 
 @job(writes="scenes", settings=ScenesSettings, parallel_over="scenes", after=("simulated_city",), sources=scene_sources)
@@ -77,14 +91,21 @@ def _from_items(context: Context, source: Source) -> DataFrame:
         item_batches, source=source, rules=rules_of(place, spark.sparkContext.defaultParallelism), attribution=place.attribution
     )
     nullable = ", ".join(f"{column.name} {column.type}" for column in SCENES.columns)
-    read = items.select(F.to_json(columns).alias("item"), "geometry").mapInPandas(shell, f"{nullable}, {REFUSED} string").persist()
+    read = (
+        items.select(F.to_json(columns).alias("item"), "geometry")
+        .mapInPandas(shell, f"{nullable}, {REFUSED} string, {UNREAD} string")
+        .persist()
+    )
     refused = F.col(REFUSED).isNotNull()
-    counted = read.agg(F.count_if(~refused).alias("sound"), F.count_if(refused).alias("bad"), F.min(REFUSED).alias("why")).first()
+    counts = {"sound": F.count_if(~refused), "bad": F.count_if(refused), "why": F.min(REFUSED), "unread": F.min(UNREAD)}
+    counted = read.agg(*(column.alias(name) for name, column in counts.items())).first()
+    if counted["unread"]:
+        raise InputError(f"{source.items}: {counted['unread']}; its header is needed and cannot be read: mend it or take the item out")
     if not counted["sound"]:
         raise InputError(f"{source.items}: no item becomes a scene: {counted['why'] or 'none lies in the epochs and the area'}")
     context.figures["scenes"] += counted["sound"]
     context.figures["items_refused"] = context.figures.get("items_refused", 0) + counted["bad"]
-    return read.where(~refused).drop(REFUSED)
+    return read.where(~refused).drop(REFUSED, UNREAD)
 
 
 def _within(items: DataFrame, source: Source, place: Place) -> DataFrame:
@@ -92,10 +113,15 @@ def _within(items: DataFrame, source: Source, place: Place) -> DataFrame:
     bounds = search_bounds(place)
     if source.collections:
         items = items.where(F.col("collection").isin(*source.collections))
-    taken = reduce(lambda one, other: one | other, (F.to_date("datetime").between(*span) for span in bounds.spans))
+    moment = F.coalesce(*(F.col(name) for name in ("datetime", "start_datetime") if name in items.columns))
+    taken = reduce(lambda one, other: one | other, (F.to_date(moment).between(*span) for span in bounds.spans))
     items = items.where(taken)
     west, south, east, north = source.bbox or bounds.bbox or (-180.0, -90.0, 180.0, 90.0)
     box = {name: F.col(f"bbox.{name}") for name in ("xmin", "ymin", "xmax", "ymax")}
     in_height = (box["ymax"] >= south) & (box["ymin"] <= north)
-    beside = (box["xmax"] >= west, box["xmin"] <= east)
-    return items.where(in_height & (beside[0] & beside[1] if west <= east else beside[0] | beside[1]))
+    # A box whose west is greater than its east lies over 180 degrees: all beside it that is not between the two.
+    ends_after, begins_before, over_180 = box["xmax"] >= west, box["xmin"] <= east, box["xmin"] > box["xmax"]
+    within = (
+        (ends_after & begins_before) | (over_180 & (ends_after | begins_before)) if west <= east else ends_after | begins_before | over_180
+    )
+    return items.where(in_height & within)

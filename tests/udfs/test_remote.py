@@ -1,25 +1,31 @@
 """Images from a real web server: the same pixels as from disk, whatever goes wrong on the way and passes."""
 
+import datetime as dt
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 
 from conf.access import Access
 from conf.errors import InputError, ReadError
 from conf.place import Source
-from tests.images_on_disk import DAY, GRID, tilted, write
+from tests.images_on_disk import DAY, GRID, ORIGIN, tilted, write
 from tests.servers.faults import Faults
 from tests.servers.range_server import Canary, Served, serving
+from udfs.addresses import address_of
 from udfs.catalogs import opening_rules, scenes_of
 from udfs.grid import PixelBounds
 from udfs.images import ImagePool, Opener
 from udfs.reading import read_scene
-from udfs.scenes import Scene
+from udfs.scenes import Scene, described
+from udfs.signing import PlanetaryComputer
+from udfs.transports import _answer
 
 WINDOWS = [PixelBounds(top, left, top + 200, left + 230) for top in (-20, 150, 380) for left in (-9, 200, 420)]
 
@@ -237,3 +243,81 @@ def test_values_do_not_depend_on_where_the_list_of_blocks_lies(tmp_path: Path) -
         with pool_of(scene, access(), server.url("")) as pool:
             values, _ = read_scene(pool, scene, ("B02",), GRID, PixelBounds(1900, 1700, 2000, 1800))
     np.testing.assert_array_equal(values[0], pixels[1900:, 1700:] * np.float32(1e-4))
+
+
+def test_a_fault_while_masks_are_looked_for_is_no_image_without_masks(tmp_path: Path) -> None:
+    """The mask's directory lies beyond the first page: where that request fails GDAL opens the image as if it had none."""
+    pixels = np.stack([tilted(700, 800, seed) % 250 for seed in range(3)]).astype(np.uint8)
+    mask = np.full((700, 800), 255, np.uint8)
+    mask[40:90, 30:200] = 0
+    path = tmp_path / "drone.tif"
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+        write(path, pixels)
+        with rasterio.open(path, "r+") as file:
+            file.write_mask(mask)
+    one = Source(sensor="rgb", href="x", datetime=DAY)
+    with serving(tmp_path) as sound:
+        (scene,) = scenes_of((one.model_copy(update={"href": sound.url("drone.tif")}),), tmp_path, access())
+    broken = {seed: Faults(seed=seed, unavailable=0.4) for seed in range(12)}
+    outcomes = set()
+    for faults in broken.values():
+        with serving(tmp_path, faults) as server:
+            moved = {band: href.replace(sound.url(""), server.url("")) for band, href in scene.hrefs.items()}
+            asked = Scene(**{**vars(scene), "hrefs": moved, "versions": {}})
+            try:
+                with pool_of(asked, access(tries=1), server.url("")) as pool:
+                    values, _ = read_scene(pool, asked, ("red",), GRID, PixelBounds(0, 0, 200, 300))
+            except ReadError as error:
+                outcomes.add(error.kind)
+                continue
+            outcomes.add("read")
+            np.testing.assert_array_equal(np.isnan(values[0]), mask[:200, :300] == 0)
+    assert outcomes == {"server", "read"}
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [({"crs": "EPSG:31985"}, "georeference"), ({"transform": (10.0, 0.0, ORIGIN[0] + 900, 0.0, -10.0, ORIGIN[1])}, "georeference"),
+     ({"width": 300}, "georeference"), ({"sensor": "sentinel1_grd", "hrefs": "VV"}, "profile")],
+)  # fmt: skip
+def test_a_file_that_is_not_what_its_catalog_says_is_not_read(folder: Path, change: dict[str, Any], kind: str) -> None:
+    with serving(folder) as server:
+        scene = planned(server, folder, access())
+        band = change.pop("hrefs", "B02")
+        only = {"hrefs": {band: scene.hrefs["B02"]}, "band_indexes": {band: 1}}
+        told = Scene(**{**vars(scene), **only, **change, "versions": {}})
+        with pool_of(told, access(), server.url("")) as pool, pytest.raises(ReadError) as caught:
+            read_scene(pool, told, (band,), GRID, PixelBounds(150, 150, 159, 159))
+    assert caught.value.kind == kind
+
+
+def test_images_that_are_told_apart_by_their_address_have_digests_of_their_own() -> None:
+    base = Scene("a", "sentinel2_l2a", dt.datetime(2021, 1, 1, tzinfo=dt.UTC), {"B02": "https://h.org/1/B02.tif"}, {"B02": 1}, "EPSG:32633",
+                 (10.0, 0.0, 5e5, 0.0, -10.0, 4e6), 90, 80)  # fmt: skip
+    others = [replace(base, hrefs={"B02": "https://h.org/2/B02.tif"}), replace(base, transform=(10.0, 0.0, 7e5, 0.0, -10.0, 4e6))]
+    digests = {described(scene).content_digest for scene in (base, *others)}
+    assert len(digests) == 3
+    signed = replace(base, hrefs={"B02": "https://h.org/1/B02.tif?version=3"})
+    assert described(signed).content_digest == described(base).content_digest
+
+
+def test_only_the_refused_token_is_forgotten() -> None:
+    given = iter(f'{{"msft:expiry": "2999-01-01T00:00:00Z", "token": "t{n}"}}'.encode() for n in range(9))
+    signer = PlanetaryComputer("https://t.org", lambda url: next(given))
+    address = address_of("https://acc.blob.core.windows.net/box/x.tif")
+    first = signer.signed(address)
+    assert signer.renew(address, first) and signer.renew(address, first)
+    second = signer.signed(address)
+    assert signer.renew(address, first) and signer.signed(address) == second != first
+
+
+@pytest.mark.parametrize("header", ["bytes 5-104/9999", "bytes 0-9/*", "bytes */x", ""])
+def test_an_answer_of_other_bytes_than_asked_for_is_none(header: str) -> None:
+    class Answering:
+        status, headers = 206, {"Content-Range": header}
+
+        def read(self) -> bytes:
+            return b"x" * 100
+
+    with pytest.raises((ReadError, ValueError)):
+        _answer(Answering(), address_of("https://h.org/x.tif"), 100, 200)

@@ -1,12 +1,14 @@
 """Scenes from a real STAC API, from items with full metadata, and from files by pattern."""
 
 import datetime as dt
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import rasterio
+import requests
 import shapely
 
 from conf.access import Access
@@ -14,9 +16,10 @@ from conf.errors import InputError
 from conf.place import Source
 from tests.images_on_disk import DAY, tilted, write
 from tests.servers.faults import Faults, Request
-from tests.servers.range_server import Canary
+from tests.servers.range_server import Canary, serving
 from tests.servers.stac_api import stac_api
 from udfs.catalogs import scenes_of
+from udfs.scenes import refuse_unknown_values
 from udfs.stac_catalogs import SearchBounds
 from udfs.stac_items import is_complete, scene_of_item
 
@@ -181,3 +184,42 @@ def test_values_of_another_kind_are_refused(tmp_path: Path, pixels: Any, sensor:
     bands = ("VV",) if sensor == "sentinel1_grd" else ("B02",)
     with pytest.raises(InputError, match=message):
         scenes_of((Source(sensor=sensor, href=str(tmp_path / "x.tif"), datetime=DAY, bands=bands),), tmp_path)
+
+
+def test_each_band_of_a_file_has_its_own_calibration_and_all_must_be_told() -> None:
+    bands = [{"name": "B02", "scale": 0.0001, "offset": -0.1}, {"name": "B11", "scale": 0.0002, "offset": 0.0}]
+    pair = item()
+    pair["assets"] = {"both": {**pair["assets"]["blue"], "bands": bands, "raster:bands": []}}
+    scene = scene_of_item(pair, SOURCE)
+    assert scene.calibration == {"B02": [0.0001, -0.1], "B11": [0.0002, 0.0]}
+    half = item()
+    half["properties"] |= {"datetime": "2023-05-04T10:00:00Z", "s2:processing_baseline": None}
+    half["assets"]["swir16"]["raster:bands"] = []
+    with pytest.raises(InputError, match="processing baseline"):
+        refuse_unknown_values(scene_of_item(half, SOURCE))
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"properties": {"datetime": "soon", "proj:code": "EPSG:32631"}},
+        {"properties": {"datetime": "2021-01-01T00:00:00Z", "proj:code": "EPSG:999999"}},
+        {"assets": {"blue": {"roles": ["data"]}}},
+        {"assets": {"blue": {"href": "https://[::1/x.tif"}}},
+        {"geometry": {"type": "x"}},
+    ],
+)
+def test_an_unsound_item_is_one_line(broken: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"item S2_000"):
+        scene_of_item({**item(), **broken}, SOURCE)
+
+
+def test_an_api_may_not_lead_to_other_hosts(tmp_path: Path) -> None:
+    with Canary() as canary, stac_api(ITEMS) as url:
+        catalog = tmp_path / "landing.json"
+        landing = requests.get(url, timeout=5).json()
+        landing["links"] = [{**link, "href": canary.url} if link["rel"] == "search" else link for link in landing["links"]]
+        catalog.write_text(json.dumps(landing))
+        with serving(tmp_path) as server, pytest.raises(InputError, match=r"is not among access\.hosts|does not resolve"):
+            scenes_of((Source(api=server.url("landing.json")),), Path("/nowhere"), Access())
+        assert canary.connects == 0

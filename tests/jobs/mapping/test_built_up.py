@@ -1,10 +1,14 @@
 """scenes, tiles and built_up together: every planned tile has a row, and no cutting of the work shows in it."""
 
 import datetime as dt
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyogrio
 import pytest
+import shapely
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -16,8 +20,10 @@ from jobs.mapping.built_up import BuiltUpSettings, built_up, layer_digests, mode
 from jobs.mapping.scenes import ScenesSettings, scene_sources, scenes
 from jobs.mapping.tiles import TilesSettings, tiles
 from jobs.table_checks import check_rows, check_schema
-from tests.images_on_disk import tilted, write
+from tests.images_on_disk import ORIGIN, tilted, write
+from tests.jobs.toy_place import refused
 from tests.random_model import BANDS, write_random_model
+from udfs.rasters import NO_DATA, decode_raster
 
 EPOCHS = tuple(
     Epoch(name=str(year), start=dt.date(year, 1, 1), end=dt.date(year, 12, 31), reference=dt.date(year, 7, 1))
@@ -127,3 +133,82 @@ def test_sources_check_before_anything_is_written(images: Path, model: str, tmp_
     pending = ScenesSettings(sources=(Source(stac="{storage}/imagery/catalog.json"),))
     assert scene_sources(place, pending) == {"pending": True}
     assert not place.folder.exists()
+
+
+def polygons(path: Path, *boxes: tuple[int, int, int, int], crs: str = "EPSG:32725") -> str:
+    """A file of boxes: left, top, right and bottom pixel."""
+    x, y = ORIGIN
+    wkb = shapely.to_wkb([shapely.box(x + 10 * w, y - 10 * s, x + 10 * e, y - 10 * n) for w, n, e, s in boxes])
+    pyogrio.raw.write(path, np.array(wkb, object), [], [], geometry_type="Polygon", crs=crs)
+    return str(path)
+
+
+def test_masks_reach_the_rows_and_their_digest(spark: SparkSession, model: str, images: Path, tmp_path: Path) -> None:
+    place = place_with(model, tmp_path, images)
+    found, plan = planned(spark, place, images, 256)
+    # All of the first tile and a piece of the next; a pond in that, which overlaps.
+    ground, pond = (polygons(tmp_path / name, box) for name, box in (("a.gpkg", (-2, -2, 301, 256)), ("b.gpkg", (290, 7, 333, 90))))
+    masks = {"exclude_path": ground, "water_path": pond}
+    before, after = ({(r["epoch"], r["row"], r["col"]): r for r in mapped(spark, place, found, plan, **more)} for more in ({}, masks))
+    assert {row["settings_digest"] for row in after.values()} == {layer_digests(place, BuiltUpSettings(**masks))["a"]}
+    assert before.keys() == after.keys()
+    assert (after["2019", 0, 0]["status"], after["2019", 0, 0]["valid_share"]) == ("nodata", 0.0)
+    east, masked = (decode_raster(rows["2019", 0, 1]["probability"], (256, 256)) for rows in (before, after))
+    expected = east.copy()
+    expected[7:90, 34:77] = 0
+    expected[:, :45] = NO_DATA
+    np.testing.assert_array_equal(masked, expected)
+    assert after["2019", 0, 1]["valid_share"] == (expected != NO_DATA).mean() < before["2019", 0, 1]["valid_share"]
+    assert after["2019", 1, 1]["probability"] == before["2019", 1, 1]["probability"]
+
+
+def test_masks_are_in_the_digest_by_their_content_and_not_by_their_paths(model: str, tmp_path: Path, images: Path) -> None:
+    place = place_with(model, tmp_path, images)
+
+    def digest_of(**settings: Any) -> str:
+        return layer_digests(place, BuiltUpSettings(**settings))["a"]
+
+    first, again = (polygons(tmp_path / name, (1, 2, 30, 40)) for name in ("a.geojson", "b.geojson"))
+    other, degrees = polygons(tmp_path / "c.geojson", (1, 2, 30, 41)), polygons(tmp_path / "d.geojson", (1, 2, 30, 40), crs="EPSG:32724")
+    base, excluded = digest_of(), digest_of(exclude_path=first)
+    different = [digest_of(water_path=first), digest_of(exclude_path=other), digest_of(exclude_path=degrees), digest_of(water=True)]
+    assert len({base, excluded, digest_of(water=True, water_share=0.6), *different}) == 7
+    assert digest_of(water_share=0.6) == base, "it is not used"
+    Path(again).write_bytes(Path(first).read_bytes())
+    assert digest_of(exclude_path=again) == excluded
+    Path(again).write_bytes(Path(other).read_bytes())
+    assert digest_of(exclude_path=again) == digest_of(exclude_path=other)
+    assert model_sources(place, BuiltUpSettings(exclude_path=first)).keys() == {"a", "built_up.exclude_path"}
+
+
+def test_masks_that_are_not_asked_for_leave_older_tables_alone() -> None:
+    asked = BuiltUpSettings(water=True, water_path="a", exclude_path="b").digested()
+    added = {name: asked[name] for name in asked.keys() - BuiltUpSettings().digested().keys()}
+    assert added == {"water": True, "water_share": 0.5, "water_path": True, "exclude_path": True}
+
+
+def test_paths_of_masks_may_lie_in_the_places_folder(model: str, tmp_path: Path, images: Path) -> None:
+    place = place_with(model, tmp_path, images)
+    place.folder.mkdir()
+    polygons(place.folder / "water.gpkg", (1, 2, 3, 4))
+    assert "built_up.water_path" in model_sources(place, BuiltUpSettings(water_path="{storage}/water.gpkg"))
+
+
+@pytest.mark.parametrize("job", ["flow", "built_up"])
+def test_masks_that_are_wrong(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, place_file: Callable[..., str], monkeypatch: pytest.MonkeyPatch, job: str
+) -> None:
+    monkeypatch.setenv("MASKS", str(tmp_path))
+    (tmp_path / "page.gpkg").write_text("<html>busy</html>")
+    bare = Path(polygons(tmp_path / "bare.shp", (1, 2, 3, 4)))
+    bare.with_suffix(".prj").unlink()
+    pyogrio.raw.write(
+        tmp_path / "lines.gpkg", np.array([shapely.to_wkb(shapely.LineString([(0, 0), (1, 1)]))], object), [], [],
+        geometry_type="LineString", crs="EPSG:4326",
+    )  # fmt: skip
+    wrong = {"none.gpkg": "no such file", "page.gpkg": "cannot be read", bare.name: "no CRS", "lines.gpkg": "no polygon"}
+    for name, says in wrong.items():
+        for setting in ("water_path", "exclude_path"):
+            error = refused(capsys, tmp_path / "warehouse", job, "--place", place_file(built_up={setting: f"${{MASKS}}/{name}"}))
+            assert says in error and f"built_up.{setting}" in error
+    assert "no class of water" in refused(capsys, tmp_path / "warehouse", job, "--place", place_file(), "--set", "built_up.water=true")
