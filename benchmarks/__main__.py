@@ -1,4 +1,6 @@
-"""`python -m benchmarks NAME … | all [--json FILE]`: each module here with a function `measure` is a benchmark of its name."""
+"""`python -m benchmarks NAME … | all [--json FILE] [--all-land]`: each module here with a function `measure` is a benchmark of its name.
+
+`--all-land`: `planning` does the whole land of the earth, too (`measure_all_land`)."""
 
 import argparse
 import importlib
@@ -33,6 +35,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("names", nargs="+", metavar="NAME")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--all-land", action="store_true", help="planning: the land of the earth, too, which takes half an hour")
     options = parser.parse_args(arguments)
     modules = found()
     names = sorted(modules) if options.names == ["all"] else options.names
@@ -41,19 +44,19 @@ def main(arguments: list[str]) -> int:
         print(f"benchmark {unknown[0]}: not known; use one of {', '.join(sorted(modules))}, or all", file=sys.stderr)
         return 2
     print("  ".join(f"{name} {version}" for name, version in versions().items()), flush=True)
-    measures, failed = _measured({name: modules[name] for name in names})
+    measures, failed = _measured({name: modules[name] for name in names}, options.all_land)
     if options.json:
         values = [{**measure._asdict(), "median": measure.median, "reached": measure.reached} for measure in measures]
         options.json.write_text(json.dumps({"versions": versions(), "measures": values}, indent=1) + "\n", encoding="utf-8")
     return 1 if failed else 0
 
 
-def _measured(modules: dict[str, ModuleType]) -> tuple[list[Measure], bool]:
+def _measured(modules: dict[str, ModuleType], all_land: bool) -> tuple[list[Measure], bool]:
     measures: list[Measure] = []
     failed = False
     for name, module in modules.items():
         try:
-            results = module.measure()
+            results = module.measure_all_land() if all_land and hasattr(module, "measure_all_land") else module.measure()
         except ValueError as error:
             print(f"{name}: FAILED: {error}", flush=True)
             failed = True
