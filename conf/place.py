@@ -81,10 +81,6 @@ class Source(Settings):
             raise ValueError("href and files need sensor and datetime; a date in file names is written {date}")
         return self
 
-    @property
-    def is_catalog(self) -> bool:
-        return not (self.href or self.files)
-
 
 class Place(Settings):
     """What a run is about. Sections of single jobs are kept as they stand and read by the job's own settings class."""

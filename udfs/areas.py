@@ -9,7 +9,7 @@ import shapely
 from pyproj import Transformer
 
 from conf.errors import InputError
-from udfs.lonlat import WORLD
+from udfs.lonlat import within_world
 from udfs.zones import split_at_antimeridian
 
 VECTOR_FILES = (".geojson", ".json", ".gpkg", ".shp", ".fgb", ".parquet")
@@ -51,11 +51,7 @@ def _in_degrees(frame: Any, path: Path) -> Any:
     if not frame.crs.is_geographic:
         to_degrees = Transformer.from_crs(frame.crs, "EPSG:4326", always_xy=True)
         shapes = shapely.transform(shapes, lambda xy: _unwrapped(np.column_stack(to_degrees.transform(xy[:, 0], xy[:, 1]))))
-    parts = shapely.get_parts(shapes)
-    polygons = parts[shapely.get_dimensions(parts) == 2]
-    moved = [shapely.intersection(shapely.transform(polygons, lambda xy, by=by: np.add(xy, [by, 0])), WORLD) for by in (-360, 0, 360)]
-    found = shapely.get_parts(shapely.union_all(np.concatenate(moved)) if len(polygons) else shapely.from_wkt("POLYGON EMPTY"))
-    area = shapely.union_all(found[shapely.get_dimensions(found) == 2])
+    area = within_world(shapely.get_parts(shapes))
     if area.is_empty:
         raise InputError(f"tiles.area: {path.name} holds no polygon; give one with areas")
     return area

@@ -14,8 +14,8 @@ from conf.sensors import SENSORS
 from udfs.choosing import REACH_BLOCKS, Blocks, Candidates, Shown, blocks_around, chosen, packed, shown
 from udfs.grid import BLOCK_PX, Grid, PixelBounds, Tile, tile_id
 from udfs.land import land_tiles
-from udfs.planning import REACH_PX, outlines, predicted_bytes, predicted_seconds, tiles_touching
-from udfs.zones import from_lonlat, tiles_in, zone_called, zones_of
+from udfs.planning import REACH_PX, on_grid, outlines, predicted_bytes, predicted_seconds, tiles_touching
+from udfs.zones import tiles_in, zone_called, zones_of
 
 CELL_PX = 4096
 """Side of a cell: a multiple of every tile's, so that which scenes a cell sees does not depend on `tile_px`."""
@@ -159,11 +159,7 @@ def _in_pixels(grid: Grid, footprints: list[bytes]) -> NDArray[np.object_]:
     if not footprints:
         return np.empty(0, object)
     found, where = np.unique(np.array(footprints, object), return_inverse=True)
-    shapes = shapely.from_wkb(found)
-    if grid.crs != "EPSG:4326":
-        spans = np.ptp(shapely.bounds(shapes).reshape(-1, 2, 2), axis=1).max(axis=1)
-        dense = shapely.segmentize(shapes, np.maximum(spans / 32, 1e-9))
-        shapes = shapely.transform(dense, from_lonlat(grid.crs).transform, interleaved=False)
+    shapes = on_grid(shapely.from_wkb(found), grid)
     scale = np.array([grid.pixel_width, -grid.pixel_height])
     pixels = shapely.transform(shapes, lambda xy: np.round((xy - [grid.origin_x, grid.origin_y]) / scale, 1))
     # Parts of one image on both sides of 180 degrees meet again on the grid.

@@ -108,14 +108,13 @@ def _covering(ranked: list[Any], most: int, share: NDArray[np.float64], outlines
 
 def packed(blocks: NDArray[np.bool_]) -> int:
     """Up to 64 blocks, row by row, as the bits of a signed 64-bit number; the first is the lowest."""
-    flat = blocks.ravel()
-    number = sum(1 << int(place) for place in np.flatnonzero(flat))
-    return number - 2**64 if number >= 2**63 else number
+    return int.from_bytes(np.packbits(blocks.ravel(), bitorder="little").tobytes().ljust(8, b"\0"), "little", signed=True)
 
 
 def unpacked(number: int, side: int) -> NDArray[np.bool_]:
     """The inverse of `packed` for side x side blocks."""
-    return np.array([(number >> place) & 1 for place in range(side * side)], bool).reshape(side, side)
+    data = np.frombuffer(number.to_bytes(8, "little", signed=True), np.uint8)
+    return np.unpackbits(data, count=side * side, bitorder="little").astype(bool).reshape(side, side)
 
 
 def tile_blocks(tile_px: int) -> int:

@@ -15,8 +15,8 @@ from affine import Affine
 from conf.errors import InputError
 from conf.settings import digest
 from udfs.cogs import BUILT, PROBABILITY, CogBand, built_pixels, cog_bytes
+from udfs.files import file_sha256, write_json, write_whole
 from udfs.rasters import ONE, decode_raster
-from udfs.simulation.files import file_sha256, write_json, write_whole
 from udfs.stac_export import CATALOG, SHA256, Credit, StoredFile, epoch_catalog, item, root_catalog, root_id
 
 Frames = Iterable[pd.DataFrame]

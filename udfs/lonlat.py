@@ -32,6 +32,11 @@ def _wrapped(longitude: Degrees, latitude: Degrees, turn: float) -> Any:
         longitude, latitude = (np.concatenate(column) for column in zip(*parts, strict=True))
         longitude = np.concatenate([longitude, [longitude[-1], longitude[0]]])
         latitude = np.concatenate([latitude, [pole, pole]])
-    shape = shapely.make_valid(shapely.polygons(np.column_stack([longitude, latitude])))
-    parts = [shapely.intersection(shapely.transform(shape, lambda xy, by=by: np.add(xy, [by, 0])), WORLD) for by in (-360, 0, 360)]
-    return shapely.union_all([part for part in shapely.get_parts(parts) if part.area > 0])
+    return within_world(shapely.make_valid(shapely.polygons(np.column_stack([longitude, latitude]))))
+
+
+def within_world(shapes: Any) -> Any:
+    """The union of polygons whose longitudes may lie beyond 180 degrees, EPSG:4326, split there; empty where they have no area."""
+    moved = [shapely.intersection(shapely.transform(shapes, lambda xy, by=by: np.add(xy, [by, 0])), WORLD) for by in (-360, 0, 360)]
+    parts = shapely.get_parts(moved if np.ndim(moved) == 1 else np.concatenate(moved))
+    return shapely.union_all(parts[shapely.area(parts) > 0])

@@ -55,8 +55,9 @@ class Image:
                 pixels = np.asarray(self.dataset.read_masks(index, window=window) if mask else self.dataset.read(index, window=window))
         except (RasterioError, OSError, ValueError, MemoryError) as error:
             raise self._fault(index, blocks, first_line(error)) from None
-        if complaints or (isinstance(self._source, RemoteFile) and self._source.fault):
-            raise self._fault(index, blocks, complaints[0] if complaints else "")
+        self._raise_fault()
+        if complaints:
+            raise self._fault(index, blocks, complaints[0])
         if any(block.offset == 0 for block in blocks):  # GDAL has read the file's first bytes as pixels
             raise ReadError("truncated", f"{self.title}: its list of blocks is cut off; fetch the image again")
         self._check_unchanged()
@@ -79,15 +80,20 @@ class Image:
         self._source.fetch_ahead(Range(offset, offset + size) for offset, size in placed)
         self._raise_fault()
 
+    def _request_fault(self) -> ReadError | None:
+        """What a request met with, though GDAL may have gone on; it is told once, so that the next block may be read."""
+        if not isinstance(self._source, RemoteFile):
+            return None
+        fault, self._source.fault = self._source.fault, None
+        return fault
+
     def _raise_fault(self) -> None:
-        """What a request met with, though GDAL may have gone on: raised once, so that the next block may be read."""
-        if isinstance(self._source, RemoteFile) and self._source.fault is not None:
-            fault, self._source.fault = self._source.fault, None
+        if fault := self._request_fault():
             raise fault
 
     def _fault(self, index: int, blocks: list[FileBlock], text: str) -> ReadError:
-        if isinstance(self._source, RemoteFile) and self._source.fault:
-            fault, self._source.fault = self._source.fault, None
+        """Why pixels could not be read: a request's fault, else the file's."""
+        if fault := self._request_fault():
             return fault
         ends = [(block.offset or 0) + block_bytes(self.dataset, index, block) for block in blocks]
         kind = "truncated" if max(ends, default=0) > self._source.size else "corrupt"

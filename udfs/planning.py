@@ -15,7 +15,7 @@ from udfs.grid import Grid, PixelBounds, Tile, native_grid, tiles_over
 from udfs.lonlat import lonlat_polygons
 from udfs.reading import ALIGNED_PX
 from udfs.scenes import Scene, same_crs
-from udfs.zones import one_zone, zone_grid, zones_of
+from udfs.zones import from_lonlat, one_zone, zone_grid, zones_of
 
 REACH_PX = 384
 """A tile's scenes are those within this many pixels of it: more than any model's halo and composite's margin together."""
@@ -64,27 +64,31 @@ def _check_native(grid: Grid, layer: str, resolution: float | None, scene: Scene
 
 
 @lru_cache(maxsize=16)
-def _transformer(source: str, target: str) -> Transformer:
-    return Transformer.from_crs(source, target, always_xy=True)
+def _to_lonlat(crs: str) -> Transformer:
+    return Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
 
 
 def tiles_touching(footprint: bytes, grid: Grid, tile_px: int) -> list[Tile]:
     """Tiles that a footprint (WKB, EPSG:4326) may touch, by its box on the grid."""
-    shape = shapely.from_wkb(footprint)
-    if not same_crs(grid.crs, "EPSG:4326"):
-        spans = shapely.bounds(shape)
-        dense = shapely.segmentize(shape, max(spans[2] - spans[0], spans[3] - spans[1], 1e-9) / 32)
-        transformer = _transformer("EPSG:4326", grid.crs)
-        shape = shapely.transform(dense, lambda xy: np.column_stack(transformer.transform(xy[:, 0], xy[:, 1])))
+    shape = on_grid(shapely.from_wkb(footprint), grid)
     west, south, east, north = (float(value) for value in shapely.bounds(shape))
     # Footprints lose a little on the way through degrees, and their chords bend: such a sliver is no tile.
     slack_x, slack_y = grid.pixel_width * SLIVER_PX, grid.pixel_height * SLIVER_PX
     return tiles_over(grid.pixels_over(west + slack_x, south + slack_y, east - slack_x, north - slack_y), tile_px)
 
 
+def on_grid(shapes: Any, grid: Grid) -> Any:
+    """Shapes (one or an array), EPSG:4326, in the grid's CRS: edges get a vertex each 32nd of a shape's longer side, to keep their bend."""
+    if same_crs(grid.crs, "EPSG:4326"):
+        return shapes
+    west, south, east, north = np.moveaxis(shapely.bounds(shapes), -1, 0)
+    dense = shapely.segmentize(shapes, np.maximum(np.maximum(east - west, north - south), 1e-9) / 32)
+    return shapely.transform(dense, from_lonlat(grid.crs).transform, interleaved=False)
+
+
 def outlines(grid: Grid, tiles: list[Tile], margin: int = 0) -> NDArray[np.object_]:
     """Outlines of tiles grown by `margin` pixels: (multi)polygons in EPSG:4326, eight segments a side."""
-    transformer = _transformer(grid.crs, "EPSG:4326")
+    transformer = _to_lonlat(grid.crs)
     rings = np.stack([_ring(grid, tile.pixels.grown(margin)) for tile in tiles])
     return lonlat_polygons(*transformer.transform(rings[..., 0], rings[..., 1]))
 
@@ -109,6 +113,11 @@ def predicted_seconds(sensor: str, tile_px: int, covered: float) -> float:
 
 def predicted_bytes(sensor: Sensor, tile_px: int, covered: float) -> int:
     """Bytes to read for a tile, at PACKED of their size in memory; `covered` as in `predicted_seconds`."""
+    return round(PACKED * _bytes_of_pixel(sensor) * tile_px * tile_px * covered)
+
+
+@lru_cache(maxsize=64)
+def _bytes_of_pixel(sensor: Sensor) -> float:
+    """Of all bands together, in memory, for a pixel of the finest."""
     finest = min(band.gsd for band in sensor.bands)
-    values = sum(np.dtype(sensor.dtype_of(band.name)).itemsize * (finest / band.gsd) ** 2 for band in sensor.bands)
-    return round(PACKED * values * tile_px * tile_px * covered)
+    return sum(np.dtype(sensor.dtype_of(band.name)).itemsize * (finest / band.gsd) ** 2 for band in sensor.bands)

@@ -128,7 +128,7 @@ class RemoteFile(io.RawIOBase):
 
     def start(self, count: int) -> bytes:
         """The file's first bytes."""
-        return self._pages[0][:count] if 0 in self._pages else self._page(0)[:count]
+        return self._page(0)[:count]
 
     def fetch_ahead(self, parts: Iterable[Range]) -> None:
         """Fetch what will be read next, at once; what was fetched ahead before is dropped. Faults show when it is read."""

@@ -21,11 +21,10 @@ from conf.errors import InputError, ReadError
 from conf.place import Source
 from udfs.addresses import Allowed, address_of
 from udfs.images import Opener
+from udfs.transports import LONGEST_WAIT_SECONDS
 
 MOST_JSON_BYTES = 64 * 2**20
 PAGE_ITEMS = 250
-LONGEST_WAIT_SECONDS = 60
-"""That an API may ask for between two tries."""
 AGAIN = (408, 425, 429, 500, 502, 503, 504)
 
 
@@ -159,7 +158,7 @@ def _retries(access: Access) -> Retry:
         allowed_methods=None,
         backoff_factor=access.wait_seconds,
         respect_retry_after_header=True,
-        retry_after_max=LONGEST_WAIT_SECONDS,
+        retry_after_max=int(LONGEST_WAIT_SECONDS),
     )
 
 

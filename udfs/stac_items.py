@@ -179,5 +179,5 @@ def _calibration(given: tuple[Mapping[str, Any], int], band: str, properties: Ma
     scale, offset = _number(*given, "scale"), _number(*given, "offset")
     if properties.get("earthsearch:boa_offset_applied"):  # these files were shifted back when they were made
         usual = sensor.linear(band, None)
-        return [usual[0], 0.0] if scale is None and usual is not None else None if scale is None else [scale, 0.0]
+        scale, offset = usual[0] if scale is None and usual is not None else scale, 0.0
     return None if scale is None or offset is None else [scale, offset]

@@ -21,6 +21,7 @@ MOST_REDIRECTS = 5
 REFUSED = frozenset({401, 403})
 MOST_TOKEN_BYTES = 2**16
 LONGEST_WAIT_SECONDS = 60.0
+"""That a host may ask for between two tries."""
 
 
 class Answer(NamedTuple):

@@ -24,7 +24,7 @@ from udfs.exported_tiles import (
     export_batches,
     remove_left,
 )
-from udfs.simulation.files import write_json
+from udfs.files import write_json
 from udfs.stac_export import CATALOG, COLLECTION, Credit, LayerSummary, collection, root_catalog
 
 ROWS_PER_BATCH = 64

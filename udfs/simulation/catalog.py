@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import pystac
 import shapely
 
+from udfs.files import write_json
 from udfs.simulation.city import CRS, City
 from udfs.simulation.districts import in_degrees
-from udfs.simulation.files import write_json
 
 LICENCE = "CC0-1.0"
 PRODUCER = "UrbanTrace simulated city (no real place)"

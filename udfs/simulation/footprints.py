@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import shapely
 
+from udfs.files import write_cog, write_gzip, write_text
 from udfs.simulation.city import CRS, City
 from udfs.simulation.districts import in_degrees
-from udfs.simulation.files import write_cog, write_gzip, write_text
 from udfs.simulation.land import shares
 from udfs.simulation.quarters import Doubles, Objects
 from udfs.simulation.seeds import generator

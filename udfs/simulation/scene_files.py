@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 
 from conf.settings import digest
+from udfs.files import write_cog, write_json, write_text
 from udfs.simulation.aerial import render_rgb, rgb_bounds
 from udfs.simulation.agenda import sentinel1_date, sentinel2_agenda
 from udfs.simulation.catalog import Asset, Image, write_catalog
 from udfs.simulation.city import CRS, City, plan_city
 from udfs.simulation.districts import units_geojson
-from udfs.simulation.files import write_cog, write_json, write_text
 from udfs.simulation.footprints import write_footprints, write_sealed
 from udfs.simulation.optical import COARSE_BANDS, COARSE_M, DN_OFFSET, DN_PER_UNIT, FINE_BANDS, FINE_M, render_sentinel2
 from udfs.simulation.radar import render_sentinel1

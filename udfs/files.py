@@ -1,4 +1,4 @@
-"""Files of the simulated city, written whole or not at all: cloud-optimised GeoTIFF, JSON, gzip; the same bytes each time."""
+"""Files written whole or not at all: cloud-optimised GeoTIFF, JSON, text, gzip; the same bytes each time."""
 
 import gzip
 import hashlib
