@@ -2,12 +2,9 @@
 
 import datetime as dt
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import cycle
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +20,7 @@ from udfs.choosing import tile_blocks, unpacked
 from udfs.compositing import Region, chosen_pixels, composite_region
 from udfs.grid import Grid, Tile, grid_of_tile, tiles_over
 from udfs.images import EVERY_FILE, ImagePool, Opener, OpeningRules
+from udfs.lanes import Lane, read_ahead
 from udfs.masks import PolygonFile, inside
 from udfs.rasters import NO_DATA, encode_raster
 from udfs.scenes import Scene
@@ -226,40 +224,14 @@ def built_up_batches(
     versions = {href: version for scene in scenes.values() for href, version in scene.versions.items()}
     with ExitStack() as stack:
         opener = stack.enter_context(Opener(rules, versions))
-        lanes = [stack.enter_context(_Lane(opener)) for _ in range(readers)]
+        lanes = [stack.enter_context(Lane(opener)) for _ in range(readers)]
         works = (
             _Work(row, plan_of(row, scenes, sensors, references), recipes[str(row.layer)], time.monotonic())
             for frame in frames
             for row in frame.itertuples()
         )
-        for work, region in _read_ahead(works, lanes):
+        for work, region in read_ahead(works, lanes, _timed_read):
             yield pd.DataFrame([_result(work, region)])
-
-
-class _Lane:
-    """A reader: a thread, and images that are opened, read and closed in it alone."""
-
-    def __init__(self, opener: Opener) -> None:
-        self.pool, self.thread = ImagePool(opener), ThreadPoolExecutor(1)
-
-    def __enter__(self) -> "_Lane":
-        return self
-
-    def __exit__(self, *raised: object) -> None:
-        self.thread.submit(self.pool.close).result()
-        self.thread.shutdown()
-
-
-def _read_ahead(works: Iterator[_Work], lanes: list[_Lane]) -> Iterator[tuple[_Work, tuple[Region, float]]]:
-    """Works in their order with what was read for them; each lane reads every len(lanes)-th."""
-    waiting: deque[tuple[_Work, Future[tuple[Region, float]]]] = deque()
-    for work, lane in zip(works, cycle(lanes), strict=False):
-        waiting.append((work, lane.thread.submit(_timed_read, lane.pool, work)))
-        if len(waiting) > len(lanes):
-            first, reading = waiting.popleft()
-            yield first, reading.result()
-    for first, reading in waiting:
-        yield first, reading.result()
 
 
 def _timed_read(pool: ImagePool, work: _Work) -> tuple[Region, float]:

@@ -11,10 +11,10 @@ from rasterio.windows import Window
 from conf.errors import ReadError
 from conf.sensors import SENSORS, Mask, Sensor
 from udfs.grid import Grid, PixelBounds
-from udfs.images import ImagePool, gdal, is_georeferenced
+from udfs.images import ImagePool, gdal
 from udfs.open_images import read_sound_blocks
 from udfs.retrying import retried
-from udfs.scenes import Scene, crs_text, same_crs
+from udfs.scenes import Scene, check_as_planned
 from udfs.sensor_values import is_clear, is_water, scaled
 
 Values = NDArray[np.float32]
@@ -119,27 +119,9 @@ def _dataset(pool: ImagePool, scene: Scene, band: str) -> Any:
         raise ReadError("missing_band", f"{scene.scene_id} has no band {band}; it has {', '.join(sorted(scene.hrefs))}")
     dataset = pool.get(scene.hrefs[band])
     if (scene.scene_id, band) not in pool.checked:
-        _check_as_planned(dataset, scene, band)
+        check_as_planned(dataset, scene, band)
         pool.checked.add((scene.scene_id, band))
     return dataset
-
-
-def _check_as_planned(dataset: Any, scene: Scene, band: str) -> None:
-    """Raises ReadError where a file is not what the scene says of it: a catalog may be wrong, and is believed when planning."""
-    name, index = dataset.title, scene.band_indexes[band]
-    if not is_georeferenced(dataset):
-        raise ReadError("georeference", f"{name}: no CRS or not north up")
-    if index > dataset.count:
-        raise ReadError("missing_band", f"{name} has {dataset.count} bands, {band} should be number {index}")
-    if fault := SENSORS[scene.sensor].dtype_fault(band, dataset.dtypes[index - 1]):
-        raise ReadError("profile", f"{name}: {fault}")
-    if not same_crs(crs_text(dataset.crs), scene.crs):
-        raise ReadError("georeference", f"{name}: its CRS is {crs_text(dataset.crs)[:40]}, planned with {scene.crs[:40]}; run scenes again")
-    if scene.hrefs[band] in scene.versions:  # its header was looked at when it was planned
-        return
-    off = max(abs(found - planned) for found, planned in zip(dataset.bounds, scene.bounds, strict=True))
-    if off > 2 * max(dataset.transform.a, scene.transform[0]):
-        raise ReadError("georeference", f"{name}: it lies {off:g} units of its CRS from where it was planned; run scenes again")
 
 
 @lru_cache(maxsize=32)

@@ -172,6 +172,24 @@ def _check_range(scene: Scene, band: str, dataset: Any, sensor: Sensor) -> None:
         raise InputError(f"scene {scene.scene_id}, {dataset.title}: {fault}")
 
 
+def check_as_planned(dataset: Any, scene: Scene, band: str) -> None:
+    """Raises ReadError where a file is not what the scene says of it: a catalog may be wrong, and is believed when planning."""
+    name, index = dataset.title, scene.band_indexes[band]
+    if not is_georeferenced(dataset):
+        raise ReadError("georeference", f"{name}: no CRS or not north up")
+    if index > dataset.count:
+        raise ReadError("missing_band", f"{name} has {dataset.count} bands, {band} should be number {index}")
+    if fault := SENSORS[scene.sensor].dtype_fault(band, dataset.dtypes[index - 1]):
+        raise ReadError("profile", f"{name}: {fault}")
+    if not same_crs(crs_text(dataset.crs), scene.crs):
+        raise ReadError("georeference", f"{name}: its CRS is {crs_text(dataset.crs)[:40]}, planned with {scene.crs[:40]}; run scenes again")
+    if scene.hrefs[band] in scene.versions:  # its header was looked at when it was planned
+        return
+    off = max(abs(found - planned) for found, planned in zip(dataset.bounds, scene.bounds, strict=True))
+    if off > 2 * max(dataset.transform.a, scene.transform[0]):
+        raise ReadError("georeference", f"{name}: it lies {off:g} units of its CRS from where it was planned; run scenes again")
+
+
 def crs_text(crs: Any) -> str:
     """EPSG code or WKT2 of a rasterio CRS."""
     code = crs.to_epsg()
