@@ -13,8 +13,6 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 import shapely
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from benchmarks.memory import SessionUse, in_own_process
@@ -23,6 +21,7 @@ from conf.place import Epoch, Layer, Place
 from conf.tables import SCENES, TILES
 from jobs.job import Context
 from jobs.mapping.tiles import TilesSettings, tiles
+from jobs.plan import work_lines
 from jobs.session import start_session
 from jobs.table_checks import check_rows, in_declared_order, schema_of
 from jobs.warehouse import Warehouse
@@ -122,14 +121,8 @@ def _plan(warehouse: Warehouse, context: Context, step: int | str) -> Planned:
     seconds = time.perf_counter() - started
     rows.unpersist()
     context.spark.catalog.clearCache()  # the cells, which the job keeps for its run
-    return Planned(count, seconds, use.cpu, use.jvm, use.worker, _cost(warehouse.read("tiles"), context.place))
-
-
-def _cost(planned: DataFrame, place: Place) -> str:
-    """As `--dry-run` says it, and the bytes."""
-    total = planned.agg(F.sum("predicted_seconds").alias("seconds"), F.sum("predicted_bytes").alias("bytes")).first()
-    price = total.seconds / 3600 * place.price_per_cpu_hour
-    return f"{total.bytes / 1e9:.1f} GB, {total.seconds / 60:.1f} CPU minutes, {price:.4f} US$ at {place.price_per_cpu_hour:g} an hour"
+    cost = "; ".join(line.strip() for line in work_lines(context.place, warehouse.read("tiles")))
+    return Planned(count, seconds, use.cpu, use.jvm, use.worker, cost)
 
 
 def around(count: int) -> tuple[float, float, float, float]:

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pyspark.sql import SparkSession
 
 ROWS = "spark.sql.execution.arrow.maxRecordsPerBatch"
+ROWS_WITH_RASTERS = 64
+"""Of finished tiles at once: 64 MiB even where no pixel compresses and a tile has 1024 x 1024."""
 
 
 @contextmanager

@@ -8,12 +8,12 @@ from pyspark.sql import functions as F
 
 from conf.errors import InputError
 from conf.place import Place
-from jobs.arrow_batches import rows_per_batch
+from jobs.arrow_batches import ROWS_WITH_RASTERS, rows_per_batch
+from jobs.summary import STATUSES
 from udfs.certainty import CERTAINTY_DDL, certainty_batches
 
 STRATA = 4
 """Of each layer, by predicted work of a tile over all epochs: sea, edges, and ground that many images show cost differently."""
-ROWS_PER_BATCH = 64
 KEY = ("layer", "tile_id")
 
 
@@ -98,12 +98,12 @@ def _layer_lines(place: Place, layer: str, strata: list[Stratum], rows: DataFram
 def _certainty_lines(rows: DataFrame) -> list[str]:
     """Hints, no accuracy: what share of the ground was seen, how much of it is near the threshold, what failed."""
     counts = {row["status"]: row["count"] for row in rows.groupBy("status").count().collect()}
-    with rows_per_batch(rows.sparkSession, ROWS_PER_BATCH):
+    with rows_per_batch(rows.sparkSession, ROWS_WITH_RASTERS):
         pixels = rows.where(F.col("status") == "done").select("probability", "threshold", "tile_px")
         sums = (F.sum(name).alias(name) for name in ("valid", "built", "unsure"))
         found = pixels.mapInPandas(certainty_batches, CERTAINTY_DDL).agg(*sums).first()
     failed = rows.agg(F.sum(F.size("scenes_failed")).alias("failed"), F.sum(F.size("scenes_used")).alias("used")).first()
-    lines = [f"  tiles: {', '.join(f'{counts.get(status, 0)} {status}' for status in ('done', 'nodata', 'quarantined'))}"]
+    lines = [f"  tiles: {', '.join(f'{counts.get(status, 0)} {status}' for status in STATUSES)}"]
     if found["valid"]:
         built, unsure = found["built"] / found["valid"], found["unsure"] / found["valid"]
         lines.append(f"  ground with data: {built:.2%} built-up, {unsure:.2%} within 0.1 of the threshold: unsure")

@@ -26,7 +26,10 @@ def _lines(runner: Runner, item: Prepared, planned: dict[str, DataFrame]) -> lis
         return [f"{job.name}: known once {', '.join(job.after)} has run"]
     if job.name in ("scenes", "tiles") and all(name in planned or runner.warehouse.exists(name) for name in job.reads):
         planned[job.name] = _in_memory(runner, item, planned)
-        return [f"{job.name}: {planned[job.name].count()} rows", *(_work(runner.place, planned[job.name]) if job.name == "tiles" else [])]
+        return [
+            f"{job.name}: {planned[job.name].count()} rows",
+            *(work_lines(runner.place, planned[job.name]) if job.name == "tiles" else []),
+        ]
     return [f"{job.name}: would run"]
 
 
@@ -37,7 +40,8 @@ def _in_memory(runner: Runner, item: Prepared, planned: dict[str, DataFrame]) ->
     return result.persist()
 
 
-def _work(place: Place, tiles: DataFrame) -> list[str]:
+def work_lines(place: Place, tiles: DataFrame) -> list[str]:
+    """What planned tiles cost, layer by layer."""
     sums = (F.count(F.lit(1)).alias("tiles"), F.sum("predicted_seconds").alias("seconds"), F.sum("predicted_bytes").alias("bytes"))
     rows = tiles.groupBy("layer").agg(*sums).orderBy("layer").collect()
     return [line for row in rows for line in _cost_lines(place, row["layer"], row["tiles"], row["seconds"], row["bytes"])]

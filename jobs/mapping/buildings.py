@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from conf.place import Place
 from conf.settings import Settings
 from conf.tables import TABLES
-from jobs.arrow_batches import rows_per_batch
+from jobs.arrow_batches import ROWS_WITH_RASTERS, rows_per_batch
 from jobs.connecting import FIELD, components
 from jobs.job import Context, Tables, job
 from udfs.earth import ground_resolution_m
@@ -22,8 +22,6 @@ from udfs.merging import EAST, NORTH, PIECES_DDL, SOUTH, WEST, piece_frames
 from udfs.polygons import FOOTPRINTS_DDL, footprint_frame
 
 FINEST_NEEDED_M = 2.0
-ROWS_PER_BATCH = 64
-"""Of rows with rasters: 64 MiB even where no pixel compresses and a tile has 1024 x 1024."""
 
 CELL_BITS = 12
 """Whole components are finished by cells of 2^12 pixels that hold their first pixel: bounded groups, the same for any tiles."""
@@ -70,7 +68,7 @@ def _pieces(done: DataFrame, settings: BuildingsSettings, spark: SparkSession) -
     """Pieces of all tiles: traced once, kept, since the graph and the footprints both read them."""
     columns = (*FIELD, "crs", "tile_px", "row", "col", "transform", "probability", "threshold", "first_date", "last_date", "model_sha256")
     shell = partial(piece_frames, min_area_m2=settings.min_area_m2)
-    with rows_per_batch(spark, ROWS_PER_BATCH):
+    with rows_per_batch(spark, ROWS_WITH_RASTERS):
         pieces = done.select(*columns).mapInPandas(shell, PIECES_DDL).persist()
         pieces.count()
     return pieces

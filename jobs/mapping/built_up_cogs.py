@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from conf.errors import InputError
 from conf.place import STORAGE, Place
 from conf.settings import Settings
-from jobs.arrow_batches import rows_per_batch
+from jobs.arrow_batches import ROWS_WITH_RASTERS, rows_per_batch
 from jobs.job import Context, Tables, job
 from udfs.exported_tiles import (
     EPOCHS_DDL,
@@ -27,8 +27,6 @@ from udfs.exported_tiles import (
 from udfs.files import write_json
 from udfs.stac_export import CATALOG, COLLECTION, Credit, LayerSummary, collection, root_catalog
 
-ROWS_PER_BATCH = 64
-"""Of rows with rasters: 64 MiB even where no pixel compresses and a tile has 1024 x 1024."""
 PARTITIONS_PER_CORE = 3
 COLUMNS = (
     "layer", "epoch", "tile_id", "crs", "tile_px", "transform", "probability", "threshold", "valid_share", "first_date", "last_date",
@@ -92,7 +90,7 @@ def credits_of(scenes: DataFrame, done: DataFrame) -> dict[str, Credit]:
 def _exported(done: DataFrame, export: Export, context: Context) -> DataFrame:
     """EXPORTED_DDL, kept: it is read twice. A task that runs again finds its files there."""
     parts = PARTITIONS_PER_CORE * context.spark.sparkContext.defaultParallelism
-    with rows_per_batch(context.spark, ROWS_PER_BATCH):
+    with rows_per_batch(context.spark, ROWS_WITH_RASTERS):
         exported = done.repartition(parts, "layer", "epoch", "tile_id").mapInPandas(partial(export_batches, export=export), EXPORTED_DDL)
         exported.persist().count()
     return exported

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from conf.place import Place
 from conf.settings import Settings
 from conf.tables import UNIT_STATISTICS
-from jobs.arrow_batches import rows_per_batch
+from jobs.arrow_batches import ROWS_WITH_RASTERS, rows_per_batch
 from jobs.hierarchy import leaf_ancestry, leaves
 from jobs.job import Context, Tables, job
 from udfs.grid import Grid
@@ -24,9 +24,6 @@ from udfs.zones import Zone, zone_called, zone_grid, zones_of
 
 ARROW_BYTES = 64_000_000
 """Raster bytes that one Arrow batch may carry to a worker; one uint8 pixel of one epoch is at most one byte."""
-
-ROWS_PER_BATCH = 64
-"""Of finished tiles: 64 MiB even where no pixel compresses and a tile has 1024 x 1024."""
 
 
 class UnitStatisticsSettings(Settings):
@@ -196,7 +193,7 @@ def _buildings(tables: Tables, settings: UnitStatisticsSettings, ancestry: DataF
 def _ground(done: DataFrame) -> DataFrame:
     """Rows epoch, shape: where finished tiles have data. Tiles themselves overhang the images."""
     columns = done.select("epoch", "grid", "crs", "tile_px", "row", "col", "transform", "probability")
-    with rows_per_batch(done.sparkSession, ROWS_PER_BATCH):
+    with rows_per_batch(done.sparkSession, ROWS_WITH_RASTERS):
         boxes = columns.mapInPandas(ground_batches, GROUND_DDL).persist()
         boxes.count()
     return boxes.select("epoch", F.expr("ST_GeomFromWKB(ground)").alias("shape"))
