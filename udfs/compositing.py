@@ -158,7 +158,11 @@ def _readable(work: _Work, scene: Scene, bounds: PixelBounds, water: NDArray[np.
 
 
 def pieces(bounds: PixelBounds, pixels: int, margin: int) -> Iterator[PixelBounds]:
-    """`bounds` cut along fixed lines of the grid, whole blocks where they fit: with their margins at most `pixels` each."""
+    """`bounds`, if they are too many cut along fixed lines of the grid, whole blocks where they fit: with margins at most `pixels` each."""
+    height, width = bounds.grown(margin).shape_yx
+    if height * width <= pixels:
+        yield bounds
+        return
 
     def cut(start: int, stop: int, step: int) -> Iterator[tuple[int, int]]:
         return pairwise([start, *range((start // step + 1) * step, stop, step), stop])

@@ -15,7 +15,7 @@ from pyproj.exceptions import CRSError
 from conf.errors import InputError, ReadError
 from conf.sensors import SENSORS
 from udfs.grid import Grid, PixelBounds, Tile, blocks_of
-from udfs.reading import Points, pixel_centres
+from udfs.sampling import Points, pixel_centres
 from udfs.scenes import Scene
 from udfs.versions import LocalVersion, content_digest, local_version
 

@@ -31,6 +31,9 @@ class Image:
         self.dataset, self.title, self._path = dataset, address.name, address.path
         self._source = source
         self._known: tuple[tuple[int, ...], list[FileBlock]] | None = None
+        self.transform, self.nodatavals = dataset.transform, dataset.nodatavals  # rasterio makes them anew each time
+        self.place = *tuple(self.transform)[:6], dataset.width, dataset.height
+        """Images of one place have their pixels at the same points."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.dataset, name)

@@ -13,7 +13,7 @@ from conf.errors import InputError
 from conf.sensors import SENSORS, Sensor
 from udfs.grid import Grid, PixelBounds, Tile, native_grid, tiles_over
 from udfs.lonlat import lonlat_polygons
-from udfs.reading import ALIGNED_PX
+from udfs.sampling import ALIGNED_PX
 from udfs.scenes import Scene, same_crs
 from udfs.zones import from_lonlat, one_zone, zone_grid, zones_of
 

@@ -1,11 +1,10 @@
 """Reading a scene onto the global grid. A pixel's value follows from its own position only, never from the window it is read in."""
 
-from functools import lru_cache
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pyproj import CRS, Transformer
 from rasterio.windows import Window
 
 from conf.errors import ReadError
@@ -14,24 +13,16 @@ from udfs.grid import Grid, PixelBounds
 from udfs.images import ImagePool, gdal
 from udfs.open_images import read_sound_blocks
 from udfs.retrying import retried
+from udfs.sampling import Block, Frame, Lattice, Points, pixel_centres
 from udfs.scenes import Scene, check_as_planned
 from udfs.sensor_values import is_clear, is_water, scaled
 
 Values = NDArray[np.float32]
 Water = NDArray[np.bool_] | None
 Bands = tuple[str, ...]
-Positions = NDArray[np.float64]
-CORNERS = ((0, 0), (1, 0), (0, 1), (1, 1))
+PointsOf = Callable[[Frame, NDArray[np.bool_]], NDArray[np.bool_]]
+"""From marked pixels of a frame to the points that follow from them."""
 MASKS = frozenset({"per_dataset", "alpha"})
-ALIGNED_PX = 0.01
-"""Grids that differ by less, in pixels, over the whole image are one grid."""
-
-
-class Points(NamedTuple):
-    """Pixel centres in a scene's CRS, arrays that broadcast to (height, width)."""
-
-    x: Positions
-    y: Positions
 
 
 def read_scene(pool: ImagePool, scene: Scene, bands: Bands, grid: Grid, bounds: PixelBounds, water: Water = None) -> tuple[Values, int]:
@@ -65,174 +56,121 @@ def read_sound_part(pool: ImagePool, scene: Scene, bands: Bands, grid: Grid, bou
 
 
 def _read(pool: ImagePool, scene: Scene, bands: Bands, grid: Grid, bounds: PixelBounds, water: Water, partly: bool = False) -> Values:
-    with gdal():
-        return _sampled(pool, scene, bands, grid, bounds, water, partly)
-
-
-def _sampled(pool: ImagePool, scene: Scene, bands: Bands, grid: Grid, bounds: PixelBounds, water: Water, partly: bool) -> Values:
-    sensor = SENSORS[scene.sensor]
     points = pixel_centres(grid, bounds, scene.crs)
-    values = np.full((len(bands), *bounds.shape_yx), np.nan, np.float32)
+    values: Values = np.empty((len(bands), *bounds.shape_yx), np.float32)
     if not _meets(scene, points):
+        values.fill(np.nan)
         return values
-    lattices: dict[tuple[float, ...], _Lattice] = {}
-    placed: list[tuple[_Lattice, _Block]] = []
-    for band in bands:
-        dataset = _dataset(pool, scene, band)
-        lattice = _lattice(lattices, dataset, scene, grid, points)
-        placed.append((lattice, _block(dataset, scene, sensor, band, lattice, partly)))
-    empty = _emptied(placed) if sensor.nodata_in == "all" else np.bool_(False)
-    for number, (band, (lattice, block)) in enumerate(zip(bands, placed, strict=True)):
-        values[number] = _physical(lattice.sampled(block), scene, sensor, band)
-    invalid = np.isnan(values).any(axis=0) | empty
-    for lattice, block in placed:
-        if partly:
-            invalid |= lattice.touched(block, block.lost)
-    for mask in sensor.masks:
-        if mask.band in scene.hrefs:
-            dataset = _dataset(pool, scene, mask.band)
-            invalid |= ~_clear(dataset, scene, mask, _lattice(lattices, dataset, scene, grid, points), water, partly)
-    values[:, invalid] = np.nan
+    with gdal():
+        invalid = _sample(_View(pool, scene, grid, points, partly), bands, values, water)
+    if invalid.any():
+        np.copyto(values, np.float32(np.nan), where=invalid)
     if water is not None:
         water &= ~invalid
     return values
 
 
-def _emptied(placed: list[tuple["_Lattice", "_Block"]]) -> NDArray[np.bool_]:
-    """Points where every band is hollow. Bands of one size become NaN there before sampling: nodata never mixes into neighbours."""
-    if len({id(lattice) for lattice, _ in placed}) == 1:
-        hollow = np.logical_and.reduce([block.hollow for _, block in placed])
-        for _, block in placed:
-            block.values[hollow] = np.nan
-    return np.asarray(np.logical_and.reduce([block.at(block.hollow, *lattice.nearest) for lattice, block in placed]), bool)
-
-
-def _lattice(known: dict[tuple[float, ...], "_Lattice"], dataset: Any, scene: Scene, grid: Grid, points: Points) -> "_Lattice":
-    key = (*tuple(dataset.transform), dataset.width, dataset.height)
-    if key not in known:
-        known[key] = _Lattice(dataset, scene, grid, points)
-    return known[key]
-
-
-def _dataset(pool: ImagePool, scene: Scene, band: str) -> Any:
-    if band not in scene.hrefs:
-        raise ReadError("missing_band", f"{scene.scene_id} has no band {band}; it has {', '.join(sorted(scene.hrefs))}")
-    dataset = pool.get(scene.hrefs[band])
-    if (scene.scene_id, band) not in pool.checked:
-        check_as_planned(dataset, scene, band)
-        pool.checked.add((scene.scene_id, band))
-    return dataset
-
-
-@lru_cache(maxsize=32)
-def _transformer(source: str, target: str) -> Transformer | None:
-    if source == target or CRS.from_user_input(source).equals(CRS.from_user_input(target), ignore_axis_order=True):
-        return None
-    return Transformer.from_crs(source, target, always_xy=True)
-
-
-def pixel_centres(grid: Grid, bounds: PixelBounds, crs: str) -> Points:
-    """Centres of the grid's pixels in `crs`: a row and a column vector where the CRS is the grid's, else full arrays."""
-    x: Positions = np.asarray(grid.origin_x + (np.arange(bounds.left, bounds.right) + 0.5) * grid.pixel_width, np.float64)[None, :]
-    y: Positions = np.asarray(grid.origin_y - (np.arange(bounds.top, bounds.bottom) + 0.5) * grid.pixel_height, np.float64)[:, None]
-    transformer = _transformer(grid.crs, crs)
-    if transformer is None:
-        return Points(x, y)
-    full_x, full_y = np.broadcast_arrays(x, y)
-    return Points(*transformer.transform(full_x, full_y))
-
-
 def _meets(scene: Scene, points: Points) -> bool:
     west, south, east, north = scene.bounds
-    inside = (points.x >= west) & (points.x <= east) & (points.y >= south) & (points.y <= north)
-    return bool(inside.any())
+    across, along = (points.x >= west) & (points.x <= east), (points.y >= south) & (points.y <= north)
+    if across.shape == along.shape:
+        return bool((across & along).any())
+    return bool(across.any() and along.any())  # a row and a column
 
 
-class _Lattice:
-    """Where points lie among an image's pixels. Bands of one size share it, for its arrays are most of the work."""
-
-    def __init__(self, dataset: Any, scene: Scene, grid: Grid, points: Points) -> None:
-        transform = dataset.transform
-        columns, rows = (points.x - transform.c) / transform.a, (points.y - transform.f) / transform.e
-        self.nearest = np.floor(columns).astype(np.int64), np.floor(rows).astype(np.int64)
-        self.aligned = _is_aligned(dataset, scene, grid)
-        left, top = np.floor(columns - 0.5).astype(np.int64), np.floor(rows - 0.5).astype(np.int64)
-        self.corner = left, top
-        across, down = columns - 0.5 - left, rows - 0.5 - top
-        corners = () if self.aligned else CORNERS
-        self.shares = {(right, below): (across if right else 1 - across) * (down if below else 1 - down) for right, below in corners}
-
-    def sampled(self, block: "_Block") -> Values:
-        """DN at the points, float32: on an aligned grid the pixel's own, else bilinear among those with data; NaN where the nearest is."""
-        nearest = block.at(block.values, *self.nearest)
-        if self.aligned:
-            return nearest
-        whole = not np.isnan(block.values).any()  # then all weights count: the same sums, sooner
-        total, weight = np.zeros(nearest.shape), np.zeros(nearest.shape)
-        for (right, below), share in self.shares.items():
-            corner = block.at(block.values, self.corner[0] + right, self.corner[1] + below)
-            total += corner * share if whole else np.where(np.isnan(corner), 0, corner) * share
-            weight += share if whole else ~np.isnan(corner) * share
-        valid = ~np.isnan(nearest) & (weight > 0)
-        mean: Positions = np.divide(total, weight, out=np.full(nearest.shape, np.nan), where=valid)
-        return mean.astype(np.float32)
-
-    def touched(self, block: "_Block", marked: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        """Points that are sampled from a marked pixel."""
-        touched: NDArray[np.bool_] = block.at(marked, *self.nearest)
-        for right, below in self.shares:
-            touched = touched | block.at(marked, self.corner[0] + right, self.corner[1] + below)
-        return touched
+def _sample(view: "_View", bands: Bands, values: Values, water: Water) -> NDArray[np.bool_]:
+    """Writes physical values and water; returns the pixels (height, width) where they mean nothing."""
+    sensor = SENSORS[view.scene.sensor]
+    placed = [view.block(band) for band in bands]
+    invalid = np.zeros(values.shape[1:], bool)
+    if sensor.nodata_in == "all":
+        placed = _emptied(placed)
+        invalid |= np.logical_and.reduce([lattice.nearest(block.frame, block.hollow) for lattice, block in placed])
+    for band, (lattice, block), physical in zip(bands, placed, values, strict=True):
+        _write_physical(lattice.sampled(block), view.scene, sensor, band, physical)
+        invalid |= lattice.nearest(block.frame, block.unknown)
+        if sensor.in_decibel:
+            invalid |= np.isnan(physical)
+    for mask in sensor.masks:
+        if mask.band in view.scene.hrefs:
+            invalid |= ~view.clear(mask, water)
+    return np.asarray(invalid | view.lost, bool)
 
 
-def _is_aligned(dataset: Any, scene: Scene, grid: Grid) -> bool:
-    """Whether the image's pixels are pixels of the grid, everywhere on the image: so the answer is one for all windows."""
-    if _transformer(grid.crs, scene.crs) is not None:
-        return False
-    transform = dataset.transform
-    starts = (transform.c - grid.origin_x) / grid.pixel_width, (grid.origin_y - transform.f) / grid.pixel_height
-    spans = dataset.width * (transform.a / grid.pixel_width - 1), dataset.height * (-transform.e / grid.pixel_height - 1)
-    return all(abs(start - round(start)) < ALIGNED_PX for start in starts) and all(abs(span) < ALIGNED_PX for span in spans)
+def _emptied(placed: list[tuple[Lattice, Block]]) -> list[tuple[Lattice, Block]]:
+    """Bands of one size are unknown where all of them are hollow, before sampling: nodata never mixes into neighbours."""
+    if len({id(lattice) for lattice, _ in placed}) > 1:
+        return placed
+    hollow = np.logical_and.reduce([block.hollow for _, block in placed])
+    return [(lattice, block._replace(unknown=block.unknown | hollow)) for lattice, block in placed]
 
 
-class _Block(NamedTuple):
-    """The pixels of a band around some points: looked up by column and row of the image. NaN and hollow outside it."""
+class _View:
+    """A scene's images, seen from some points; read `partly`, blocks that cannot be read are lost and no fault."""
 
-    values: Values
-    hollow: NDArray[np.bool_]
-    lost: NDArray[np.bool_]
-    left: int
-    top: int
+    def __init__(self, pool: ImagePool, scene: Scene, grid: Grid, points: Points, partly: bool) -> None:
+        self.scene, self.partly = scene, partly
+        self._pool, self._grid, self._points = pool, grid, points
+        self._lattices: dict[tuple[float, ...], Lattice] = {}
+        self.lost = np.zeros((), bool)
+        """Points, once broadcast to (height, width), that need a block which cannot be read."""
 
-    def at(self, array: NDArray[Any], columns: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[Any]:
-        row = np.clip(rows - self.top, 0, array.shape[0] - 1)
-        column = np.clip(columns - self.left, 0, array.shape[1] - 1)
-        if len(row[0]) == 1 and len(column) == 1:  # a row and a column vector: taking one after the other is faster
-            return np.asarray(array[row[:, 0]][:, column[0]])
-        return np.asarray(array[row, column])
+    def block(self, band: str) -> tuple[Lattice, Block]:
+        """The pixels of a band that the points need, and where they lie among them."""
+        sensor, (dataset, lattice), index = SENSORS[self.scene.sensor], self._placed(band), self.scene.band_indexes[band]
+        frame = lattice.sampled_frame
+        if frame.window is None:
+            beyond = np.ones(frame.shape_yx, bool)
+            return lattice, Block(frame, np.zeros(frame.shape_yx, np.float32), beyond, beyond)
+        raw = self._pixels(dataset, index, frame, frame.window, lattice.touched)
+        empty = dataset.absent(index, frame.window)  # after the pixels: what cannot be read has failed by now
+        nodata = _nodata(dataset, self.scene, sensor, band)
+        if nodata is not None:
+            empty |= _equal(raw, float(nodata))
+        unknown = empty.copy() if sensor.nodata_in == "any" else np.zeros(empty.shape, bool)
+        if raw.dtype.kind == "f":
+            unknown |= ~np.isfinite(raw)
+        if MASKS & {flag.name for flag in dataset.mask_flag_enums[index - 1]}:
+            unknown |= self._pixels(dataset, index, frame, frame.window, lattice.touched, mask=True) == 0
+        values = raw if raw.dtype.itemsize <= 2 else raw.astype(np.float32)
+        return lattice, Block(frame, frame.around(values, 0), frame.around(unknown, True), frame.around(empty, True))
+
+    def clear(self, mask: Mask, water: Water) -> NDArray[np.bool_]:
+        """Points of clear ground; those that the mask calls water are marked in `water`."""
+        dataset, lattice = self._placed(mask.band)
+        frame = lattice.frame
+        if frame.window is None:
+            return np.zeros((), bool)
+        pixels = self._pixels(dataset, self.scene.band_indexes[mask.band], frame, frame.window, lattice.nearest)
+        if water is not None:
+            water |= lattice.nearest(frame, frame.around(is_water(mask, pixels), False))
+        return lattice.nearest(frame, frame.around(is_clear(mask, pixels), False))
+
+    def _placed(self, band: str) -> tuple[Any, Lattice]:
+        """The open image of a band, found to be as planned, and where the points lie in it."""
+        scene = self.scene
+        if band not in scene.hrefs:
+            raise ReadError("missing_band", f"{scene.scene_id} has no band {band}; it has {', '.join(sorted(scene.hrefs))}")
+        dataset = self._pool.get(scene.hrefs[band])
+        if (scene.scene_id, band) not in self._pool.checked:
+            check_as_planned(dataset, scene, band)
+            self._pool.checked.add((scene.scene_id, band))
+        if dataset.place not in self._lattices:
+            self._lattices[dataset.place] = Lattice(dataset, scene.crs, self._grid, self._points)
+        return dataset, self._lattices[dataset.place]
+
+    def _pixels(self, dataset: Any, index: int, frame: Frame, window: Window, points_of: PointsOf, mask: bool = False) -> NDArray[Any]:
+        """Raw pixels of a frame's window, or the mask. Read `partly`, the points of blocks that cannot be read are noted as lost."""
+        if not self.partly:
+            return np.asarray(dataset.pixels(index, window, mask))
+        pixels, lost = read_sound_blocks(dataset, index, window, mask)
+        self.lost = self.lost | points_of(frame, frame.around(lost, False))
+        return pixels
 
 
-def _block(dataset: Any, scene: Scene, sensor: Sensor, band: str, lattice: _Lattice, partly: bool) -> _Block:
-    window, left, top, shape = _window(dataset, lattice, 0 if lattice.aligned else 1)
-    values, hollow, lost = np.full(shape, np.nan, np.float32), np.ones(shape, bool), np.zeros(shape, bool)
-    if window is None:
-        return _Block(values, hollow, lost, left, top)
-    index = scene.band_indexes[band]
-    raw, missed = _pixels(dataset, index, window, partly)
-    inside = _inside(window, left, top)
-    values[inside] = raw
-    empty = dataset.absent(index, window)  # after the pixels: what cannot be read has failed by now
-    nodata = _nodata(dataset, scene, sensor, band)
-    if nodata is not None:
-        empty |= raw == nodata
-    unknown = ~np.isfinite(raw) if raw.dtype.kind == "f" else np.zeros(raw.shape, bool)
-    if MASKS & {flag.name for flag in dataset.mask_flag_enums[index - 1]}:
-        mask, unmasked = _pixels(dataset, index, window, partly, mask=True)
-        unknown |= mask == 0
-        missed = missed | unmasked
-    values[inside][unknown | empty if sensor.nodata_in == "any" else unknown] = np.nan
-    hollow[inside], lost[inside] = empty, missed
-    return _Block(values, hollow, lost, left, top)
+def _equal(raw: NDArray[Any], value: float) -> NDArray[np.bool_]:
+    """Whole DN are compared as such: as floats that takes ten times as long."""
+    return np.asarray(raw == (int(value) if raw.dtype.kind in "iu" and value.is_integer() else value), bool)
 
 
 def _nodata(dataset: Any, scene: Scene, sensor: Sensor, band: str) -> float | None:
@@ -243,53 +181,14 @@ def _nodata(dataset: Any, scene: Scene, sensor: Sensor, band: str) -> float | No
     return sensor.nodata_of(band) if scene.nodata == sensor.nodata else scene.nodata
 
 
-def _pixels(dataset: Any, index: int, window: Window, partly: bool, mask: bool = False) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Raw pixels, or the mask; and where they are lost: nowhere, or, read `partly`, in the blocks that cannot be read."""
-    if partly:
-        return read_sound_blocks(dataset, index, window, mask)
-    return dataset.pixels(index, window, mask), np.zeros((), bool)
-
-
-def _window(dataset: Any, lattice: _Lattice, around: int) -> tuple[Window | None, int, int, tuple[int, int]]:
-    """The part of the image under the points and `around` pixels further; and the corner and shape of a block that holds it,
-    with a rim of one pixel where it reaches over the image's edge: points far off land on the rim."""
-    columns, rows = lattice.nearest
-    left, right = max(int(columns.min()) - around, -1), min(int(columns.max()) + 1 + around, dataset.width + 1)
-    top, bottom = max(int(rows.min()) - around, -1), min(int(rows.max()) + 1 + around, dataset.height + 1)
-    first, last = max(left, 0), min(right, dataset.width)
-    upper, lower = max(top, 0), min(bottom, dataset.height)
-    if first >= last or upper >= lower:
-        return None, left, top, (1, 1)
-    return Window(first, upper, last - first, lower - upper), left, top, (bottom - top, right - left)
-
-
-def _inside(window: Window, left: int, top: int) -> tuple[slice, slice]:
-    row, column = window.row_off - top, window.col_off - left
-    return slice(row, row + window.height), slice(column, column + window.width)
-
-
-def _clear(dataset: Any, scene: Scene, mask: Mask, lattice: _Lattice, water: Water, partly: bool) -> NDArray[np.bool_]:
-    """Clear points; those that the mask calls water are marked in `water`."""
-    window, left, top, shape = _window(dataset, lattice, 0)
-    clear, wet = np.zeros(shape, bool), np.zeros(shape, bool)
-    if window is not None:
-        pixels, lost = _pixels(dataset, scene.band_indexes[mask.band], window, partly)
-        here = _inside(window, left, top)
-        clear[here] = is_clear(mask, pixels) & ~lost
-        wet[here] = is_water(mask, pixels) if water is not None else False
-    block = _Block(clear, wet, wet, left, top)
-    if water is not None:
-        water |= block.at(wet, *lattice.nearest)
-    return np.asarray(block.at(clear, *lattice.nearest), bool)
-
-
-def _physical(raw: Values, scene: Scene, sensor: Sensor, band: str) -> Values:
+def _write_physical(raw: NDArray[Any], scene: Scene, sensor: Sensor, band: str, physical: Values) -> None:
     if sensor.values_of(band) != "stretched":
         linear = sensor.linear(band, scene.baseline, scene.calibration)
         if linear is None:
             raise ReadError("profile", f"{scene.scene_id}: nothing says what DN of {band} mean; give the scene's metadata file")
-        return scaled(raw, linear, sensor.in_decibel)
+        scaled(raw, linear, sensor.in_decibel, physical)
+        return
     low, high = (scene.stretch or {}).get(band, (None, None))
     if low is None or high is None:
         raise ReadError("no_stretch", f"{scene.scene_id}: its pixels could not be read for percentiles; fetch the image again")
-    return np.clip((raw - np.float32(low)) / np.float32(max(high - low, 1.0)), 0, 1)
+    np.clip((raw - np.float32(low)) / np.float32(max(high - low, 1.0)), 0, 1, out=physical)

@@ -11,12 +11,24 @@ Values = NDArray[np.float32]
 MOST = 0.5
 """Share of pixels that must be implausible before a declaration counts as wrong: clouds, glint and dark water never are so many."""
 FEW = 0.01
+STRIPE = 64
+"""Rows that go through all steps together: of a tile they stay in a core's cache."""
 
 
-def scaled(dn: Values, linear: Linear, in_decibel: bool) -> Values:
-    """DN * scale + offset, float32, of any shape; with `in_decibel` 10 log10 of that, NaN where it is not above 0."""
-    values: Values = dn * np.float32(linear[0]) + np.float32(linear[1])
-    return decibels(values) if in_decibel else values
+def scaled(dn: NDArray[Any], linear: Linear, in_decibel: bool, out: Values | None = None) -> Values:
+    """DN * scale + offset, float32, of any shape; with `in_decibel` 10 log10 of that, NaN where it is not above 0.
+
+    DN are of a type that float32 holds exactly. Written into `out` where given.
+    """
+    values: Values = np.empty(dn.shape, np.float32) if out is None else out
+    for top in range(0, len(dn), STRIPE):
+        part = values[top : top + STRIPE]
+        part[...] = dn[top : top + STRIPE]
+        part *= np.float32(linear[0])
+        part += np.float32(linear[1])
+    if in_decibel:
+        values[...] = decibels(values)
+    return values
 
 
 def decibels(power: Values) -> Values:
