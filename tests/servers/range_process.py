@@ -191,9 +191,12 @@ class Listener(TCPServer):
 
 
 def main() -> int:
-    """Exit code 1 after errors of the server itself. A parent that dies closes the pipe, which ends it as well."""
     wanted = json.loads(sys.stdin.readline())
-    server = RangeServer(Path(wanted["folder"]), Faults(**wanted["faults"])) if wanted else Listener()
+    return run(RangeServer(Path(wanted["folder"]), Faults(**wanted["faults"])) if wanted else Listener())
+
+
+def run(server: Any) -> int:
+    """Exit code 1 after errors of the server itself. A parent that dies closes the pipe, which ends it as well."""
     thread = threading.Thread(target=server.serve_forever, args=(POLL_S,))
     thread.start()
     _say(server.server_address[1])

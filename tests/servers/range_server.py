@@ -17,11 +17,11 @@ ROOT = Path(__file__).parents[2]
 PATIENCE_S = 30
 
 
-class _Process:
+class ServerProcess:
     """A server in a process of its own: rasterio holds Python's lock in some calls that read, and a thread could not answer them."""
 
-    def __init__(self, wanted: dict[str, Any]) -> None:
-        command = [sys.executable, "-m", "tests.servers.range_process"]
+    def __init__(self, wanted: dict[str, Any], module: str = "tests.servers.range_process") -> None:
+        command = [sys.executable, "-m", module]
         self._process = subprocess.Popen(
             command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
         )
@@ -53,7 +53,7 @@ class _Process:
 class Served:
     """A running server: its URLs and tokens, and what was asked of it so far."""
 
-    def __init__(self, process: _Process) -> None:
+    def __init__(self, process: ServerProcess) -> None:
         self._process = process
         self.port = process.port
 
@@ -86,7 +86,7 @@ def serving(folder: Path, faults: Faults | None = None) -> Iterator[Served]:
 
     Beside the files: `/token` gives a token as JSON (field names of the Planetary Computer, and `expires`), `/redirect?to=URL` answers 302.
     """
-    process = _Process({"folder": str(folder.absolute()), "faults": asdict(faults or Faults())})
+    process = ServerProcess({"folder": str(folder.absolute()), "faults": asdict(faults or Faults())})
     try:
         yield Served(process)
     finally:
@@ -97,7 +97,7 @@ class Canary:
     """A bare listener on loopback: whoever connects is counted and hung up on. What it stands for must not be touched."""
 
     def __enter__(self) -> Self:
-        self._process = _Process({})
+        self._process = ServerProcess({})
         self.port = self._process.port
         self.url = f"http://127.0.0.1:{self.port}/"
         return self
