@@ -58,7 +58,7 @@ def address_of(href: str) -> Address:
         path = _without_host(href, parts.netloc, parts.path)
         return Address("file", "", path if path.startswith("/Volumes/") else f"/dbfs{path}")
     if scheme in BUCKETS:
-        return Address(BUCKETS[scheme], _bucket(href, parts.netloc), parts.path)
+        return Address(BUCKETS[scheme], _bucket(href, parts.netloc), _key(href))
     if scheme not in WEB:
         raise _refused(href, f"has scheme {scheme}; use a path, https, s3, gs, az, abfss or dbfs")
     if not HOST.fullmatch(parts.netloc):
@@ -80,6 +80,17 @@ def _bucket(href: str, netloc: str) -> str:
         raise _refused(href, "has no plain bucket name")
     container, at, account = netloc.partition("@")
     return f"{container}@{account.split('.', 1)[0]}" if at else container
+
+
+def _key(href: str) -> str:
+    """The path of an object, of which `#` may be a part; a query that does not sign would be passed over, and so is refused."""
+    before, _, query = href.partition("?")
+    if urlsplit(without_secrets(f"?{query}")).query:
+        raise _refused(href, "has a query, which objects in buckets have not; leave it out")
+    path = before.partition("://")[2].partition("/")[2]
+    if path and {"", ".", ".."} & set(path.removesuffix("/").split("/")):
+        raise _refused(href, "has a name in its path that is empty, . or ..; name the object in full")
+    return f"/{path}"
 
 
 def without_secrets(href: str) -> str:
@@ -115,8 +126,9 @@ class Allowed(NamedTuple):
 
     def _check_named(self, address: Address) -> None:
         if not any(matches(address, pattern) for pattern in self.hosts):
-            what = address.host if address.scheme in WEB else f"{address.scheme}://{address.host}"
-            raise ReadError("path_not_allowed", f"{address.name}: {what} is not among access.hosts; add it there if you trust it")
+            raise ReadError(
+                "path_not_allowed", f"{address.name}: {pattern_of(address)} is not among access.hosts; add it there if you trust it"
+            )
 
     def check_host(self, address: Address) -> None:
         """Just before a request: raises ReadError unless the host is named, and by its whole name if it lies in a private network."""
@@ -125,10 +137,15 @@ class Allowed(NamedTuple):
             _refuse_private(address)
 
 
+def pattern_of(address: Address) -> str:
+    """What names the address' host, or bucket, and no other."""
+    return address.host if address.scheme in WEB else f"{address.scheme}://{address.host}"
+
+
 def matches(address: Address, pattern: str) -> bool:
     """Whether a pattern of conf/access.py names the address' host (any port where it has none), or `s3://bucket` its bucket."""
     if address.scheme not in WEB:
-        return fnmatch.fnmatchcase(f"{address.scheme}://{address.host}", pattern)
+        return fnmatch.fnmatchcase(pattern_of(address), pattern)
     host = address.host if re.search(r":\d+$", pattern) else _host_name(address.host)
     return fnmatch.fnmatchcase(host, pattern.lower())
 

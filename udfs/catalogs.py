@@ -12,7 +12,7 @@ from conf.access import Access
 from conf.errors import InputError, ReadError
 from conf.place import Source
 from conf.sensors import SENSORS
-from udfs.addresses import Allowed, address_of
+from udfs.addresses import Allowed, address_of, pattern_of
 from udfs.image_files import fixed_folder, located, scenes_of_files
 from udfs.images import Opener, OpeningRules
 from udfs.scenes import Scene, described, inspected
@@ -77,7 +77,8 @@ def opening_rules(sources: Iterable[Source], storage: Path, access: Access, proc
     named = [located(path, storage) for source in sources for path in (source.stac, source.href, *source.files.values()) if path]
     local = [fixed_folder(path) for path in named if not address_of(path).is_remote]
     roots = sorted({str(Path(folder).resolve()) for folder in [*local, str(storage), *access.roots]})
-    hosts = [*access.hosts, *(address_of(source.stac).host for source in sources if source.stac and address_of(source.stac).is_remote)]
+    catalogs = [address_of(source.stac) for source in sources if source.stac]
+    hosts = [*access.hosts, *(pattern_of(address) for address in catalogs if address.is_remote)]
     return OpeningRules(Allowed(tuple(roots), tuple(hosts)), access, max(1, access.requests_per_host // processes))
 
 

@@ -76,7 +76,7 @@ def _one(href: str, bands: tuple[str, ...]) -> _Found:
 
 def _matching(pattern: str, bands: tuple[str, ...]) -> list[_Found]:
     if address_of(pattern).is_remote:
-        raise InputError(f"{pattern}: a folder on the web cannot be listed; use a STAC catalog, or name one file")
+        raise InputError(f"{pattern}: a folder on the web or in a bucket cannot be listed; use a STAC catalog, or name one file")
     patterns = [f"{pattern}{name}" for name in IMAGE_NAMES] if pattern.endswith("/") else [pattern]
     found: dict[tuple[str, dt.date | None], dict[str, str]] = {}
     for each in patterns:
