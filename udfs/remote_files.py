@@ -13,7 +13,8 @@ from typing import NamedTuple
 from conf.access import Access
 from conf.errors import TRANSIENT, ReadError
 from udfs.addresses import Address, Allowed
-from udfs.transports import Answer, RefusedError, ThrottledError, Transports
+from udfs.answers import Answer, RefusedError, ThrottledError
+from udfs.transports import Transports
 
 PAGE_BYTES = 2**16
 MOST_PAGES = 24

@@ -20,8 +20,8 @@ from conf.access import Access
 from conf.errors import InputError, ReadError
 from conf.place import Source
 from udfs.addresses import Allowed, address_of
+from udfs.answers import LONGEST_WAIT_SECONDS
 from udfs.images import Opener
-from udfs.transports import LONGEST_WAIT_SECONDS
 
 MOST_JSON_BYTES = 64 * 2**20
 PAGE_ITEMS = 250

@@ -1,47 +1,22 @@
 """Fetching byte ranges: from web servers and from object stores. One request each; who calls decides about another try."""
 
 import re
-import threading
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import urljoin
 
-import obstore
 import urllib3
-from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
-from obstore.store import from_url
 
 from conf.access import Access
 from conf.errors import ReadError
 from udfs.addresses import WEB, Address, Allowed, address_of, matches
+from udfs.answers import Answer, RefusedError, refusal_of
+from udfs.buckets import Buckets
 from udfs.signing import Plain, Signed, Signer, signers
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MOST_REDIRECTS = 5
-REFUSED = frozenset({401, 403})
 MOST_TOKEN_BYTES = 2**16
-LONGEST_WAIT_SECONDS = 60.0
-"""That a host may ask for between two tries."""
-
-
-class Answer(NamedTuple):
-    """`data` from the asked start on; `size` of the whole file, bytes; `version` tells one state of the file from another."""
-
-    data: bytes
-    size: int
-    version: str
-
-
-class RefusedError(ReadError):
-    """The host wants another signature than `signed`."""
-
-    signed: Signed | None = None
-
-
-class ThrottledError(ReadError):
-    """`wait`: seconds that the host asks for."""
-
-    wait: float = 0.0
 
 
 class Transports:
@@ -51,14 +26,14 @@ class Transports:
         self._allowed, self._access = allowed, access
         self._web = urllib3.PoolManager(num_pools=16, maxsize=16, retries=False, timeout=access.timeout_seconds)
         self._signers = signers(access.signing, access.token_url, self._ask)
-        self._stores: dict[str, Any] = {}
-        self._lock = threading.Lock()
+        self._buckets = Buckets(access)
 
     def fetch(self, address: Address, start: int, stop: int) -> Answer:
         """Bytes [start, stop), fewer at the file's end. Raises ReadError, its kind by what the host answered."""
         if address.scheme in WEB:
             return self._from_web(address, start, stop)
-        return self._from_store(address, start, stop)
+        self._allowed.check_host(address)
+        return self._buckets.fetch(address, start, stop)
 
     def renew(self, address: Address, refused: Signed | None) -> bool:
         """After RefusedError: whether another signature may be had than the one that was refused."""
@@ -112,29 +87,8 @@ class Transports:
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise ReadError("network", f"no token: {urllib3.util.parse_url(url).host} gives no answer ({type(error).__name__})") from None
         if response.status >= 400:
-            raise _refusal(response.status, f"no token from {urllib3.util.parse_url(url).host}", {})
+            raise refusal_of(response.status, f"no token from {urllib3.util.parse_url(url).host}", {})
         return bytes(response.data[:MOST_TOKEN_BYTES])
-
-    def _from_store(self, address: Address, start: int, stop: int) -> Answer:
-        self._allowed.check_host(address)
-        try:
-            found = obstore.get(self._store(address), address.path.lstrip("/"), options={"range": (start, stop)})
-            return Answer(bytes(found.bytes()), int(found.meta["size"]), str(found.meta["e_tag"] or found.meta["last_modified"]))
-        except NotFoundError:
-            raise ReadError("not_found", f"{address.name}: not in {address.scheme}://{address.host}; check the place's sources") from None
-        except (PermissionDeniedError, UnauthenticatedError):
-            raise ReadError(
-                "forbidden", f"{address.name}: {address.scheme}://{address.host} refuses; check the keys of the workers"
-            ) from None
-        except (BaseError, OSError) as error:
-            raise _store_fault(address, str(error)) from None
-
-    def _store(self, address: Address) -> Any:
-        place = f"{address.scheme}://{address.host}"
-        with self._lock:
-            if place not in self._stores:
-                self._stores[place] = _opened_store(address, place, self._access)
-        return self._stores[place]
 
 
 def _redirected(url: str, location: str, address: Address) -> Address:
@@ -162,7 +116,7 @@ def _answer(response: Any, address: Address, start: int, stop: int) -> Answer:
         data = response.read(stop)
         size = int(response.headers.get("Content-Length") or len(data))
         return Answer(data, size, version or f"{size} bytes")
-    raise _refusal(response.status, address.name, response.headers)
+    raise refusal_of(response.status, address.name, response.headers)
 
 
 def _content_range(text: str) -> tuple[int, int]:
@@ -171,48 +125,3 @@ def _content_range(text: str) -> tuple[int, int]:
     if found is None:
         raise ValueError(text)
     return int(found[1]), int(found[2])
-
-
-def _refusal(status: int, name: str, headers: Mapping[str, str]) -> ReadError:
-    text = f"{name}: the host answers {status}"
-    if status in REFUSED:
-        return RefusedError("forbidden", f"{text}; check access.signing and the keys of the workers")
-    if status in (404, 410):
-        return ReadError("not_found", f"{text}; check the place's sources")
-    if status in (429, 503):
-        error = ThrottledError("throttled" if status == 429 else "server", f"{text}; lower access.requests_per_host")
-        error.wait = _seconds(headers.get("Retry-After", ""))
-        return error
-    if status >= 500 or status in (408, 425):
-        return ReadError("server", f"{text}; try again later")
-    return ReadError("forbidden", f"{text}; check access.signing and the address")
-
-
-def _seconds(text: str) -> float:
-    return min(float(text), LONGEST_WAIT_SECONDS) if re.fullmatch(r"\d+(\.\d+)?", text) else 0.0
-
-
-def _store_fault(address: Address, text: str) -> ReadError:
-    status = re.search(r"status(?: code)?:? (4\d\d|5\d\d)\b", text)
-    if status:
-        return _refusal(int(status[1]), address.name, {})
-    return ReadError("network", f"{address.name}: {address.scheme}://{address.host} gives no answer")
-
-
-def _opened_store(address: Address, place: str, access: Access) -> Any:
-    """The store of a bucket, with the worker's own keys (environment, instance role) unless it is anonymous."""
-    strategy = next((name for host, name in access.signing.items() if matches(address, host)), "")
-    options: dict[str, Any] = {"client_options": {"timeout": f"{access.timeout_seconds:g}s"}, "retry_config": {"max_retries": 0}}
-    if strategy == "anonymous":
-        options["skip_signature"] = True
-    if strategy == "requester_pays":
-        options["request_payer"] = True
-    endpoint = next((url for bucket, url in access.endpoints.items() if matches(address, bucket)), None)
-    if endpoint:
-        options["endpoint"] = endpoint
-        options["client_options"]["allow_http"] = endpoint.startswith("http://")
-    container, at, account = address.host.partition("@")
-    if at:
-        options["account_name"] = account
-        place = f"az://{container}"
-    return from_url(place, **options)
