@@ -21,8 +21,9 @@ _SENTINEL2 = (
     Band("B12", 20, "swir2", (2.115, 2.290), aliases=("swir22",)),
 )
 _SENTINEL2_L2A = tuple(band for band in _SENTINEL2 if band.name != "B10")
-# Scene classes: 2 dark, 4 vegetation, 5 bare, 6 water, 7 unclassified, 11 snow; not clear: 0, 1, 3 shadow, 8-10 cloud.
-_SCL = Mask("SCL", clear=frozenset({2, 4, 5, 6, 7, 11}), water=frozenset({6}))
+# Scene classes: 2 dark, 4 vegetation, 5 bare, 6 water, 7 unclassified; not clear: 0, 1, 3 shadow, 8-10 cloud, 11 snow, for what lies
+# under it is not seen.
+_SCL = Mask("SCL", clear=frozenset({2, 4, 5, 6, 7}), water=frozenset({6}))
 
 _SENTINEL1 = Sensor(
     "sentinel1_grd", (Band("VV", 10, "vv"), Band("VH", 10, "vh")), "decibel", "float32", 1.0,

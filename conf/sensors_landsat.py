@@ -11,14 +11,16 @@ def _bits(*numbers: int) -> int:
 
 
 # QA_PIXEL: 0 fill, 1 dilated cloud, 2 cirrus (Landsat 8 and 9), 3 cloud, 4 cloud shadow, 5 snow, 6 clear, 7 water.
-_QA_PIXEL = Mask("QA_PIXEL", "uint16", bits=_bits(0, 1, 2, 3, 4), water_bits=_bits(7))
-_QA_PIXEL_TM = replace(_QA_PIXEL, bits=_bits(0, 1, 3, 4))
+# What lies under snow is not seen.
+_QA_PIXEL = Mask("QA_PIXEL", "uint16", bits=_bits(0, 1, 2, 3, 4, 5), water_bits=_bits(7))
+_QA_PIXEL_TM = replace(_QA_PIXEL, bits=_bits(0, 1, 3, 4, 5))
 # QA_RADSAT: a bit for each saturated band, 9 dropped pixel (Landsat 5 and 7), 11 hidden by terrain (8 and 9).
 _QA_RADSAT = Mask("QA_RADSAT", "uint16", bits=_bits(0, 1, 2, 3, 4, 5, 6, 8, 11))
 _QA_RADSAT_TM = replace(_QA_RADSAT, bits=_bits(0, 1, 2, 3, 4, 6, 9))
-# BQA of Collection 1: 0 fill, 1 dropped or hidden, 4 cloud; of two-bit confidences the upper bit is medium or high: 8 shadow, 12 cirrus.
-_BQA = Mask("BQA", "uint16", bits=_bits(0, 1, 4, 8, 12))
-_BQA_TM = replace(_BQA, bits=_bits(0, 1, 4, 8))
+# BQA of Collection 1: 0 fill, 1 dropped or hidden, 4 cloud; of two-bit confidences the upper bit is medium or high: 8 shadow, 10 snow,
+# 12 cirrus.
+_BQA = Mask("BQA", "uint16", bits=_bits(0, 1, 4, 8, 10, 12))
+_BQA_TM = replace(_BQA, bits=_bits(0, 1, 4, 8, 10))
 
 _BLUE_TO_NIR = (
     Band("B1", 30, "blue", (0.45, 0.52)),

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from conf.windows import FULL_LABEL, FULL_WEIGHT
+from models.snow import snowed
 from models.windows import Window
 
 
@@ -45,6 +46,14 @@ class Augmentation:
     """Largest share of a bright veil."""
     holes: float = 0.0
     """Share of crops with a rectangle of no data."""
+    snow: float = 0.0
+    """Share of crops under snow."""
+    snow_reflectance: tuple[float, ...] = ()
+    """Of each band in full sun, 0-1, in order of wavelength; needed where `snow` is."""
+
+    def __post_init__(self) -> None:
+        if self.snow and not self.snow_reflectance:
+            raise ValueError(f"snow {self.snow} without snow_reflectance: give the reflectance of snow in each band")
 
 
 class Crops(NamedTuple):
@@ -74,7 +83,7 @@ def draw_crops(
     """`count` crops, windows drawn by share times pixels."""
     odds = np.array([window.share * window.labels.size for window in windows], np.float64)
     picks = random.choice(len(windows), count, p=odds / odds.sum())
-    drawn = [_crop(windows[pick], side, change, random) for pick in picks]
+    drawn = [_under_snow(*_crop(windows[pick], side, change, random), change, random) for pick in picks]
     images = torch.stack([normalise(_holed(_lit(values, change, random), change, random)) for values, _, _ in drawn])
     labels, weights = (torch.stack([item[part] for item in drawn]) for part in (1, 2))
     return Crops(images, labels, weights)
@@ -82,6 +91,14 @@ def draw_crops(
 
 def _crop(window: Window, side: int, change: Augmentation, random: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return _turned(window, side, change, random) if change.turn else _cut(window, side, random)
+
+
+def _under_snow(
+    values: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, change: Augmentation, random: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    if change.snow and random.uniform() < change.snow:
+        return snowed(values, labels, weights, change.snow_reflectance, random)
+    return values, labels, weights
 
 
 def _cut(window: Window, side: int, random: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

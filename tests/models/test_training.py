@@ -52,6 +52,21 @@ def test_light_changes_the_image_and_never_the_label():
     assert torch.equal(before.labels[0], after.labels[0])
 
 
+def test_snow_hides_what_is_under_it():
+    snowy = Augmentation(snow=1.0, snow_reflectance=(0.9, 0.1))
+    plain, change = (draw_crops([_window(side=200)], 6, 96, PLAIN, item, np.random.default_rng(4)) for item in (Augmentation(), snowy))
+    again = draw_crops([_window(side=200)], 6, 96, PLAIN, snowy, np.random.default_rng(4))
+    assert all(torch.equal(one, other) for one, other in zip(change, again, strict=True))
+    snow = change.images[:, 0] - change.images[:, 1]
+    white, hidden = snow > 0.5, (change.weights[:, 0] == 0) & (change.images[:, 0] != 0)
+    assert 0.1 < white.float().mean() < 0.95
+    assert hidden.any()
+    assert (change.labels[:, 0][hidden] > 0).all()  # what is built under snow is not known, open ground stays open ground
+    assert plain.images[:, 0].max() < change.images[:, 0].max() <= 0.9 * 1.3**0.8
+    with pytest.raises(ValueError, match="reflectance of snow in each band"):
+        Augmentation(snow=0.1)
+
+
 def test_a_course_learns_and_repeats():
     windows = [_window(), _window(seed=2), _window("choose", 3), _window("unlabelled", 4)]
     course = Course(steps=40, batch=4, side=48, learning_rate=0.02, looks=2, half=False)

@@ -51,7 +51,7 @@ def test_landsat_level_2_is_reflectance_and_kelvin(tmp_path: Path) -> None:
     [
         ("QA_PIXEL", 21824, True),  # clear land, low confidences
         ("QA_PIXEL", 21952, True),  # water
-        ("QA_PIXEL", 30048, True),  # snow
+        ("QA_PIXEL", 30048, False),  # snow
         ("QA_PIXEL", 22280, False),  # cloud, high confidence
         ("QA_PIXEL", 23888, False),  # cloud shadow
         ("QA_PIXEL", 21826, False),  # beside a cloud
@@ -70,6 +70,14 @@ def test_landsat_flags(tmp_path: Path, band: str, pixel: int, clear: bool) -> No
     write(tmp_path / f"a_{band}.tif", flags)
     missing = np.isnan(read(scene_of(tmp_path, "landsat8_l2"), "SR_B4")[0])
     assert missing.sum() == missing[8, 3] == (not clear)
+
+
+def test_ground_under_cloud_shadow_or_snow_is_not_seen() -> None:
+    """ESA, Sentinel-2 scene classes: 4 vegetation, 5 bare, 6 water, 7 unclassified, 2 dark; 11 snow."""
+    clear = is_clear(SENSORS["sentinel2_l2a"].masks[0], np.arange(12, dtype=np.uint8))
+    assert np.flatnonzero(clear).tolist() == [2, 4, 5, 6, 7]
+    collection_1 = np.array([2720, 3744], np.uint16)  # clear, snow
+    assert is_clear(SENSORS["landsat8_l1"].masks[1], collection_1).tolist() == [True, False]
 
 
 def test_cirrus_bit_means_nothing_to_tm() -> None:
