@@ -168,13 +168,13 @@ def test_new_york_landsat(real_data: Path) -> None:
     for scene in scenes:
         assert scene.fault is None
         qa = raw(scene.hrefs["BQA"])
-        unclear = (qa & 1) + (qa >> 1 & 1) + (qa >> 4 & 1) + (qa >> 8 & 1) + (qa >> 12 & 1) > 0
+        unclear = (qa & 1) + (qa >> 1 & 1) + (qa >> 4 & 1) + (qa >> 8 & 1) + (qa >> 10 & 1) + (qa >> 12 & 1) > 0
         for band in ("B1", "B4", "B7", "B9", "B10", "B11"):
             dn = raw(scene.hrefs[band])
             scale, offset = (3.342e-4, 0.1) if band in ("B10", "B11") else (2e-5, -0.1)
             np.testing.assert_allclose(on_own_grid(scene, band)[0], masked(dn, unclear | (dn == 0)) * scale + offset, rtol=2e-5, atol=1e-6)
         assert 0.05 < unclear.mean() < 1
-        assert not np.isin(qa[~unclear], [1, 2800, 2976, 6816]).any(), "fill, cloud, shadow, cirrus"
+        assert not np.isin(qa[~unclear], [1, 2800, 2976, 3744, 6816]).any(), "fill, cloud, shadow, snow, cirrus"
         assert np.isin([2720, 2752], qa[~unclear]).any()
 
 
