@@ -11,6 +11,8 @@ from pyproj import Geod, Transformer
 METRES_PER_DEGREE = 111_320.0
 DEGREES_BELOW = 0.01
 """No image has pixels of under a centimetre: a smaller pixel size is in degrees."""
+NEAR_POLE = 89.9
+"""Latitude from which areas are measured on a plane, 11 km around a pole."""
 
 
 class GridOrigin(NamedTuple):
@@ -43,7 +45,8 @@ def ground_resolution_m(resolution: float) -> float:
 
 
 @lru_cache(maxsize=16)
-def _to_lonlat(crs: str) -> Transformer:
+def to_lonlat(crs: str) -> Transformer:
+    """A CRS to degrees, kept for each process."""
     return Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
 
 
@@ -52,11 +55,16 @@ def _ellipsoid() -> Geod:
     return Geod(ellps="WGS84")
 
 
-def lonlat_of_pixels(xy: NDArray[np.int64], origin: GridOrigin, crs: str) -> NDArray[np.float64]:
-    """Longitude and latitude (n, 2) of pixel corners (n, 2) as (x, y) on a grid. Raises ValueError outside the projection."""
+def crs_of_pixels(xy: NDArray[np.int64], origin: GridOrigin) -> NDArray[np.float64]:
+    """CRS coordinates (n, 2) of pixel corners (n, 2) as (x, y) on a grid."""
     x = origin.origin_x + xy[:, 0] * origin.pixel_width
     y = origin.origin_y - xy[:, 1] * origin.pixel_height
-    lonlat = np.stack(_to_lonlat(crs).transform(x, y), axis=1)
+    return np.stack([x, y], axis=1)
+
+
+def lonlat_of_pixels(xy: NDArray[np.int64], origin: GridOrigin, crs: str) -> NDArray[np.float64]:
+    """Longitude and latitude (n, 2) of pixel corners (n, 2) as (x, y) on a grid. Raises ValueError outside the projection."""
+    lonlat = np.stack(to_lonlat(crs).transform(*crs_of_pixels(xy, origin).T), axis=1)
     if not np.isfinite(lonlat).all():
         raise ValueError(f"{crs}: pixels outside the area where the projection is defined; check the scene's CRS")
     return lonlat
@@ -64,8 +72,23 @@ def lonlat_of_pixels(xy: NDArray[np.int64], origin: GridOrigin, crs: str) -> NDA
 
 def ring_area_m2(lonlat: NDArray[np.float64]) -> float:
     """Geodesic area, m2, on WGS 84, of a ring (n, 2) of degrees: positive when counter-clockwise."""
+    if np.abs(lonlat[:, 1]).min() > NEAR_POLE:
+        return _polar_area_m2(lonlat)
     area, _ = _ellipsoid().polygon_area_perimeter(lonlat[:, 0], lonlat[:, 1])
     return float(area)
+
+
+def _polar_area_m2(lonlat: NDArray[np.float64]) -> float:
+    """On the stereographic plane, whose areas are too large by less than 1e-6 there. A geodesic area is a difference of areas that reach
+    to the equator: beside a pole 0.1 m2 are lost."""
+    x, y = _polar_plane(bool(lonlat[0, 1] > 0)).transform(*lonlat.T)
+    x, y = x - x[0], y - y[0]
+    return float(np.sum(x * np.roll(y, -1) - np.roll(x, -1) * y) / 2)
+
+
+@lru_cache(maxsize=2)
+def _polar_plane(north: bool) -> Transformer:
+    return Transformer.from_crs("EPSG:4326", f"+proj=stere +lat_0={90 if north else -90} +k_0=1 +datum=WGS84 +type=crs", always_xy=True)
 
 
 @lru_cache(maxsize=1024)

@@ -7,10 +7,10 @@ import numpy as np
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
-from pyproj import Transformer
 
 from conf.errors import InputError
 from conf.sensors import SENSORS, Sensor
+from udfs.earth import to_lonlat
 from udfs.grid import Grid, PixelBounds, Tile, native_grid, tiles_over
 from udfs.lonlat import lonlat_polygons
 from udfs.sampling import ALIGNED_PX
@@ -63,11 +63,6 @@ def _check_native(grid: Grid, layer: str, resolution: float | None, scene: Scene
         raise InputError(f"{name}: its pixels are not those of the layer's first scene; use `grid: utm` or warp the image")
 
 
-@lru_cache(maxsize=16)
-def _to_lonlat(crs: str) -> Transformer:
-    return Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
-
-
 def tiles_touching(footprint: bytes, grid: Grid, tile_px: int) -> list[Tile]:
     """Tiles that a footprint (WKB, EPSG:4326) may touch, by its box on the grid."""
     shape = on_grid(shapely.from_wkb(footprint), grid)
@@ -88,7 +83,7 @@ def on_grid(shapes: Any, grid: Grid) -> Any:
 
 def outlines(grid: Grid, tiles: list[Tile], margin: int = 0) -> NDArray[np.object_]:
     """Outlines of tiles grown by `margin` pixels: (multi)polygons in EPSG:4326, eight segments a side."""
-    transformer = _to_lonlat(grid.crs)
+    transformer = to_lonlat(grid.crs)
     rings = np.stack([_ring(grid, tile.pixels.grown(margin)) for tile in tiles])
     return lonlat_polygons(*transformer.transform(rings[..., 0], rings[..., 1]))
 

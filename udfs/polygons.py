@@ -9,7 +9,8 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
-from udfs.earth import GridOrigin, lonlat_of_pixels, ring_area_m2
+from udfs.earth import NEAR_POLE, GridOrigin, crs_of_pixels, lonlat_of_pixels, ring_area_m2, to_lonlat
+from udfs.lonlat import over_pole
 from udfs.merging import unpacked_corners
 from udfs.rasters import ONE
 from udfs.tracing import Corners, Rings, polygons_of_rings, rings_of_corners, united
@@ -36,7 +37,8 @@ class Footprints(NamedTuple):
 def footprints_of_corners(corners: Corners, origin: GridOrigin, crs: str) -> Footprints:
     """Footprints of components given by the corners of their disjoint parts, in the order of the owners' numbers.
 
-    Depends on the pixels only, not on the parts. One across 180 degrees keeps longitudes beyond it: its polygon is whole.
+    Depends on the pixels only, not on the parts. One across 180 degrees keeps longitudes beyond it: its polygon is whole; one about
+    a pole is cut there.
     """
     rings = rings_of_corners(united(corners))
     lonlat = _unbroken(lonlat_of_pixels(rings.xy, origin, crs), rings)
@@ -46,7 +48,18 @@ def footprints_of_corners(corners: Corners, origin: GridOrigin, crs: str) -> Foo
     vertices = np.diff(edges) - np.diff(rings.polygon_offsets)
     xy = rings.xy.astype("<i8")
     content = [xy[start:end].tobytes() for start, end in pairwise(edges)]
-    return Footprints(polygons_of_rings(rings, lonlat), area, vertices, content)
+    return Footprints(_polygons(rings, lonlat, origin, crs), area, vertices, content)
+
+
+def _polygons(rings: Rings, lonlat: NDArray[np.float64], origin: GridOrigin, crs: str) -> NDArray[np.object_]:
+    polygons = polygons_of_rings(rings, lonlat)
+    latitude = lonlat[rings.ring_offsets[rings.polygon_offsets[:-1]], 1]
+    near = np.flatnonzero(np.abs(latitude) > NEAR_POLE)
+    planar = polygons_of_rings(rings, crs_of_pixels(rings.xy, origin)) if len(near) else polygons
+    for number in near:
+        cut = over_pole(planar[number], to_lonlat(crs), np.copysign(90.0, latitude[number]))
+        polygons[number] = polygons[number] if cut is None else cut
+    return polygons
 
 
 def _unbroken(lonlat: NDArray[np.float64], rings: Rings) -> NDArray[np.float64]:

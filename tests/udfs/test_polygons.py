@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import shapely
-from pyproj import Geod
+from pyproj import Geod, Transformer
 
 from udfs.components import label_components
 from udfs.earth import GridOrigin
@@ -52,6 +52,38 @@ def test_a_footprint_across_180_degrees_is_not_world_wide(crs: str, origin_x: fl
     west, _, east, _ = shapely.bounds(prints.polygons[0])
     assert west < 180 < east < west + 0.1
     assert prints.area_m2 == pytest.approx([20_000], rel=0.01)
+
+
+def about_a_pole(shape: str) -> tuple[np.ndarray, int, int]:
+    """A mask of 0.5 m pixels, and how many rows above and columns left of the pole it begins."""
+    mask = np.ones((40, 60), bool)
+    if shape == "around":  # a yard that holds the pole
+        mask[10:30, 15:50] = False
+    if shape == "horseshoe":  # open to one side
+        mask[10:30, 15:] = False
+    return mask, {"edge": 0, "corner": 0, "beside": -4}.get(shape, 20), {"corner": 0}.get(shape, 31)
+
+
+@pytest.mark.parametrize("shape", ["over", "around", "horseshoe", "edge", "corner", "beside"])
+@pytest.mark.parametrize("crs", ["EPSG:5041", "EPSG:5042", "EPSG:3031"])
+def test_a_footprint_about_a_pole_is_valid_and_measured(crs: str, shape: str) -> None:
+    """Taken back to the plane it is what it was, point by point; UPS makes lengths 0.994 of what they are, EPSG:3031 0.972769."""
+    mask, above, left = about_a_pole(shape)
+    centre, scale = (0.0, 0.972769) if crs == "EPSG:3031" else (2e6, 0.994)
+    prints = footprints_of_corners(corners(mask, -above, -left), GridOrigin(centre, centre, 0.5, 0.5), crs)
+    (polygon,) = prints.polygons
+    area = mask.sum() * 0.25 / scale**2
+    assert prints.area_m2 == pytest.approx([area], rel=1e-6 if scale == 0.994 else 1e-5)
+    assert shapely.is_valid(polygon)
+    west, south, east, north = polygon.bounds
+    assert west >= -180 and east <= (270 if shape == "beside" else 180) and 0 < north - south < 1e-3
+    back = shapely.transform(polygon, Transformer.from_crs("EPSG:4326", crs, always_xy=True).transform, interleaved=False)
+    assert shapely.area(back) == pytest.approx(mask.sum() * 0.25, rel=1e-6)
+    points = shapely.points(np.random.default_rng(3).uniform(centre - 40, centre + 40, (4000, 2)))
+    pixel = np.floor((shapely.get_coordinates(points) - centre) * [2, -2] + (left, above)).astype(int)
+    inside = ((pixel >= 0) & (pixel < [60, 40])).all(axis=1)
+    inside[inside] = mask[tuple(pixel[inside].T[::-1])]
+    assert (shapely.intersects(shapely.make_valid(back), points) == inside).mean() > 0.999
 
 
 def test_pieces_and_footprints_have_the_declared_columns_and_no_raw_noise() -> None:
