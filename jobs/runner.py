@@ -23,6 +23,7 @@ from jobs.digests import Origin, content_digest, origin_now, refuse_changed
 from jobs.job import Context, Job
 from jobs.progress import progress
 from jobs.runs import Runs
+from jobs.stopping import stoppable
 from jobs.summary import Summary
 from jobs.table_checks import check_rows, in_declared_order
 from jobs.tilewise import ALL, Pending, Wanted, commit_tiles, pending_tiles
@@ -76,10 +77,11 @@ class Runner:
             self._refuse_changed(item)
         done = 0
         try:
-            for item in prepared:
-                if summary := self._run_missing(item):
-                    say(summary)
-                    done += 1
+            with stoppable(self.spark, f"place {self.place.name}"):
+                for item in prepared:
+                    if summary := self._run_missing(item):
+                        say(summary)
+                        done += 1
             return done
         finally:
             try:

@@ -19,7 +19,7 @@ from jobs import cli, stopping, tracking
 from jobs.job import Context, Job
 from jobs.job import job as declare
 from jobs.runner import Runner, prepare
-from jobs.stopping import terminate
+from jobs.stopping import cancel_work, stoppable, terminate
 from jobs.warehouse import Warehouse
 
 SLOW_SECONDS = 120
@@ -121,6 +121,23 @@ def test_a_stopped_run_cancels_its_batch_and_frees_the_place(spark: SparkSession
     assert time.monotonic() - started < SLOW_SECONDS
     assert not spark.sparkContext.statusTracker().getActiveJobsIds()
     assert Warehouse(spark, place.folder).read("runs").first()["state"] == "stopped"
+
+
+def test_a_stop_cancels_what_the_given_up_call_is_still_to_do_and_nothing_that_follows(spark: SparkSession) -> None:
+    """As where the signal comes between two Spark jobs of one call: its thread in the JVM goes on, and so does the run's outcome."""
+    context = spark.sparkContext
+    with stoppable(spark, "work"):
+        group = context.getLocalProperty("spark.jobGroup.id")
+        assert spark.range(5).count() == 5
+        cancel_work()
+        assert context.getLocalProperty("spark.jobGroup.id") is None
+        assert spark.range(6).count() == 6
+        context.setJobGroup(str(group), "the call that was given up")
+        with pytest.raises(Exception, match="cancelled"):
+            spark.range(7).count()
+    with stoppable(spark, "other work"):
+        assert spark.range(8).count() == 8
+    assert context.getLocalProperty("spark.jobGroup.id") is None
 
 
 @pytest.mark.parametrize("signalled", [True, False])
