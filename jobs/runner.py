@@ -90,6 +90,9 @@ class Runner:
                 self.tracking.close()
 
     def _refuse_changed(self, item: Prepared) -> None:
+        for table in item.job.writes if item.job.tilewise else ():
+            if self.warehouse.exists(table):
+                self.warehouse.check_columns(TABLES[table])
         if not _runs_always(item.job) and not self.recompute and (stored := self._stored(item.job)):
             refuse_changed(item.job, stored, item.decided)
 

@@ -126,7 +126,7 @@ class Runs:
         source = self.spark.createDataFrame(complete, schema_of(RUNS)).alias("new")
         held = (F.col("old.state") == "running") & (F.col("new.state") == "running") & ~F.col("old.run_id").isin(list(ended))
         merge = self._target().alias("old").merge(source, (F.col("old.run_id") == F.col("new.run_id")) | held)
-        merge.whenMatchedUpdateAll("new.state != 'running'").whenNotMatchedInsertAll().execute()
+        merge.withSchemaEvolution().whenMatchedUpdateAll("new.state != 'running'").whenNotMatchedInsertAll().execute()
 
     def _keep_beating(self) -> None:
         while not self._stop.wait(HEARTBEAT_SECONDS):
@@ -150,6 +150,7 @@ class Runs:
     def _ensure_table(self) -> None:
         """By a write, which two runs may do at once and do again after a kill; Delta's CREATE TABLE refuses a folder that is there."""
         if self.warehouse.exists(RUNS.name):
+            self.warehouse.check_columns(RUNS)
             return
         writer = self.spark.createDataFrame([], schema_of(RUNS)).write.format("delta").mode("ignore")
         try:

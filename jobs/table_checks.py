@@ -4,7 +4,8 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from conf.table import Table
+from conf.errors import InputError
+from conf.table import Column, Table
 
 
 class TableError(RuntimeError):
@@ -25,6 +26,23 @@ def check_schema(frame: DataFrame, table: Table) -> None:
     ]
     if differing:
         raise TableError(f"table {table.name}: {'; '.join(differing)}")
+
+
+def added_columns(stored: StructType, table: Table) -> tuple[Column, ...]:
+    """Declared columns that a stored table, of an older version, lacks: its rows have null there, new rows bring them.
+
+    Raises InputError where such rows may not have null, or a column's type has changed.
+    """
+    there = {field.name: field.dataType.simpleString() for field in stored}
+    meant = {field.name: field.dataType.simpleString() for field in schema_of(table)}
+    wrong = [f"{name} is {there[name]}, now {kind}" for name, kind in meant.items() if there.get(name, kind) != kind]
+    added = tuple(column for column in table.columns if column.name not in there)
+    wrong += [f"{column.name} is missing and needed in every row" for column in added if not column.nullable]
+    if wrong:
+        raise InputError(
+            f"table {table.name}, made by another version: {'; '.join(wrong)}; make the place anew in another --set warehouse=DIR"
+        )
+    return added
 
 
 def in_declared_order(frame: DataFrame, table: Table) -> DataFrame:

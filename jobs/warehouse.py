@@ -8,9 +8,11 @@ from typing import Any
 
 from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from conf.table import Table
 from conf.tables import TABLES
+from jobs.table_checks import added_columns
 
 
 class Warehouse:
@@ -32,9 +34,18 @@ class Warehouse:
         return [name for name in TABLES if self.exists(name)]
 
     def read(self, table: str, version: int | None = None) -> DataFrame:
-        """The newest version, or a fixed one, which stays the same while this process writes the table."""
+        """The newest version, or a fixed one, which stays the same while this process writes the table.
+
+        Columns that were declared since it was written are null.
+        """
         reader = self.spark.read.format("delta")
-        return (reader if version is None else reader.option("versionAsOf", version)).load(self.path(table))
+        frame = (reader if version is None else reader.option("versionAsOf", version)).load(self.path(table))
+        later = [column for column in TABLES[table].columns if column.nullable and column.name not in frame.columns]
+        return frame.withColumns({column.name: F.lit(None).cast(column.type) for column in later})
+
+    def check_columns(self, table: Table) -> None:
+        """Raises InputError where rows cannot be added to the table as it is stored."""
+        added_columns(DeltaTable.forPath(self.spark, self.path(table.name)).toDF().schema, table)
 
     def version(self, table: str) -> int:
         """The newest Delta version."""
@@ -58,20 +69,23 @@ class Warehouse:
         self._write(table, frame, stamp, "overwrite")
 
     def append(self, table: Table, frame: DataFrame, stamp: dict[str, Any]) -> None:
-        """Add rows in one commit."""
+        """Add rows in one commit, and columns that were declared since. Raises InputError where others differ."""
+        if self.exists(table.name):
+            self.check_columns(table)
         self._write(table, frame, stamp, "append")
 
     def _write(self, table: Table, frame: DataFrame, stamp: dict[str, Any], mode: str) -> None:
         writer = frame.write.format("delta").mode(mode).option("userMetadata", json.dumps(stamp, sort_keys=True))
-        if mode == "overwrite":
-            writer = writer.option("overwriteSchema", "true")
-        writer.save(self.path(table.name))
+        writer.option("overwriteSchema" if mode == "overwrite" else "mergeSchema", "true").save(self.path(table.name))
 
     def merge(self, table: Table, frame: DataFrame, stamp: dict[str, Any]) -> None:
-        """Replace rows of the same key and add the others, in one commit."""
+        """Replace rows of the same key and add the others, in one commit, and columns that were declared since. Raises InputError where
+        others differ."""
+        self.check_columns(table)
         with _stamped(self.spark, stamp):
             target = DeltaTable.forPath(self.spark, self.path(table.name)).alias("old")
-            target.merge(frame.alias("new"), same_key(table.key)).whenMatchedUpdateAll().whenNotMatchedInsertAll().execute()
+            merge = target.merge(frame.alias("new"), same_key(table.key)).withSchemaEvolution()
+            merge.whenMatchedUpdateAll().whenNotMatchedInsertAll().execute()
 
     def delete_keys(self, table: Table, keys: DataFrame, stamp: dict[str, Any]) -> None:
         """Delete the rows of these keys, in one commit."""
