@@ -61,10 +61,17 @@ class Source(Settings):
         None, description="of `api` and `items`: west, south, east, north; default: the area"
     )
     query: dict[str, Any] = Field(default_factory=dict, description='of `api`, e.g. {"eo:cloud_cover": {"lt": 60}}')
+    assets: dict[str, str] = Field(
+        default_factory=dict, description="band or mask to the items' asset, where a catalog names it otherwise, e.g. {SCL: SCL_20m}"
+    )
     inspect: Literal["auto", "always"] = Field("auto", description="auto: headers are read where the catalog does not tell what they say")
     sensor: str | None = Field(None, description="a key of conf/sensors.py; for a catalog, where its items do not name it")
     datetime: dt.date | None = Field(None, description="acquisition date, UTC, of `href` without {date} and of `files`")
-    bands: tuple[str, ...] = Field((), description="bands in the file's order, or those {band} stands for; default: the sensor's")
+    bands: tuple[str, ...] = Field(
+        (),
+        description="bands in the file's order, or those {band} stands for; default: the sensor's. Of a catalog: those that each item must "
+        "have; default: the sensor's masks",
+    )
     nodata: float | None = Field(None, description="nodata value where the files carry none")
     scene_id: str | None = Field(None, description="name of the image; default: the file's name")
     baseline: str | None = Field(None, description="processing baseline, e.g. 05.09, where the metadata carry none")
@@ -79,6 +86,8 @@ class Source(Settings):
             raise ValueError(f"give one of stac, api, items, href and files, not {' and '.join(given) or 'none'}")
         if given[0] in ("href", "files") and not (self.sensor and (self.datetime or "{date}" in (self.href or ""))):
             raise ValueError("href and files need sensor and datetime; a date in file names is written {date}")
+        if given[0] in ("href", "files") and self.assets:
+            raise ValueError("assets is for items of a catalog; name files band by band with files")
         return self
 
 

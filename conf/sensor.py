@@ -50,6 +50,8 @@ class Mask:
     """A pixel with any of these bits is not clear."""
     water: frozenset[int] = frozenset()
     water_bits: int = 0
+    instead_of: tuple[str, ...] = ()
+    """Masks whose work it does, in images that have it."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,12 @@ class Sensor:
     def mask_names(self) -> tuple[str, ...]:
         """Names of the bands that only say which pixels are clear."""
         return tuple(mask.band for mask in self.masks)
+
+    def lacking_masks(self, given: Iterable[str]) -> tuple[str, ...]:
+        """Masks that an image with these bands should have besides them: without one clouds would be taken for ground."""
+        there = set(given)
+        replaced = {band for mask in self.masks if mask.band in there for band in mask.instead_of}
+        return tuple(mask.band for mask in self.masks if not mask.instead_of and mask.band not in there | replaced)
 
     @property
     def classes(self) -> str | None:

@@ -19,7 +19,7 @@ _QA_RADSAT = Mask("QA_RADSAT", "uint16", bits=_bits(0, 1, 2, 3, 4, 5, 6, 8, 11))
 _QA_RADSAT_TM = replace(_QA_RADSAT, bits=_bits(0, 1, 2, 3, 4, 6, 9))
 # BQA of Collection 1: 0 fill, 1 dropped or hidden, 4 cloud; of two-bit confidences the upper bit is medium or high: 8 shadow, 10 snow,
 # 12 cirrus.
-_BQA = Mask("BQA", "uint16", bits=_bits(0, 1, 4, 8, 10, 12))
+_BQA = Mask("BQA", "uint16", bits=_bits(0, 1, 4, 8, 10, 12), instead_of=("QA_PIXEL", "QA_RADSAT"))
 _BQA_TM = replace(_BQA, bits=_bits(0, 1, 4, 8, 10))
 
 _BLUE_TO_NIR = (

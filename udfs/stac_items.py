@@ -13,6 +13,7 @@ from conf.errors import InputError, ReadError
 from conf.place import Source
 from conf.sensors import SENSORS, Sensor
 from udfs.addresses import address_of, without_secrets
+from udfs.image_files import known_band
 from udfs.scenes import Scene
 
 Item = Mapping[str, Any]
@@ -41,11 +42,8 @@ def scene_of_item(item: Item, source: Source) -> Scene:
 def _scene(item: Item, source: Source) -> Scene:
     name, properties = str(item.get("id")), item.get("properties") or {}
     sensor = _sensor(item, properties, source)
-    given = _assets(item, sensor)
-    missed = sorted(set(source.bands) - set(given))
-    if missed or not set(given) - set(sensor.mask_names):
-        assets = ", ".join(sorted(item.get("assets") or {}))
-        raise InputError(f"item {name}: no asset for {', '.join(missed) or 'any band'} of {sensor.name}; it has {assets}")
+    given = _assets(item, sensor, source)
+    _refuse_missing(item, sensor, source, given)
     cloud, baseline = properties.get("eo:cloud_cover"), _baseline(properties, source)
     return Scene(
         scene_id=name,
@@ -108,13 +106,27 @@ def _producer(properties: Mapping[str, Any]) -> str | None:
     return ", ".join(name for name in names if name) or None
 
 
-def _assets(item: Item, sensor: Sensor) -> Given:
-    """Band name to its asset, and its band in the file: of the asset with the band's name for a key, else of one that lists it.
+def _refuse_missing(item: Item, sensor: Sensor, source: Source, given: Given) -> None:
+    """Raises InputError where an item has no band, or not those that the source asks for; where it asks for none, no mask."""
+    asked = [sensor.band_called(band) or band for band in source.bands]
+    missed = [band for band in asked or sensor.lacking_masks(given) if band not in given]
+    if not missed and set(given) - set(sensor.mask_names):
+        return
+    what = ", ".join(missed) if set(given) - set(sensor.mask_names) or asked else "any band"
+    keys = ", ".join(sorted(item.get("assets") or {}))
+    without = "" if asked else ", or give `bands` to do without a mask"
+    step = f"name it as `assets: {{{missed[0]}: ...}}` of the source{without}" if missed else "name them as `assets` of the source"
+    raise InputError(f"item {item.get('id')}: no asset for {what} of {sensor.name}; it has {keys}; {step}")
+
+
+def _assets(item: Item, sensor: Sensor, source: Source) -> Given:
+    """Band name to its asset, and its band in the file: of the asset that the source names, else with the band's name for a key, else of
+    one that lists it. Raises InputError.
 
     Pictures to look at list bands too, so only assets of data count; other assets may lie anywhere.
     """
-    given: Given = {}
     assets: Mapping[str, Any] = item.get("assets") or {}
+    given = _renamed(item, assets, sensor, source)
     named = {key: sensor.band_called(key) for key in assets}
     for key, band in named.items():
         if band is not None:
@@ -125,6 +137,19 @@ def _assets(item: Item, sensor: Sensor) -> Given:
             for number, band in _listed(asset, sensor):
                 if band is not None:
                     given.setdefault(band, (asset, number))
+    return given
+
+
+def _renamed(item: Item, assets: Mapping[str, Any], sensor: Sensor, source: Source) -> Given:
+    """Those that the source's `assets` name."""
+    given: Given = {}
+    for name, key in source.assets.items():
+        band = known_band(sensor, name, "scenes.sources.assets")
+        if key not in assets:
+            raise InputError(
+                f"item {item.get('id')}: no asset {key}, which scenes.sources.assets names; it has {', '.join(sorted(assets))}"
+            )
+        given[band] = (assets[key], 1)
     return given
 
 

@@ -1,11 +1,13 @@
 """Declared inputs that do not fit each other: exit code 2 and one line before anything is written, without a JVM."""
 
+import datetime as dt
 import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pystac
 import pytest
 import shapely
 
@@ -27,6 +29,24 @@ def test_scenes_that_are_not_on_one_native_grid(
     other = write_image(tmp_path / "other.tif", "EPSG:32644")
     sources = [{"href": str(tmp_path / name), "sensor": "rgb", "datetime": "2020-03-01"} for name in ("image.tif", other.name)]
     assert "EPSG:32644" in refused(capsys, tmp_path / "warehouse", job, "--place", place_file(grid="native", scenes={"sources": sources}))
+
+
+@pytest.mark.parametrize("job", ["flow", "scenes"])
+def test_items_whose_mask_is_called_otherwise(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, place_file: Callable[..., str], job: str
+) -> None:
+    square = shapely.box(73.0, 18.9, 73.1, 19.0)
+    taken = dt.datetime(2020, 3, 1, tzinfo=dt.UTC)
+    item = pystac.Item("S2_x", json.loads(shapely.to_geojson(square)), list(square.bounds), taken, {"urbantrace:sensor": "sentinel2_l2a"})
+    for key in ("B02", "SCL_20m"):
+        item.add_asset(key, pystac.Asset(f"./{key}.tif"))
+    catalog = pystac.Catalog("test", "One item.")
+    catalog.add_item(item)
+    catalog.normalize_and_save(str(tmp_path / "items"), pystac.CatalogType.SELF_CONTAINED)
+    layer = {"sensor": "sentinel2_l2a", "model": "models:/built_up_10m@champion", "resolution": 10}
+    place = place_file(layers={"built_up_10m": layer}, scenes={"sources": [{"stac": str(tmp_path / "items" / "catalog.json")}]})
+    said = refused(capsys, tmp_path / "warehouse", job, "--place", place)
+    assert "item S2_x: no asset for SCL of sentinel2_l2a; it has B02, SCL_20m; name it as `assets: {SCL: ...}` of the source" in said
 
 
 @pytest.mark.parametrize("job", ["flow", "built_up"])

@@ -14,6 +14,7 @@ import shapely
 from conf.access import Access
 from conf.errors import InputError
 from conf.place import Source
+from conf.sensors import SENSORS
 from tests.images_on_disk import DAY, tilted, write
 from tests.servers.faults import Faults, Request
 from tests.servers.range_server import Canary, serving
@@ -61,6 +62,51 @@ def test_an_item_that_tells_all_is_planned_without_opening_its_images() -> None:
     assert set(scene.hrefs) == {"B02", "B11", "SCL"}
     assert not any("CANARY" in href for href in scene.files)
     assert (scene.licence, scene.attribution) == ("proprietary", "ESA")
+
+
+def renamed(**names: str) -> dict[str, Any]:
+    """The item with assets of other names."""
+    found = item()
+    return {**found, "assets": {names.get(key, key): asset for key, asset in found["assets"].items()}}
+
+
+def test_assets_that_a_catalog_names_otherwise_are_mapped() -> None:
+    mapped = Source(api="http://x", assets={"scl": "SCL_20m", "B02": "B02_10m"})
+    scene = scene_of_item(renamed(scl="SCL_20m", blue="B02_10m"), mapped)
+    assert {band: href.rsplit("/", 1)[1] for band, href in scene.hrefs.items()} == {"B02": "10.tif", "B11": "20.tif", "SCL": "20.tif"}
+    assert scene == scene_of_item(item(), SOURCE)
+    with pytest.raises(InputError, match=r"S2_000: no asset SCL_20m, which scenes\.sources\.assets names; it has blue, scl, swir16, thumb"):
+        scene_of_item(item(), mapped)
+    with pytest.raises(InputError, match="sensor sentinel2_l2a has no band clouds"):
+        scene_of_item(item(), Source(api="http://x", assets={"clouds": "scl"}))
+    with pytest.raises(ValueError, match="assets is for items of a catalog"):
+        Source(href="a.tif", sensor="rgb", datetime=DAY, assets={"red": "r"})
+
+
+def test_an_item_without_its_mask_is_refused_unless_the_source_names_its_bands() -> None:
+    """Or every cloud were ground, in silence."""
+    lacking = renamed(scl="SCL_20m")
+    said = r"S2_000: no asset for SCL of sentinel2_l2a; it has SCL_20m, blue, swir16, thumbnail; name it as `assets: {SCL: \.\.\.}`"
+    with pytest.raises(InputError, match=said + " of the source, or give `bands` to do without a mask"):
+        scene_of_item(lacking, SOURCE)
+    assert set(scene_of_item(lacking, Source(api="http://x", bands=("blue", "swir16"))).hrefs) == {"B02", "B11"}
+    with pytest.raises(InputError, match="no asset for SCL, B08 of"):
+        scene_of_item(lacking, Source(api="http://x", bands=("blue", "SCL", "nir")))
+
+
+@pytest.mark.parametrize(
+    ("sensor", "given", "lacking"),
+    [
+        ("sentinel2_l2a", (), ("SCL",)),
+        ("landsat8_l2", ("QA_PIXEL",), ("QA_RADSAT",)),
+        ("landsat8_l1", (), ("QA_PIXEL", "QA_RADSAT")),
+        ("landsat8_l1", ("BQA",), ()),
+        ("planetscope_4band", (), ("udm2_clear",)),
+        ("sentinel1_grd", (), ()),
+    ],
+)
+def test_masks_that_an_image_should_have(sensor: str, given: tuple[str, ...], lacking: tuple[str, ...]) -> None:
+    assert SENSORS[sensor].lacking_masks(given) == lacking
 
 
 @pytest.mark.parametrize(
@@ -189,7 +235,7 @@ def test_values_of_another_kind_are_refused(tmp_path: Path, pixels: Any, sensor:
 def test_each_band_of_a_file_has_its_own_calibration_and_all_must_be_told() -> None:
     bands = [{"name": "B02", "scale": 0.0001, "offset": -0.1}, {"name": "B11", "scale": 0.0002, "offset": 0.0}]
     pair = item()
-    pair["assets"] = {"both": {**pair["assets"]["blue"], "bands": bands, "raster:bands": []}}
+    pair["assets"] = {"both": {**pair["assets"]["blue"], "bands": bands, "raster:bands": []}, "scl": pair["assets"]["scl"]}
     scene = scene_of_item(pair, SOURCE)
     assert scene.calibration == {"B02": [0.0001, -0.1], "B11": [0.0002, 0.0]}
     half = item()
