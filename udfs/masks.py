@@ -17,7 +17,7 @@ from conf.sensors import SENSORS
 from udfs.grid import Grid, PixelBounds, Tile, blocks_of
 from udfs.sampling import Points, pixel_centres
 from udfs.scenes import Scene
-from udfs.versions import LocalVersion, content_digest, local_version
+from udfs.versions import LocalVersion, content_digest, local_version, refuse_other_content
 
 Marked = NDArray[np.bool_]
 FEWEST_DATES = 2
@@ -191,7 +191,5 @@ def _cell(file: PolygonFile, version: LocalVersion, column: int, row: int) -> sh
 
 @lru_cache(maxsize=8)
 def _refuse_changed(file: PolygonFile, version: LocalVersion) -> None:
-    now = content_digest(Path(file.path))
-    if now != file.content:
-        name = Path(file.path).name
-        raise ReadError("changed_source", f"{name}: planned with {file.content[:12]}, now {now[:12]}; run built_up again")
+    """Once for each version of the file."""
+    refuse_other_content(file.path, file.content, "built_up")

@@ -35,14 +35,15 @@ def refuse_changed_file(path: str, recorded: str) -> None:
     """Raises ReadError `changed_source` when the file's content is not the recorded one's; a copy with another date is the same."""
     found = local_version(path)
     size, changed, content = recorded.split("-", 2)
-    if (str(found.size), str(found.changed)) == (size, changed):
-        return
+    if (str(found.size), str(found.changed)) != (size, changed):
+        refuse_other_content(path, content, "scenes")
+
+
+def refuse_other_content(path: str, planned: str, job: str) -> None:
+    """Raises ReadError `changed_source` when the sha256 of the file's content is not the planned one; `job` is to run again."""
     now = content_digest(Path(path))
-    if now != content:
-        name = Path(path).name
-        raise ReadError(
-            "changed_source", f"{name}: planned with {content[:12]} ({size} bytes), now {now[:12]} ({found.size} bytes); run scenes again"
-        )
+    if now != planned:
+        raise ReadError("changed_source", f"{Path(path).name}: planned with {planned[:12]}, now {now[:12]}; run {job} again")
 
 
 def content_digest(path: Path) -> str:
