@@ -192,7 +192,7 @@ def _row(number: int, scene: Scene) -> dict[str, Any]:
     return {
         "layer": LAYER, "epoch": EPOCH, "tile_id": tile_id(grid, tile), "grid": grid.name, "crs": grid.crs, "tile_px": TILE_PX,
         "row": tile.row, "col": tile.col, "transform": list(grid.transform(*tile.pixels[:2]))[:6], "strip": None,
-        "geometry": shapely.to_wkb(outline), "scenes": [{"scene_id": scene.scene_id, "why": "", "blocks": None}], **box,
+        "geometry": shapely.to_wkb(outline), "scenes": [{"scene_id": scene.scene_id, "covers": 1.0, "why": "", "blocks": None}], **box,
     }  # fmt: skip
 
 

@@ -70,9 +70,9 @@ TILES = Table(
         *_GRID,
         Column(
             "scenes",
-            "array<struct<scene_id:string,why:string,blocks:bigint>>",
-            "images chosen for its windows, sorted, and why; blocks: bits of the 256-pixel blocks, two around the tile included, for which "
-            "it is chosen, null: all that it covers",
+            "array<struct<scene_id:string,covers:double,why:string,blocks:bigint>>",
+            "images chosen for its windows, sorted; covers: share of the tile; why; blocks: bits of the 256-pixel blocks, two around the "
+            "tile included, for which it is chosen, null: all that it covers",
         ),
         _STRIP,
         Column("predicted_seconds", "double", "of one core", identity=False),

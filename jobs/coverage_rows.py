@@ -13,13 +13,14 @@ NEXT_STEP = {
 }
 """Of kinds that are not failures."""
 RETRY = "mend what the message names, then run ./spark-submit.sh retry"
-_NEVER = "covers 0 %"
+SEEN = 0.005
+"""Share of a tile from which a scene counts as covering any of it: 1 %, rounded."""
 
 
 def coverage_rows(tiles: DataFrame, built_up: DataFrame) -> DataFrame:
     """A row for each planned tile: where it lies, `status` (as in built_up, or `pending` where it has no row yet), `kind` (error
     class, or a key of NEXT_STEP; null for a done tile), `reason`, `next_step`, valid share, counts of scenes, attempts, run id."""
-    reached = F.exists("scenes", lambda scene: ~scene["why"].startswith(_NEVER))
+    reached = F.exists("scenes", lambda scene: scene["covers"] >= SEEN)
     plan = tiles.select(*KEY, *PLACED, F.size("scenes").alias("scenes_planned"), reached.alias("reached"))
     counts = [F.size(name).alias(name) for name in ("scenes_used", "scenes_failed")]
     found = built_up.select(*KEY, "status", "error_class", "message", "valid_share", *counts, "attempts", "run_id")

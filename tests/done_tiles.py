@@ -99,11 +99,14 @@ def tile_rows() -> list[dict[str, Any]]:
     """The plan of these tiles, and of one more in 2021 that is not mapped yet and another that its scene hardly covers."""
     scenes = {
         ("2021", 1, 0): [],
-        ("2021", 1, 1): [("2021_x", "covers 60 %, 3 days from reference", None), ("2021_y", "covers 0 %, 9 days from reference", None)],
+        ("2021", 1, 1): [
+            ("2021_x", 0.6, "covers 60 %, 3 days from reference", None),
+            ("2021_y", 0.001, "covers 0 %, 9 days from reference", None),
+        ],
     }
     squares = [(row["epoch"], row["row"], row["col"]) for row in built_up_rows()]
     squares += [("2021", 2, 0)]
-    none = [("2021_x", "covers 90 %, 3 days from reference", None)]
+    none = [("2021_x", 0.9, "covers 90 %, 3 days from reference", None)]
     return [{**placed(*square), "scenes": scenes.get(square, none), "predicted_seconds": 1.0} for square in squares]
 
 

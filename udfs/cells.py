@@ -195,7 +195,10 @@ def _described(found: Candidates, own: _Choice, work: Work) -> dict[str, Any]:
     for number in np.flatnonzero(own.picked.any(axis=(1, 2))):
         everywhere = bool((own.picked[number] == own.shown[number]).all())
         bits = None if everywhere else packed(own.picked[number])
-        scenes.append({"scene_id": found.scene_id[number], "why": _why(own.covers[number], found, number, everywhere), "blocks": bits})
+        covers = round(float(own.covers[number]), 6)
+        scenes.append(
+            {"scene_id": found.scene_id[number], "covers": covers, "why": _why(covers, found, number, everywhere), "blocks": bits}
+        )
         parts.append(found.digest[number] + ("" if bits is None else f":{bits}"))
         covered += float(own.covers[number])
     return {

@@ -60,7 +60,7 @@ class _Layer(NamedTuple):
 
 
 @job(
-    reads=("scenes",), writes="tiles", settings=TilesSettings, parallel_over="scenes, then cells of the grid", data_version=2,
+    reads=("scenes",), writes="tiles", settings=TilesSettings, parallel_over="scenes, then cells of the grid", data_version=3,
     sources=area_sources,
 )  # fmt: skip
 def tiles(tables: Tables, settings: TilesSettings, context: Context) -> DataFrame:

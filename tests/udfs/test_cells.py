@@ -72,6 +72,10 @@ def test_scenes_of_a_tile_are_those_of_its_blocks_with_why() -> None:
     assert second["a"][0].startswith("covers 100 %") and second["b"][0].startswith("covers 63 %")
     assert set(second) == {"a", "b"}  # `far` begins 576 pixels beyond: out of reach
     assert third["a"][0].startswith("covers 37 %") and set(fourth) == {"a", "b"}
+    shares = {
+        (number, one["scene_id"]): one["covers"] for number, scenes in enumerate(rows.sort_values(["row", "col"]).scenes) for one in scenes
+    }
+    assert (shares[0, "a"], shares[0, "b"], shares[1, "b"]) == (1.0, 0.0, pytest.approx((1024 - 700) / 512, abs=1e-5))
 
 
 def test_what_no_scene_covers_is_planned_only_within_an_area() -> None:

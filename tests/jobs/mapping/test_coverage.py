@@ -78,7 +78,7 @@ def test_every_hole_has_its_reason_and_what_to_do(path: Path) -> None:
 def test_a_tile_that_scenes_hardly_reach_lies_outside(spark: SparkSession, tmp_path: Path) -> None:
     planned = tile_rows()
     for row in planned:
-        row["scenes"] = [(name, f"covers 0 %, {name} days from reference", None) for name, *_ in row["scenes"]]
+        row["scenes"] = [(name, 0.0049, "", None) for name, *_ in row["scenes"]]
     found = geopandas.read_parquet(write(spark, tmp_path, planned, built_up_rows())).set_index(["epoch", "tile_id"])
     assert found.loc[("2021", tile_id(1, 1)), "reason"] == "outside: the epoch's scenes cover less than 1 % of it"
     assert found.loc[("2021", tile_id(1, 0)), "kind"] == "no_scene"

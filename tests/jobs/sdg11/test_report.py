@@ -74,7 +74,7 @@ def tile_rows():
     """The plan of those tiles, and of one in 2016 that is not mapped yet."""
     for row in [*built_up_rows(), {**next(built_up_rows()), "tile_id": "c2", "col": 2}]:
         placed = {name: row[name] for name in ("layer", "epoch", "tile_id", "grid", "crs", "tile_px", "col", "transform")}
-        yield {**placed, "scenes": [(f"S2_{row['epoch']}", "covers 90 %, 30 days from reference", None)]}
+        yield {**placed, "scenes": [(f"S2_{row['epoch']}", 0.9, "covers 90 %, 30 days from reference", None)]}
 
 
 def scene_rows(folder):
