@@ -4,6 +4,7 @@ import datetime as dt
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Literal
 
 from conf.errors import InputError
@@ -113,7 +114,11 @@ class Sensor:
 
     def band(self, name: str) -> Band:
         """A measured band by its own name; raises KeyError."""
-        return {band.name: band for band in self.bands}[name]
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> dict[str, Band]:
+        return {band.name: band for band in self.bands}
 
     def values_of(self, name: str) -> Values:
         """What a band's values are."""
@@ -189,6 +194,7 @@ class Sensor:
         return next((*own, *common, *alias, *extra).__iter__(), None)
 
 
+@lru_cache(maxsize=256)
 def _version(baseline: str) -> tuple[int, int]:
     """`05.10`, `0510` and `N0510` alike; raises InputError."""
     found = BASELINE.fullmatch(baseline)

@@ -5,6 +5,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from types import TracebackType
 from typing import Any
 
@@ -20,6 +21,7 @@ from udfs.remote_files import Range, RemoteFile
 from udfs.versions import LocalVersion, local_version
 
 RASTERIO_LOG = logging.getLogger("rasterio")
+MASKS = frozenset({"per_dataset", "alpha"})
 DAMAGE = re.compile(r"(?i)premature|corrupt|truncat|not enough data|invalid data|missing")
 """Warnings that mean pixels were made up: a cut JPEG block comes out grey."""
 
@@ -37,6 +39,12 @@ class Image:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.dataset, name)
+
+    @cached_property
+    def masked_bands(self) -> frozenset[int]:
+        """The bands, 1-based, that have a mask in the file."""
+        flags = enumerate(self.dataset.mask_flag_enums, 1)
+        return frozenset(index for index, names in flags if MASKS & {flag.name for flag in names})
 
     @property
     def tries(self) -> int:

@@ -22,7 +22,6 @@ Water = NDArray[np.bool_] | None
 Bands = tuple[str, ...]
 PointsOf = Callable[[Frame, NDArray[np.bool_]], NDArray[np.bool_]]
 """From marked pixels of a frame to the points that follow from them."""
-MASKS = frozenset({"per_dataset", "alpha"})
 
 
 def read_scene(pool: ImagePool, scene: Scene, bands: Bands, grid: Grid, bounds: PixelBounds, water: Water = None) -> tuple[Values, int]:
@@ -130,7 +129,7 @@ class _View:
         unknown = empty.copy() if sensor.nodata_in == "any" else np.zeros(empty.shape, bool)
         if raw.dtype.kind == "f":
             unknown |= ~np.isfinite(raw)
-        if MASKS & {flag.name for flag in dataset.mask_flag_enums[index - 1]}:
+        if index in dataset.masked_bands:
             unknown |= self._pixels(dataset, index, frame, frame.window, lattice.touched, mask=True) == 0
         values = raw if raw.dtype.itemsize <= 2 else raw.astype(np.float32)
         return lattice, Block(frame, frame.around(values, 0), frame.around(unknown, True), frame.around(empty, True))
