@@ -43,7 +43,7 @@ class Course:
     """`best`: the network with the best F1 on the choosing windows. `last`: that at the course's end, where the choosing ground is
     too small to choose by."""
     half: bool = True
-    """Convolve in bfloat16: 1.6 times as fast where the processor has it."""
+    """Convolve in bfloat16 where the processor has it, 1.6 times as fast; it is ten times as slow where it has not."""
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
@@ -114,7 +114,7 @@ def labelled_logits(network: nn.Module, windows: list[Window], normalise: Normal
 def _step(network: nn.Module, optimizer: torch.optim.Optimizer, crops: tuple[torch.Tensor, ...], course: Course) -> float:
     images, labels, weights = crops
     network.train()
-    with torch.autocast("cpu", torch.bfloat16, enabled=course.half):
+    with torch.autocast("cpu", torch.bfloat16, enabled=course.half and _has_bfloat16()):
         logits = network(images.contiguous(memory_format=torch.channels_last))
     loss = segmentation_loss(logits.float(), labels, weights, course.jaccard_share)
     optimizer.zero_grad(set_to_none=True)
@@ -122,6 +122,10 @@ def _step(network: nn.Module, optimizer: torch.optim.Optimizer, crops: tuple[tor
     nn.utils.clip_grad_norm_(network.parameters(), 1.0)
     optimizer.step()
     return float(loss.detach())
+
+
+def _has_bfloat16() -> bool:
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
 def _pace(done: float, warm_share: float) -> float:

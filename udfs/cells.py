@@ -10,7 +10,6 @@ import shapely
 from numpy.typing import NDArray
 
 from conf.place import Epoch
-from conf.sensors import SENSORS
 from udfs.choosing import REACH_BLOCKS, Blocks, Candidates, Shown, blocks_around, chosen, packed, shown
 from udfs.grid import BLOCK_PX, Grid, PixelBounds, Tile, tile_id
 from udfs.land import land_tiles
@@ -205,7 +204,7 @@ def _described(found: Candidates, own: _Choice, work: Work) -> dict[str, Any]:
         "scenes": scenes,
         "scenes_digest": hashlib.sha256(",".join(sorted(parts)).encode()).hexdigest(),
         "predicted_seconds": predicted_seconds(work.sensor, work.tile_px, covered),
-        "predicted_bytes": predicted_bytes(SENSORS[work.sensor], work.tile_px, covered),
+        "predicted_bytes": predicted_bytes(work.sensor, work.tile_px, covered),
     }
 
 

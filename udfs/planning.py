@@ -9,9 +9,9 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from conf.errors import InputError
-from conf.sensors import SENSORS, Sensor
+from conf.sensors import SENSORS
 from udfs.earth import to_lonlat
-from udfs.grid import Grid, PixelBounds, Tile, native_grid, tiles_over
+from udfs.grid import Grid, Tile, native_grid, tiles_over
 from udfs.lonlat import lonlat_polygons
 from udfs.sampling import ALIGNED_PX
 from udfs.scenes import Scene, same_crs
@@ -83,20 +83,18 @@ def on_grid(shapes: Any, grid: Grid) -> Any:
 
 def outlines(grid: Grid, tiles: list[Tile], margin: int = 0) -> NDArray[np.object_]:
     """Outlines of tiles grown by `margin` pixels: (multi)polygons in EPSG:4326, eight segments a side."""
-    transformer = to_lonlat(grid.crs)
-    rings = np.stack([_ring(grid, tile.pixels.grown(margin)) for tile in tiles])
-    return lonlat_polygons(*transformer.transform(rings[..., 0], rings[..., 1]))
+    edges = np.array([tile.pixels.grown(margin) for tile in tiles], np.float64).reshape(-1, 4)
+    return lonlat_polygons(*to_lonlat(grid.crs).transform(*_rings(grid, edges)))
 
 
-def _ring(grid: Grid, bounds: PixelBounds) -> NDArray[np.float64]:
-    steps = np.arange(8) / 8
-    across = bounds.left + steps * (bounds.right - bounds.left)
-    down = bounds.top + steps * (bounds.bottom - bounds.top)
-    columns = np.concatenate(
-        [across, np.full(8, bounds.right), bounds.right - (across - bounds.left), np.full(8, bounds.left), [bounds.left]]
-    )
-    rows = np.concatenate([np.full(8, bounds.top), down, np.full(8, bounds.bottom), bounds.bottom - (down - bounds.top), [bounds.top]])
-    return np.column_stack([grid.origin_x + columns * grid.pixel_width, grid.origin_y - rows * grid.pixel_height])
+def _rings(grid: Grid, edges: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """x and y (n, 33) of the closed outlines of pixel bounds (n, 4)."""
+    top, left, bottom, right = (edges[:, [number]] for number in range(4))
+    steps, one = np.arange(8) / 8, np.ones(8)
+    across, down = left + steps * (right - left), top + steps * (bottom - top)
+    columns = np.concatenate([across, right * one, right - (across - left), left * one, left], axis=1)
+    rows = np.concatenate([top * one, down, bottom * one, bottom - (down - top), top], axis=1)
+    return grid.origin_x + columns * grid.pixel_width, grid.origin_y - rows * grid.pixel_height
 
 
 def predicted_seconds(sensor: str, tile_px: int, covered: float) -> float:
@@ -106,13 +104,14 @@ def predicted_seconds(sensor: str, tile_px: int, covered: float) -> float:
     return SECONDS_PER_TILE + SECONDS_PER_VALUE * values + SECONDS_PER_PIXEL * pixels * min(1.0, covered)
 
 
-def predicted_bytes(sensor: Sensor, tile_px: int, covered: float) -> int:
+def predicted_bytes(sensor: str, tile_px: int, covered: float) -> int:
     """Bytes to read for a tile, at PACKED of their size in memory; `covered` as in `predicted_seconds`."""
     return round(PACKED * _bytes_of_pixel(sensor) * tile_px * tile_px * covered)
 
 
 @lru_cache(maxsize=64)
-def _bytes_of_pixel(sensor: Sensor) -> float:
-    """Of all bands together, in memory, for a pixel of the finest."""
+def _bytes_of_pixel(name: str) -> float:
+    """Of all bands of a sensor together, in memory, for a pixel of the finest."""
+    sensor = SENSORS[name]
     finest = min(band.gsd for band in sensor.bands)
     return sum(np.dtype(sensor.dtype_of(band.name)).itemsize * (finest / band.gsd) ** 2 for band in sensor.bands)

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from pyproj import Transformer
 
 from conf.place import Epoch
-from conf.sensors import SENSORS
 from udfs.cells import CELL_PX, Cell, Work, area_cells, planned_cell, planned_cells, touched_cells
 from udfs.choosing import Blocks, Candidates, chosen, packed, shown, unpacked
 from udfs.grid import Grid, utm_grid
@@ -92,7 +91,7 @@ def test_cost_follows_what_is_read() -> None:
     assert 0 < none.predicted_seconds < once.predicted_seconds < twice.predicted_seconds
     assert none.predicted_bytes == 0 and twice.predicted_bytes == pytest.approx(2 * once.predicted_bytes, rel=1e-6)
     # Of 12 bands 4 have 10 m, 6 have 20 m and 2 have 60 m: 4 + 6/4 + 2/36 values of 2 bytes a pixel, packed to 0.6.
-    assert predicted_bytes(SENSORS["sentinel2_l2a"], 512, 1.0) == round(0.6 * 2 * (4 + 6 / 4 + 2 / 36) * 512**2)
+    assert predicted_bytes("sentinel2_l2a", 512, 1.0) == round(0.6 * 2 * (4 + 6 / 4 + 2 / 36) * 512**2)
 
 
 def candidates(boxes: list[Any], cloud: list[float], days: list[int]) -> Candidates:
