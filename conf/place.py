@@ -69,8 +69,8 @@ class Source(Settings):
     datetime: dt.date | None = Field(None, description="acquisition date, UTC, of `href` without {date} and of `files`")
     bands: tuple[str, ...] = Field(
         (),
-        description="bands in the file's order, or those {band} stands for; default: the sensor's. Of a catalog: those that each item must "
-        "have; default: the sensor's masks",
+        description="bands in the file's order, or those {band} stands for; default: the sensor's, and with {band} the masks that lie "
+        "beside. Of a catalog: those that each item must have; default: the sensor's masks",
     )
     nodata: float | None = Field(None, description="nodata value where the files carry none")
     scene_id: str | None = Field(None, description="name of the image; default: the file's name")

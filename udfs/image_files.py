@@ -31,7 +31,8 @@ def scenes_of_files(source: Source, storage: Path) -> list[Scene]:
         named = {known_band(sensor, band, "files"): located(path, storage) for band, path in source.files.items()}
         return [_scene(source, sensor, _Found(source.scene_id or Path(min(named.values())).stem, None, named))]
     href = located(str(source.href), storage)
-    found = _matching(href, bands) if _is_pattern(str(source.href)) else [_one(href, bands)]
+    masks = () if source.bands or "{band}" not in href else sensor.mask_names  # theirs are files beside the bands'
+    found = _matching(href, bands, masks) if _is_pattern(str(source.href)) else [_one(href, bands, masks)]
     if not found:
         raise InputError(f"{source.href}: no file matches; fetch the images or correct scenes.sources")
     if len(found) > 1 and source.scene_id:
@@ -69,12 +70,13 @@ def _is_pattern(href: str) -> bool:
     return "{date}" in href or "*" in href or href.endswith("/")
 
 
-def _one(href: str, bands: tuple[str, ...]) -> _Found:
-    stem = Path(address_of(href).path).stem.replace("{band}", "")
-    return _Found(stem, None, {band: href.replace("{band}", band) for band in bands})
+def _one(href: str, bands: tuple[str, ...], masks: tuple[str, ...]) -> _Found:
+    address = address_of(href)
+    there = () if address.is_remote else (mask for mask in masks if Path(address.path.replace("{band}", mask)).is_file())
+    return _Found(Path(address.path).stem.replace("{band}", ""), None, {band: href.replace("{band}", band) for band in (*bands, *there)})
 
 
-def _matching(pattern: str, bands: tuple[str, ...]) -> list[_Found]:
+def _matching(pattern: str, bands: tuple[str, ...], masks: tuple[str, ...]) -> list[_Found]:
     if address_of(pattern).is_remote:
         raise InputError(f"{pattern}: a folder on the web or in a bucket cannot be listed; use a STAC catalog, or name one file")
     patterns = [f"{pattern}{name}" for name in IMAGE_NAMES] if pattern.endswith("/") else [pattern]
@@ -85,7 +87,7 @@ def _matching(pattern: str, bands: tuple[str, ...]) -> list[_Found]:
         for path in sorted(str(file) for file in Path(folder).glob(re.sub(r"\{(band|date)\}", "*", each[len(folder.rstrip("/")) + 1 :]))):
             match = expression.fullmatch(path)
             band = match.groupdict().get("band") if match else None
-            if match is None or (band is not None and band not in bands):
+            if match is None or (band is not None and band not in (*bands, *masks)):
                 continue
             text = match.groupdict().get("date")
             stem = Path(path[: match.start("band")] + path[match.end("band") :] if band else path).stem

@@ -11,6 +11,7 @@ import shapely
 
 from conf.errors import InputError
 from conf.place import Source
+from conf.sensors import SENSORS
 from tests.images_on_disk import tilted, write
 from udfs.catalogs import scenes_of
 
@@ -63,6 +64,18 @@ def test_remote_links_and_broken_catalogs_are_refused(folder: Path) -> None:
     path.write_text("{")
     with pytest.raises(InputError, match="no sound STAC"):
         scenes_of((Source(stac=str(path)),), folder)
+
+
+@pytest.mark.parametrize("href", ["day_{band}.tif", "{date}_{band}.tif"])
+def test_the_mask_beside_the_bands_is_taken_unless_bands_are_named(tmp_path: Path, href: str) -> None:
+    start = href.split("_", maxsplit=1)[0].replace("{date}", "20200301")
+    for band in (*SENSORS["sentinel2_l2a"].band_names, "SCL"):
+        write(tmp_path / f"{start}_{band}.tif", tilted(130, 140) if band != "SCL" else np.full((130, 140), 4, np.uint8))
+    source = Source(sensor="sentinel2_l2a", href=str(tmp_path / href), datetime=dt.date(2020, 3, 1))
+    (scene,) = scenes_of((source,), tmp_path)
+    assert Path(scene.hrefs["SCL"]).name == f"{start}_SCL.tif"
+    (named,) = scenes_of((source.model_copy(update={"bands": ("B02", "B03")}),), tmp_path)
+    assert set(named.hrefs) == {"B02", "B03"}
 
 
 def test_unknown_sensor_names_the_known(folder: Path) -> None:
