@@ -56,6 +56,9 @@ class Source(Settings):
         "* for anything; ending in / : every GeoTIFF in that folder",
     )
     files: dict[str, str] = Field(default_factory=dict, description="band name to its file, where names follow no pattern")
+    metadata: str | None = Field(
+        None, description="path or local pattern, with *, of Landsat's MTL files; each tells a scene's files, date and calibration"
+    )
     collections: tuple[str, ...] = Field((), description="of `api` and `items`")
     bbox: tuple[float, float, float, float] | None = Field(
         None, description="of `api` and `items`: west, south, east, north; default: the area"
@@ -80,13 +83,15 @@ class Source(Settings):
 
     @model_validator(mode="after")
     def one_kind(self) -> "Source":
-        kinds = {"stac": self.stac, "api": self.api, "items": self.items, "href": self.href, "files": self.files}
+        kinds = {name: getattr(self, name) for name in ("stac", "api", "items", "href", "files", "metadata")}
         given = [name for name, value in kinds.items() if value]
         if len(given) != 1:
-            raise ValueError(f"give one of stac, api, items, href and files, not {' and '.join(given) or 'none'}")
+            raise ValueError(f"give one of {', '.join(kinds)}, not {' and '.join(given) or 'none'}")
+        if given[0] == "metadata" and not self.sensor:
+            raise ValueError("metadata needs sensor, e.g. landsat8_l1")
         if given[0] in ("href", "files") and not (self.sensor and (self.datetime or "{date}" in (self.href or ""))):
             raise ValueError("href and files need sensor and datetime; a date in file names is written {date}")
-        if given[0] in ("href", "files") and self.assets:
+        if given[0] in ("href", "files", "metadata") and self.assets:
             raise ValueError("assets is for items of a catalog; name files band by band with files")
         return self
 

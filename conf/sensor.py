@@ -180,7 +180,8 @@ class Sensor:
         measured = [name for name in names if name in self.band_names and self.values_of(name) != "stretched"]
         missing = [name for name in measured if self.linear(name, None, of_scene) is None]
         if missing:
-            return f"{self.name} is scaled by each scene's metadata, and none are given for {', '.join(missing)}; give its metadata file"
+            bands = ", ".join(missing)
+            return f"{self.name} is scaled by each scene's metadata, and none are given for {bands}; name the MTL file as `metadata`"
         flat = [name for name in measured if name in (of_scene or {}) and (of_scene or {})[name][0] == 0]
         return f"a scale of 0 for {', '.join(flat)}; correct the scene's calibration" if flat else None
 

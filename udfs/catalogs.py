@@ -15,6 +15,7 @@ from conf.sensors import SENSORS
 from udfs.addresses import Allowed, address_of, pattern_of
 from udfs.image_files import fixed_folder, located, scenes_of_files
 from udfs.images import Opener, OpeningRules
+from udfs.landsat_scenes import scenes_of_metadata
 from udfs.scenes import Scene, described, inspected
 from udfs.stac_catalogs import SearchBounds, catalog_items, searched_items
 from udfs.stac_items import is_complete, scene_of_item
@@ -74,7 +75,8 @@ def opening_rules(sources: Iterable[Source], storage: Path, access: Access, proc
 
     `processes` work at once: they share the requests to a host.
     """
-    named = [located(path, storage) for source in sources for path in (source.stac, source.href, *source.files.values()) if path]
+    paths = [path for source in sources for path in (source.stac, source.href, source.metadata, *source.files.values())]
+    named = [located(path, storage) for path in paths if path]
     local = [fixed_folder(path) for path in named if not address_of(path).is_remote]
     roots = sorted({str(Path(folder).resolve()) for folder in [*local, str(storage), *access.roots]})
     catalogs = [address_of(source.stac) for source in sources if source.stac]
@@ -89,7 +91,8 @@ def _declared(source: Source, storage: Path, opener: Opener, access: Access, bou
         return [(scene_of_item(item, source), source) for item in searched_items(source, bounds, access)]
     if source.stac is not None:
         return [(scene_of_item(item, source), source) for item in catalog_items(_catalog(source.stac, storage), opener)]
-    return [(scene, source) for scene in scenes_of_files(source, storage)]
+    files = scenes_of_metadata if source.metadata is not None else scenes_of_files
+    return [(scene, source) for scene in files(source, storage)]
 
 
 def _catalog(path: str, storage: Path) -> str:

@@ -184,7 +184,7 @@ def _write_physical(raw: NDArray[Any], scene: Scene, sensor: Sensor, band: str, 
     if sensor.values_of(band) != "stretched":
         linear = sensor.linear(band, scene.baseline, scene.calibration)
         if linear is None:
-            raise ReadError("profile", f"{scene.scene_id}: nothing says what DN of {band} mean; give the scene's metadata file")
+            raise ReadError("profile", f"{scene.scene_id}: nothing says what DN of {band} mean; run scenes again")
         scaled(raw, linear, sensor.in_decibel, physical)
         return
     low, high = (scene.stretch or {}).get(band, (None, None))

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from conf.errors import InputError
+from conf.place import Source
 from conf.sensors import SENSORS
+from tests.images_on_disk import tilted, write
+from udfs.catalogs import scenes_of
 from udfs.landsat_metadata import brightness_temperature, parsed_metadata, read_landsat_metadata, scene_calibration, sun_distance
 
 COLLECTION_2 = """GROUP = LANDSAT_METADATA_FILE
@@ -129,3 +132,44 @@ def test_real_landsat_5(real_data: Path) -> None:
     per_radiance = math.pi * 1.01285**2 / (1536 * math.sin(math.radians(49.75588889)))
     assert 1 * scale + offset == pytest.approx(-1.17 * per_radiance, rel=1e-4)
     assert 255 * scale + offset == pytest.approx(264.0 * per_radiance, rel=1e-4)
+
+
+def delivered(folder: Path, text: str = LEVEL_1, bands: tuple[str, ...] = ("B2", "QA_PIXEL")) -> Path:
+    """A scene as it is delivered; returns its MTL file."""
+    for band in bands:
+        pixels = tilted(130, 140) + 9000 if band == "B2" else np.full((130, 140), 21824, np.uint16)
+        write(folder / f"LC08_L1TP_014032_20210722_{band}.TIF", pixels)
+    path = folder / "LC08_L1TP_014032_20210722_MTL.txt"
+    path.write_text(text)
+    return path
+
+
+def test_a_metadata_file_tells_the_scene(tmp_path: Path) -> None:
+    """Its name, date, calibration, and of its files those that are there."""
+    delivered(tmp_path)
+    (scene,) = scenes_of((Source(sensor="landsat8_l1", metadata=f"{tmp_path}/*_MTL.txt"),), tmp_path)
+    assert scene.scene_id == "LC08_L1TP_014032_20210722"
+    assert scene.datetime == dt.datetime(2021, 7, 22, 15, 33, 50, 765432, tzinfo=dt.UTC)
+    assert set(scene.hrefs) == {"B2", "QA_PIXEL"}
+    assert scene.calibration == {"B2": pytest.approx([4e-5, -0.2])}
+    assert scene.fault is None
+
+
+@pytest.mark.parametrize(
+    ("sensor", "text", "bands", "why"),
+    [
+        ("landsat5_l1", LEVEL_1, ("B2",), "a level-1 scene of LANDSAT_8, not of sensor landsat5_l1"),
+        ("landsat8_l2", LEVEL_1, ("B2",), "a level-1 scene of LANDSAT_8, not of sensor landsat8_l2"),
+        ("landsat8_l1", LEVEL_1, (), "none of its files lies beside it"),
+        ("landsat8_l1", "GROUP = OTHER", ("B2",), "no Landsat MTL file"),
+    ],
+)
+def test_a_scene_that_is_not_as_declared_is_refused(tmp_path: Path, sensor: str, text: str, bands: tuple[str, ...], why: str) -> None:
+    path = delivered(tmp_path, text, bands)
+    with pytest.raises(InputError, match=why):
+        scenes_of((Source(sensor=sensor, metadata=str(path)),), tmp_path)
+
+
+def test_no_metadata_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no file matches"):
+        scenes_of((Source(sensor="landsat8_l1", metadata=f"{tmp_path}/*_MTL.txt"),), tmp_path)

@@ -20,7 +20,7 @@ from tests.images_on_disk import write
 from udfs.catalogs import scenes_of
 from udfs.grid import Grid, PixelBounds, native_grid, utm_grid
 from udfs.images import ImagePool, Opener
-from udfs.landsat_metadata import brightness_temperature, read_landsat_metadata, scene_calibration
+from udfs.landsat_metadata import brightness_temperature, read_landsat_metadata
 from udfs.reading import read_scene
 from udfs.scenes import Scene, inspected
 from udfs.sensor_values import is_water, range_fault
@@ -201,9 +201,10 @@ def test_para_landsat_5(real_data: Path) -> None:
     """Reflectance pi L d² / (ESUN sin(sun)) with L = (LMAX - LMIN) (DN - 1) / 254 + LMIN, the MTL file's numbers typed here."""
     folder = real_data / "para_landsat5"
     metadata = read_landsat_metadata(folder / "LT52240631988227CUB02_MTL.txt")
-    hrefs = {band: str(folder / name) for band, name in metadata.files.items()}
-    bare = Scene("para", "landsat5_l1", metadata.datetime, hrefs, dict.fromkeys(hrefs, 1))
-    scene = with_headers(replace(bare, calibration=scene_calibration(metadata)))
+    (scene,) = scenes_of((Source(sensor="landsat5_l1", metadata=f"{folder}/*_MTL.txt"),), folder)
+    assert (scene.scene_id, scene.fault) == ("LT52240631988227CUB02", None)
+    assert scene.datetime.date() == dt.date(1988, 8, 14)
+    hrefs = scene.hrefs
     sun = math.sin(math.radians(49.75588889))
     ranges = {"B1": (-1.52, 169.0, 1983), "B3": (-1.17, 264.0, 1536), "B4": (-1.51, 221.0, 1031), "B7": (-0.15, 16.5, 83.44)}
     for band, (low, high, irradiance) in ranges.items():

@@ -116,7 +116,7 @@ def test_a_scene_brings_its_calibration(tmp_path: Path) -> None:
 def test_without_metadata_there_is_no_value(tmp_path: Path) -> None:
     write(tmp_path / "a_B4.tif", tilted(130, 140))
     scene = scene_of(tmp_path, "landsat8_l1")
-    with pytest.raises(ReadError, match="give the scene's metadata file") as caught:
+    with pytest.raises(ReadError, match="run scenes again") as caught:
         read(scene, "B4")
     assert caught.value.kind == "profile"
     given = read(replace(scene, calibration={"B4": [4e-5, -0.2]}), "B4")
