@@ -1,7 +1,7 @@
-"""A Spark job over rows of hrefs, whose workers open and read, ÷ the same over rows of pixels: tile files read by Spark (binaryFile).
+"""A Spark job over rows of hrefs, whose workers open and read, ÷ the same over rows of pixels, files read by Spark (binaryFile): of the
+images that the hrefs name, and of tile files that somebody has cut and written before, which is not counted.
 
-Both give a checksum for each tile with its halo. The tile files hold the halo, as they must; the images that the hrefs name do not
-hold a pixel twice. Rows of pixels are run as Spark reads them, and as job `built_up` groups its rows: by ranges of neighbours, sorted.
+All give a checksum for each tile with its halo. The tile files hold the halo, as they must; the images do not hold a pixel twice.
 Each run has a process, a JVM and workers of its own, so that peaks can be compared."""
 
 import os
@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,8 +20,7 @@ import pyarrow as pa
 import rasterio
 from numpy.typing import NDArray
 from pyspark import cloudpickle
-from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F
+from pyspark.sql import DataFrame, SparkSession
 from rasterio.io import MemoryFile
 from rasterio.windows import Window
 
@@ -31,16 +30,16 @@ from jobs.arrow_batches import rows_per_batch
 from jobs.session import start_session
 from udfs.images import ImagePool, gdal
 
-SIDE, BLOCK, TILE_PX, HALO, BANDS, IMAGES = 8192, 512, 512, 40, 3, 3
+SIDE, BLOCK, TILE_PX, HALO, BANDS, IMAGES = 4096, 512, 512, 40, 3, 12
 WIDTH = TILE_PX + 2 * HALO
 REACH, MEMORY_REACH, PAIRS = 2.0, 0.5, 5
-HREFS, PIXELS, GROUPED = "hrefs", "pixels", "pixels, grouped"
+HREFS, IMAGE_FILES, TILE_FILES = "hrefs", "image files", "tile files"
 PARTITIONS = 6
 """Three a core, as in job `built_up`."""
-PIXEL_ROWS = 8
-"""At once to a worker: of 1 to 64 the fastest."""
-HREF_ROWS = 64
+ROWS = {HREFS: 64, IMAGE_FILES: 1, TILE_FILES: 8}
+"""At once to a worker: of tile files, of 1 to 64 the fastest."""
 CHECKSUMS = "tile int, checksum bigint"
+Shell = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 
 class Run(NamedTuple):
@@ -56,14 +55,17 @@ class Run(NamedTuple):
 
 def measure() -> list[Measure]:
     """Throughput, and memory of the JVM and the workers together. Raises ValueError where checksums differ."""
-    runs: dict[str, list[Run]] = {HREFS: [], PIXELS: [], GROUPED: []}
+    runs: dict[str, list[Run]] = {HREFS: [], IMAGE_FILES: [], TILE_FILES: []}
     with tempfile.TemporaryDirectory() as folder:
         tiles = write_images(Path(folder))
         for pair in range(PAIRS):
             for kind in runs if pair % 2 == 0 else reversed(runs):
                 runs[kind].append(in_own_process(run, kind, folder))
     agree([each.checksums for kind in runs.values() for each in kind], tiles)
-    return [*_beside(runs, PIXELS, "descriptors", REACH, MEMORY_REACH), *_beside(runs, GROUPED, "descriptors: grouped", None, None)]
+    return [
+        *_beside(runs, IMAGE_FILES, "descriptors", REACH, MEMORY_REACH),
+        *_beside(runs, TILE_FILES, "descriptors: tiles cut before", None, None),
+    ]
 
 
 def _beside(runs: dict[str, list[Run]], kind: str, name: str, reach: float | None, memory_reach: float | None) -> list[Measure]:
@@ -98,11 +100,11 @@ def run(kind: str, folder: str) -> Run:
     spark = start_session("local[2]", {})
     with SessionUse() as idle:
         spark.range(2).count()
-    job = {HREFS: _of_hrefs, PIXELS: _of_pixels, GROUPED: partial(_of_pixels, grouped=True)}[kind]
+    job = partial({HREFS: _of_hrefs, IMAGE_FILES: _of_image_files, TILE_FILES: _of_tile_files}[kind], spark, folder)
     with SessionUse() as use:
-        job(spark, folder, 1)
+        job(1)
         started = time.perf_counter()
-        checksums = job(spark, folder, IMAGES)
+        checksums = job(IMAGES)
         seconds = time.perf_counter() - started
     spark.stop()
     return Run(seconds, idle.together, use.together, use.jvm, use.worker, checksums)
@@ -115,21 +117,24 @@ def _of_hrefs(spark: SparkSession, folder: str, images: int) -> dict[int, int]:
         for number, corner in enumerate(corners())
     ]
     frame = spark.createDataFrame(rows, "tile int, href string, top int, left int")
-    with rows_per_batch(spark, HREF_ROWS):
-        return _collected(_grouped(frame, F.col("tile")).mapInArrow(read_hrefs, CHECKSUMS))
+    near = frame.repartitionByRange(PARTITIONS, "tile").sortWithinPartitions("tile")
+    with rows_per_batch(spark, ROWS[HREFS]):
+        return _collected(near.mapInArrow(read_hrefs, CHECKSUMS))
 
 
-def _of_pixels(spark: SparkSession, folder: str, images: int, grouped: bool = False) -> dict[int, int]:
-    folders = [f"{folder}/tiles{image}" for image in range(images)]
-    frame = spark.read.format("binaryFile").load(folders).select("path", "content")
-    if grouped:
-        frame = _grouped(frame, F.regexp_extract("path", r"(\d+)\.tif$", 1).cast("int"))
-    with rows_per_batch(spark, PIXEL_ROWS):
-        return _collected(frame.mapInArrow(read_pixels, CHECKSUMS))
+def _of_image_files(spark: SparkSession, folder: str, images: int) -> dict[int, int]:
+    paths = [str(image_path(Path(folder), image)) for image in range(images)]
+    return _of_files(spark, paths, ROWS[IMAGE_FILES], read_images)
 
 
-def _grouped(frame: DataFrame, number: Column) -> DataFrame:
-    return frame.repartitionByRange(PARTITIONS, number).sortWithinPartitions(number)
+def _of_tile_files(spark: SparkSession, folder: str, images: int) -> dict[int, int]:
+    return _of_files(spark, [f"{folder}/tiles{image}" for image in range(images)], ROWS[TILE_FILES], read_tiles)
+
+
+def _of_files(spark: SparkSession, paths: list[str], rows: int, shell: Shell) -> dict[int, int]:
+    frame = spark.read.format("binaryFile").load(paths).select("path", "content")
+    with rows_per_batch(spark, rows):
+        return _collected(frame.mapInArrow(shell, CHECKSUMS))
 
 
 def _collected(frame: DataFrame) -> dict[int, int]:
@@ -149,7 +154,19 @@ def _window(images: ImagePool, tile: int, href: str, top: int, left: int) -> int
     return checksum(np.stack([image.pixels(band, window) for band in range(1, BANDS + 1)]))
 
 
-def read_pixels(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def read_images(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Shell: `path`, `content` of image files to CHECKSUMS of their tiles."""
+    with gdal():
+        for batch in batches:
+            for path, content in zip(batch["path"], batch["content"], strict=True):
+                number = int(Path(str(path)).stem.removeprefix("image"))
+                with MemoryFile(memoryview(content.as_buffer())) as file, file.open(driver="GTiff") as image:
+                    places = corners(image.width)
+                    read = [checksum(image.read(window=Window(left, top, WIDTH, WIDTH))) for top, left in places]
+                yield _rows(dict(enumerate(read, number * len(places))))
+
+
+def read_tiles(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Shell: `path`, `content` of tile files to CHECKSUMS."""
     with gdal():
         for batch in batches:
