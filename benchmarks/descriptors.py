@@ -30,7 +30,7 @@ from jobs.arrow_batches import rows_per_batch
 from jobs.session import start_session
 from udfs.images import ImagePool, gdal
 
-SIDE, BLOCK, TILE_PX, HALO, BANDS, IMAGES = 4096, 512, 512, 40, 3, 12
+SIDE, BLOCK, TILE_PX, HALO, BANDS, IMAGES = 4096, 512, 512, 40, 3, 24
 WIDTH = TILE_PX + 2 * HALO
 REACH, MEMORY_REACH, PAIRS = 2.0, 0.5, 5
 HREFS, IMAGE_FILES, TILE_FILES = "hrefs", "image files", "tile files"
