@@ -4,6 +4,7 @@ what the tiles would cost, and whether a further tile costs the same however man
 import datetime as dt
 import hashlib
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -96,16 +97,16 @@ def _planet(folder: str) -> Place:
 
 
 def _planned(place: Place, steps: tuple[int | str, ...]) -> dict[int | str, list[Planned]]:
-    """Each step's runs, after a warm-up; the steps take turns, so that a busy minute does not fall on one of them."""
+    """Each step's runs, after a warm-up; the steps take turns, so that a busy minute does not fall on one of them. Land comes last."""
     spark = start_session("local[2]", {})
     context = Context(spark, place, "benchmark", place.folder)
     plan = partial(_plan, Warehouse(spark, place.folder), context)
     plan(min(STEPS))
     found: dict[int | str, list[Planned]] = {step: [] for step in steps}
-    for turn in range(max(STEPS.values())):
-        for step in steps:
-            if turn < STEPS.get(step, 1):
-                found[step].append(plan(step))
+    turns = [step for turn in range(max(STEPS.values())) for step in steps if turn < STEPS.get(step, 0)]
+    for step in [*turns, *(step for step in steps if step == LAND)]:
+        found[step].append(plan(step))
+        print(found[step][-1], file=sys.stderr, flush=True)
     spark.stop()
     return found
 
