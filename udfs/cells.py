@@ -63,10 +63,10 @@ def cell_rows(grid: Grid, tiles: NDArray[Any], tile_px: int) -> pd.DataFrame:
     numbers = (tiles % side) @ np.array([side, 1])
     inside = [np.unique(numbers[where.ravel() == number]).astype(np.int32) for number in range(len(cells))]
     squares = [Tile(int(row), int(col), CELL_PX) for row, col in cells]
-    reach: Any = outlines(grid, squares, REACH_PX + BLOCK_PX) if squares else []
+    reach: Any = shapely.to_wkb(outlines(grid, squares, REACH_PX + BLOCK_PX)) if squares else []
     return pd.DataFrame({
         "grid": grid.name, "cell_row": cells[:, 0].astype(np.int32), "cell_col": cells[:, 1].astype(np.int32),
-        "inside": inside, "reach": list(shapely.to_wkb(reach)) if squares else [],
+        "inside": pd.Series(inside, dtype=object), "reach": pd.Series(list(reach), dtype=object),
     })  # fmt: skip
 
 

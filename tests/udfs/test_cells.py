@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import shapely
 from hypothesis import given, settings
@@ -171,6 +172,13 @@ def test_places_on_edges_are_covered_by_the_tiles_of_their_zones(name: str, tile
     # Straight chords of outlines bend away from the parallels by a few metres.
     assert shapely.difference(area, shapely.union_all(shapely.buffer(outlines, 2e-4))).area < 1e-9
     assert planned.strip.notna().any()
+
+
+def test_a_zone_without_land_gives_no_cells_of_their_types() -> None:
+    """The north's polar zone holds none; Arrow would not take a column without a type."""
+    zone = zone_called("upsn")
+    (cells,) = area_cells([pd.DataFrame({"grid": [zone.name]})], work({zone.name: zone_grid(zone, 10.0)}, cut=True, every=True), None)
+    assert len(cells) == len(pa.array(cells["inside"], pa.list_(pa.int32()))) == len(pa.array(cells["reach"], pa.binary())) == 0
 
 
 def test_a_footprint_over_180_degrees_touches_both_zones_and_no_other() -> None:
