@@ -22,6 +22,7 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from pyproj import Transformer
+from pyspark.errors import PySparkException
 
 from benchmarks.pairs import Measure
 from jobs.session import start_session
@@ -52,7 +53,15 @@ def measure() -> list[Measure]:
 def in_own_process(function: Callable[..., Result], *arguments: Any) -> Result:
     """What a function gives in a fresh process: its session and its peaks are its own."""
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        return pool.submit(function, *arguments).result()
+        return pool.submit(_told, function, *arguments).result()
+
+
+def _told(function: Callable[..., Result], *arguments: Any) -> Result:
+    """Spark's errors cannot travel between processes; what they say can."""
+    try:
+        return function(*arguments)
+    except PySparkException as error:
+        raise RuntimeError(str(error)) from None
 
 
 def peak_mib(pid: str = "self") -> float:
