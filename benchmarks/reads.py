@@ -7,6 +7,7 @@ do not line up, as with real images."""
 import datetime as dt
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def image(folder: Path, side: int = SIDE) -> Scene:
         "s", "sentinel2_l2a", dt.datetime(2023, 7, 1, tzinfo=dt.UTC), hrefs, dict.fromkeys(BANDS, 1), GRID.crs, transform, side, side,
         nodata=0.0, baseline=BASELINE,
     )  # fmt: skip
-    return Scene(**{**vars(scene), "footprint": footprint(scene)})
+    return replace(scene, footprint=footprint(scene))
 
 
 def _write(path: Path, pixels: NDArray[np.uint16]) -> None:

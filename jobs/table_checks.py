@@ -5,7 +5,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from conf.errors import InputError
-from conf.table import Column, Table
+from conf.table import Table
 
 
 class TableError(RuntimeError):
@@ -28,21 +28,20 @@ def check_schema(frame: DataFrame, table: Table) -> None:
         raise TableError(f"table {table.name}: {'; '.join(differing)}")
 
 
-def added_columns(stored: StructType, table: Table) -> tuple[Column, ...]:
-    """Declared columns that a stored table, of an older version, lacks: its rows have null there, new rows bring them.
+def check_stored_columns(stored: StructType, table: Table) -> None:
+    """A stored table, of an older version, may lack columns: its rows have null there, new rows bring them.
 
     Raises InputError where such rows may not have null, or a column's type has changed.
     """
     there = {field.name: field.dataType.simpleString() for field in stored}
     meant = {field.name: field.dataType.simpleString() for field in schema_of(table)}
     wrong = [f"{name} is {there[name]}, now {kind}" for name, kind in meant.items() if there.get(name, kind) != kind]
-    added = tuple(column for column in table.columns if column.name not in there)
-    wrong += [f"{column.name} is missing and needed in every row" for column in added if not column.nullable]
+    lacking = (column.name for column in table.columns if column.name not in there and not column.nullable)
+    wrong += [f"{name} is missing and needed in every row" for name in lacking]
     if wrong:
         raise InputError(
             f"table {table.name}, made by another version: {'; '.join(wrong)}; make the place anew in another --set warehouse=DIR"
         )
-    return added
 
 
 def in_declared_order(frame: DataFrame, table: Table) -> DataFrame:

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from conf.table import Table
 from conf.tables import TABLES
-from jobs.table_checks import added_columns
+from jobs.table_checks import check_stored_columns
 
 
 class Warehouse:
@@ -45,7 +45,7 @@ class Warehouse:
 
     def check_columns(self, table: Table) -> None:
         """Raises InputError where rows cannot be added to the table as it is stored."""
-        added_columns(DeltaTable.forPath(self.spark, self.path(table.name)).toDF().schema, table)
+        check_stored_columns(DeltaTable.forPath(self.spark, self.path(table.name)).toDF().schema, table)
 
     def version(self, table: str) -> int:
         """The newest Delta version."""

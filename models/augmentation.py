@@ -97,7 +97,7 @@ def _under_snow(
     values: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, change: Augmentation, random: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     if change.snow and random.uniform() < change.snow:
-        return snowed(values, labels, weights, change.snow_reflectance, random)
+        values, weights = snowed(values, labels, weights, change.snow_reflectance, random)
     return values, labels, weights
 
 

@@ -31,8 +31,8 @@ def snowfall(side: int, random: np.random.Generator) -> Snowfall:
 
 def snowed(
     values: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, reflectance: tuple[float, ...], random: np.random.Generator
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """A crop, (bands, side, side) and (1, side, side), under snow of this `reflectance` per band in full sun, 0-1.
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Values (bands, side, side) and weights (1, side, side) of a crop under snow of this `reflectance` per band in full sun, 0-1.
 
     What shows through is lit as the snow is. Shade is bluer than sun: bands, in order of wavelength, lose unequally.
     """
@@ -41,7 +41,7 @@ def snowed(
     white = torch.tensor(reflectance).reshape(-1, 1, 1) * snow.light**losses
     lit = values * snow.light.clamp(max=1.0) ** 0.5
     covered = lit * (1 - snow.cover) + white * snow.cover
-    return covered, labels, torch.where((labels > 0) & (snow.cover > BURIED), 0.0, weights)
+    return covered, torch.where((labels > 0) & (snow.cover > BURIED), 0.0, weights)
 
 
 def _field(side: int, grain: int, random: np.random.Generator) -> torch.Tensor:

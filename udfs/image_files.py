@@ -66,6 +66,12 @@ def fixed_folder(path: str) -> str:
     return fixed if fixed.endswith("/") else str(Path(fixed).parent)
 
 
+def files_like(pattern: str) -> list[str]:
+    """The local files that a path or a pattern with * names, by name."""
+    folder = fixed_folder(pattern)
+    return sorted(str(file) for file in Path(folder).glob(pattern[len(folder.rstrip("/")) + 1 :]))
+
+
 def _is_pattern(href: str) -> bool:
     return "{date}" in href or "*" in href or href.endswith("/")
 
@@ -83,8 +89,7 @@ def _matching(pattern: str, bands: tuple[str, ...], masks: tuple[str, ...]) -> l
     found: dict[tuple[str, dt.date | None], dict[str, str]] = {}
     for each in patterns:
         expression = _expression(each)
-        folder = fixed_folder(each)
-        for path in sorted(str(file) for file in Path(folder).glob(re.sub(r"\{(band|date)\}", "*", each[len(folder.rstrip("/")) + 1 :]))):
+        for path in files_like(re.sub(r"\{(band|date)\}", "*", each)):
             match = expression.fullmatch(path)
             band = match.groupdict().get("band") if match else None
             if match is None or (band is not None and band not in (*bands, *masks)):

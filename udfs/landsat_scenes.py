@@ -6,7 +6,7 @@ from conf.errors import InputError
 from conf.place import Source
 from conf.sensors import SENSORS, Sensor
 from udfs.addresses import address_of
-from udfs.image_files import fixed_folder, located
+from udfs.image_files import files_like, located
 from udfs.landsat_metadata import LandsatMetadata, read_landsat_metadata, scene_calibration
 from udfs.scenes import Scene
 
@@ -22,8 +22,7 @@ def scenes_of_metadata(source: Source, storage: Path) -> list[Scene]:
     pattern = located(str(source.metadata), storage)
     if address_of(pattern).is_remote:
         raise InputError(f"{source.metadata}: MTL files are read from folders; for scenes on the web use a STAC catalog")
-    folder = fixed_folder(pattern)
-    paths = sorted(Path(folder).glob(pattern[len(folder.rstrip("/")) + 1 :]))
+    paths = [Path(path) for path in files_like(pattern)]
     if not paths:
         raise InputError(f"{source.metadata}: no file matches; fetch the scenes' MTL files or correct scenes.sources")
     return [_scene(source, read_landsat_metadata(path), path) for path in paths]

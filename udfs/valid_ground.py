@@ -1,7 +1,6 @@
 """Where a layer has data: of each fixed block the box of its valid pixels, the same for any tiles."""
 
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -9,8 +8,8 @@ import pandas as pd
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
-from pyproj import Transformer
 
+from udfs.earth import to_lonlat
 from udfs.grid import BLOCK_PX, PixelBounds, Tile, blocks_of, grid_of_tile
 from udfs.rasters import NO_DATA, decode_raster
 
@@ -42,12 +41,7 @@ def _outlines(row: Any) -> list[bytes]:
     transform, crs = Affine(*row.transform), row.crs
     grid = grid_of_tile(row.grid, crs, transform, tile)
     boxes = valid_boxes(decode_raster(row.probability, (tile.tile_px, tile.tile_px)), tile)
-    to_crs, to_degrees = grid.transform(0, 0), _to_degrees(crs)
+    to_crs, to_degrees = grid.transform(0, 0), to_lonlat(crs)
     shapes = [shapely.box(*(to_crs @ (box.left, box.bottom)), *(to_crs @ (box.right, box.top))) for box in boxes]
     degrees = shapely.transform(shapes, lambda xy: np.column_stack(to_degrees.transform(xy[:, 0], xy[:, 1])))
     return [bytes(wkb) for wkb in shapely.to_wkb(degrees)]
-
-
-@lru_cache(maxsize=16)
-def _to_degrees(crs: str) -> Transformer:
-    return Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
