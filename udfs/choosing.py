@@ -38,6 +38,11 @@ class Blocks(NamedTuple):
     left: int
     shape_yx: tuple[int, int]
 
+    def bounds(self, margin: float) -> tuple[float, float, float, float]:
+        """Left, top, right, bottom of them all in pixels, and `margin` beyond."""
+        left, top, (height, width) = self.left * BLOCK_PX, self.top * BLOCK_PX, self.shape_yx
+        return left - margin, top - margin, left + width * BLOCK_PX + margin, top + height * BLOCK_PX + margin
+
     def boxes(self) -> NDArray[np.object_]:
         """Their outlines in pixels, row by row."""
         rows, columns = np.indices(self.shape_yx).reshape(2, -1)
@@ -63,7 +68,7 @@ def shown(outlines: NDArray[np.object_], blocks: Blocks) -> Shown:
     """What outlines, in pixels of the grid, cover of blocks."""
     boxes = blocks.boxes()
     share, near = np.zeros((len(outlines), len(boxes))), np.zeros((len(outlines), len(boxes)), bool)
-    for number, outline in enumerate(outlines):
+    for number, outline in enumerate(shapely.clip_by_rect(outlines, *blocks.bounds(2 * NEAR_PX))):
         shapely.prepare(outline)
         within = shapely.contains_properly(outline, boxes)
         edge = ~within & shapely.dwithin(outline, boxes, NEAR_PX)

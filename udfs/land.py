@@ -70,9 +70,9 @@ def _boxes(zone: Zone, resolution: float, tile_px: int, tiles: NDArray[np.int32]
     """West, south, east, north of tiles in degrees; near 180 degrees in UTM beyond it is cut off: that land is another zone's."""
     grid = zone_grid(zone, resolution)
     steps = np.linspace(0, tile_px, SAMPLES)
-    down, along = np.meshgrid(steps, steps, indexing="ij")
-    x = grid.origin_x + (tiles[:, 1, None] * tile_px + along.ravel()) * grid.pixel_width
-    y = grid.origin_y - (tiles[:, 0, None] * tile_px + down.ravel()) * grid.pixel_height
+    first, last = np.zeros(SAMPLES), np.full(SAMPLES, tile_px)
+    x = grid.origin_x + (tiles[:, 1, None] * tile_px + np.concatenate([steps, steps, first, last])) * grid.pixel_width
+    y = grid.origin_y - (tiles[:, 0, None] * tile_px + np.concatenate([first, last, steps, steps])) * grid.pixel_height
     lon, lat = from_lonlat(zone.crs).transform(x, y, direction="INVERSE")
     if zone.polar:
         wide = np.ptp(lon, axis=1) > 180

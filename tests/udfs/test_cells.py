@@ -115,6 +115,24 @@ def test_shares_are_areas() -> None:
     assert found.near[2].tolist() == [[True, True, False], [False] * 3]  # its pixels may lie one further than its outline says
 
 
+@given(
+    st.lists(st.tuples(st.floats(0, 6.28), st.floats(5, 1500)), min_size=3, max_size=30),
+    st.tuples(st.floats(-300, 900), st.floats(-300, 900)),
+)
+def test_a_block_sees_the_same_whichever_blocks_are_asked_about_with_it(
+    spokes: list[tuple[float, float]], middle: tuple[float, float]
+) -> None:
+    angle, radius = np.array(sorted(spokes)).T
+    star = np.round([9 * 256 + middle[0] + radius * np.cos(angle), 4 * 256 + middle[1] + radius * np.sin(angle)], 1).T
+    outline = shapely.union_all([shapely.make_valid(shapely.Polygon(star)), box(256, 0, 512, 700)]) - box(300, 100, 310, 600)
+    together = shown(np.array([outline], object), BLOCKS)
+    for row, column in np.ndindex(2, 3):
+        alone = shown(np.array([outline], object), Blocks(4 + row, 9 + column, (1, 1)))
+        ground = box(256 * column, 256 * row, 256 * (column + 1), 256 * (row + 1))
+        assert alone.share.item() == together.share[0, row, column] == pytest.approx(outline.intersection(ground).area / 256**2, abs=1e-6)
+        assert alone.near.item() == together.near[0, row, column] == (outline.distance(ground) <= 2)
+
+
 def test_the_best_are_chosen_by_clear_share_overlap_and_date() -> None:
     whole = box(0, 0, 768, 512)
     images = candidates([whole, whole, box(0, 0, 128, 512), whole], [0.5, 0.1, 0.0, 0.1], [0, 10, 0, 90])
