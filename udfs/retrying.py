@@ -1,7 +1,7 @@
 """Faults of images that pass are waited for, and only those."""
 
-import time
 from collections.abc import Callable
+from time import sleep
 from typing import TypeVar
 
 from conf.errors import TRANSIENT, ReadError
@@ -39,5 +39,5 @@ def retried(action: Callable[[], Result], fresh: Callable[[], None] = lambda: No
                 error.tries = max(error.tries, attempt)
                 raise
         if wait:
-            time.sleep(BACK_OFF_SECONDS * 2**attempt)
+            sleep(BACK_OFF_SECONDS * 2**attempt)
         attempt += 1

@@ -1,6 +1,5 @@
 """Faults of images that pass are waited for, and only those."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,7 @@ def scene(tmp_path: Path) -> Scene:
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     monkeypatch.setattr(retrying, "BACK_OFF_SECONDS", BACK_OFF_SECONDS)
     seconds: list[float] = []
-    monkeypatch.setattr(time, "sleep", seconds.append)
+    monkeypatch.setattr(retrying, "sleep", seconds.append)  # not time.sleep: threads of other libraries wait by it, too
     return seconds
 
 
