@@ -46,3 +46,13 @@ class Table:
     def identity(self) -> tuple[Column, ...]:
         """The columns that a fingerprint covers."""
         return tuple(column for column in self.columns if column.identity)
+
+
+def bbox_columns(nullable: bool = False) -> tuple[Column, ...]:
+    """xmin, ymin, xmax, ymax of a geometry column, so that readers without a spatial engine can choose rows."""
+    return tuple(Column(name, "double", f"{name} of the geometry, degrees", nullable=nullable) for name in ("xmin", "ymin", "xmax", "ymax"))
+
+
+def geometry_column(text: str) -> Column:
+    """A geometry as WKB, EPSG:4326."""
+    return Column("geometry", "binary", f"{text}, WKB, EPSG:4326")

@@ -1,15 +1,7 @@
 """Every table, declared once: schema, key, checks. Geometry columns are WKB in EPSG:4326 with four bbox columns."""
 
-from conf.table import Check, Column, Table
-
-
-def _bbox(nullable: bool = False) -> tuple[Column, ...]:
-    return tuple(Column(name, "double", f"{name} of the geometry, degrees", nullable=nullable) for name in ("xmin", "ymin", "xmax", "ymax"))
-
-
-def _geometry(text: str) -> Column:
-    return Column("geometry", "binary", f"{text}, WKB, EPSG:4326")
-
+from conf.table import Check, Column, Table, bbox_columns, geometry_column
+from conf.tables_training import FOOTPRINTS, TRAINING_TILES
 
 _DIGEST = Column("input_digest", "string", "sha256 over everything that determines the row", identity=False)
 _RUN = Column("run_id", "string", "the run that wrote the row", identity=False)
@@ -44,8 +36,8 @@ SCENES = Table(
         Column("calibration", "map<string,array<double>>", "band to scale and offset, where not the sensor's", nullable=True),
         Column("cloud", "double", "share of cloud in the metadata, 0-1", nullable=True),
         Column("baseline", "string", "processing baseline", nullable=True),
-        _geometry("footprint"),
-        *_bbox(),
+        geometry_column("footprint"),
+        *bbox_columns(),
         Column("licence", "string", "of the image", nullable=True),
         Column("attribution", "string", "to print beside results", nullable=True),
         Column("versions", "map<string,string>", "path or address to the state of the file that was planned with", identity=False),
@@ -78,8 +70,8 @@ TILES = Table(
         Column("predicted_seconds", "double", "of one core", identity=False),
         Column("predicted_bytes", "bigint", "to read", identity=False),
         Column("scenes_digest", "string", "sha256 over the content digests of its scenes and their blocks", identity=False),
-        _geometry("outline"),
-        *_bbox(),
+        geometry_column("outline"),
+        *bbox_columns(),
     ),
     (Check("predicted_seconds >= 0", "negative work"),),
 )
@@ -118,8 +110,8 @@ BUILT_UP = Table(
         Column("settings_digest", "string", "sha256 over settings, model and code version", identity=False),
         _DIGEST,
         _RUN,
-        _geometry("outline"),
-        *_bbox(),
+        geometry_column("outline"),
+        *bbox_columns(),
     ),
     (
         Check("status in ('done', 'nodata', 'quarantined')", "unknown status"),
@@ -137,8 +129,8 @@ BUILDINGS = Table(
         Column("layer", "string", "layer of the place"),
         Column("epoch", "string", "epoch of the place"),
         Column("building_id", "string", "hash of place on the grid and content"),
-        _geometry("footprint"),
-        *_bbox(),
+        geometry_column("footprint"),
+        *bbox_columns(),
         Column("area_m2", "double", "geodesic area, m2"),
         Column("confidence", "double", "mean probability inside, 0-1"),
         Column("vertices", "int", "of all rings, closing vertices not counted"),
@@ -164,8 +156,8 @@ UNITS = Table(
         Column("parent_id", "string", "unit it is part of; null at level 0", nullable=True),
         Column("level", "int", "0 is the coarsest"),
         Column("name", "string", "as in the source", nullable=True),
-        _geometry("outline"),
-        *_bbox(),
+        geometry_column("outline"),
+        *bbox_columns(),
         Column("area_m2", "double", "geodesic area, m2"),
         Column("note", "string", "what was repaired on load", nullable=True),
     ),
@@ -234,8 +226,8 @@ TRUTH_BUILDINGS = Table(
     ("building_id",),
     (
         Column("building_id", "string", "of the simulation"),
-        _geometry("footprint"),
-        *_bbox(),
+        geometry_column("footprint"),
+        *bbox_columns(),
         Column("year_built", "int", "first year it stands"),
         Column("year_gone", "int", "first year it no longer stands", nullable=True),
         Column("kind", "string", "house, block, hall, informal"),
@@ -291,6 +283,8 @@ TABLES = {
         POPULATION,
         UNIT_STATISTICS,
         INDICATORS,
+        FOOTPRINTS,
+        TRAINING_TILES,
         TRUTH_BUILDINGS,
         TRUTH_UNIT_STATISTICS,
         RUNS,

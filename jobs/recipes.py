@@ -53,7 +53,8 @@ class Recipe(Settings):
     augmentation: dict[str, Any]
     teaching: dict[str, Any] = Field(default_factory=dict)
     threshold: Literal["best_f1", "equal_area", "half"]
-    windows: tuple[Group, ...]
+    windows: tuple[Group, ...] = ()
+    tiles: int = Field(0, ge=0, description="of table training_tiles, windows held in memory at a time; 0 = not learned from")
     card: dict[str, str] = Field(description="heading to text of the model card")
 
 

@@ -47,7 +47,7 @@ class ModelSpec:
     normalisation: dict[str, Any]
     """`offset`, `scale` per band and `clip`: the network sees clip((value - offset) / scale)."""
     calibration: dict[str, float] = field(default_factory=lambda: {"slope": 1.0, "shift": 0.0})
-    """Probability = sigmoid(slope * logit + shift)."""
+    """Probability = sigmoid(slope * logit of the looks' mean probability + shift)."""
     flips: int = 1
     """Mirrored copies whose probabilities are averaged: 1, 2 or 4."""
     zooms: tuple[float, ...] = (1.0,)

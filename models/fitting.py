@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 from conf.windows import CHOOSE, FULL_LABEL, FULL_WEIGHT, TRAIN, UNLABELLED
 from models.augmentation import Normaliser
 from models.bundle import ModelSpec
+from models.calibration import calibrated, fitted_calibration, reliability
 from models.judging import judged_window
 from models.metrics import scores, threshold_of_best_f1, threshold_of_equal_area
 from models.networks import build_network, folded_tensors
 from models.predictor import ONE, Predictor, predictor_of
+from models.streaming import WindowStream
 from models.training import Course, Report, predict_map, train
 from models.windows import Window
 
@@ -46,23 +48,35 @@ class Fitted(NamedTuple):
     figures: dict[str, float]
 
 
-def fit(spec: ModelSpec, windows: list[Window], course: Course, teaching: Teaching, rule: str, report: Report) -> Fitted:
-    """Train the spec's architecture on windows and choose its threshold by `rule` (a key of THRESHOLDS) on those of split `choose`."""
+def fit(
+    spec: ModelSpec,
+    windows: list[Window],
+    course: Course,
+    teaching: Teaching,
+    rule: str,
+    report: Report,
+    stream: WindowStream | None = None,
+) -> Fitted:
+    """Train the spec's architecture on windows, and on those of a stream, and choose its threshold by `rule` (a key of THRESHOLDS) on
+    those of split `choose`."""
     normalise = normaliser(spec)
     network = build_network(spec.architecture, course.seed)
-    trained = train(network, _as_labelled(windows), normalise, course, report)
+    trained = train(network, _as_labelled(windows), normalise, course, report, stream)
     cpu_seconds = trained.cpu_seconds
     if teaching.steps:
         taught = [pseudo_labelled(trained.network, window, normalise, teaching) for window in windows]
         second = replace(course, steps=teaching.steps, seed=course.seed + 1, learning_rate=course.learning_rate / 2)
-        trained = train(trained.network, taught, normalise, second, report)
+        trained = train(trained.network, taught, normalise, second, report, stream)
         cpu_seconds += trained.cpu_seconds
     choosing = [window for window in windows if window.split == CHOOSE]
     tensors = folded_tensors(trained.network)
-    probabilities, labels = _mapped(predictor_of(spec, tensors), choosing)
+    raw, labels = _mapped(predictor_of(spec, tensors), choosing)
+    calibration = fitted_calibration(raw, labels)
+    probabilities = calibrated(raw, calibration)
     threshold = round(THRESHOLDS[rule](probabilities, labels), 2)
     figures = judged(probabilities, labels, threshold) | {"cpu_minutes": cpu_seconds / 60, "steps": float(trained.steps)}
-    return Fitted(replace(spec, threshold=threshold), tensors, figures)
+    figures |= {"calibration_error": reliability(probabilities, labels).error, "raw_calibration_error": reliability(raw, labels).error}
+    return Fitted(replace(spec, threshold=threshold, calibration=calibration), tensors, figures)
 
 
 def normaliser(spec: ModelSpec) -> Normaliser:

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from conf.windows import FULL_LABEL
 from models.bundle import ModelSpec
+from models.calibration import Reliability, reliability
 from models.metrics import Interval, block_counts, bootstrap_f1, scores
-from models.predictor import Predictor
+from models.predictor import ONE, Predictor
 from models.windows import Window
 
 BLOCK_PX = 64
@@ -44,7 +45,7 @@ def predicted_map(predictor: Predictor, values: NDArray[Any]) -> NDArray[np.uint
 
 
 def pixel_figures(judged: list[Judged], threshold: float, seed: int) -> dict[str, float]:
-    """F1 with bounds, precision, recall, IoU, area ratio, and what calling everything built scores."""
+    """F1 with bounds, precision, recall, IoU, area ratio, calibration error, and what calling everything built scores."""
     found = [item.probability >= threshold * 250 for item in judged]
     counts = np.concatenate([block_counts(mask, item.truth, item.valid, BLOCK_PX) for mask, item in zip(found, judged, strict=True)])
     counts = counts[counts.sum(1) > 0]
@@ -55,7 +56,14 @@ def pixel_figures(judged: list[Judged], threshold: float, seed: int) -> dict[str
     everything = scores(truth, valid - truth, 0.0)
     figures = {"pixel_precision": total.precision, "pixel_recall": total.recall, "pixel_iou": total.iou}
     figures |= with_bounds("pixel_f1", bootstrap_f1(counts, seed))
+    figures["calibration_error"] = reliability_of(judged).error
     return figures | {"area_ratio": (hits + false_alarms) / truth, "everything_f1": everything.f1, "everything_iou": everything.iou}
+
+
+def reliability_of(judged: list[Judged]) -> Reliability:
+    """Of all judged pixels."""
+    probabilities = np.concatenate([item.probability[item.valid] for item in judged]) / ONE
+    return reliability(probabilities, np.concatenate([item.truth[item.valid] for item in judged]))
 
 
 def object_figures(found: NDArray[np.bool_], known: NDArray[np.bool_], seed: int) -> dict[str, float]:

@@ -19,6 +19,9 @@ __all__ = ["ModelError", "ModelSpec", "Predictor", "load_predictor", "predictor_
 ONE = 250
 """The uint8 value that stands for probability 1."""
 
+LEAST = 0.5 / ONE
+"""Probabilities are kept this far from 0 and 1 while they are calibrated."""
+
 MIRRORS: dict[int, tuple[tuple[int, ...], ...]] = {1: ((),), 2: ((), (3,)), 4: ((), (3,), (2,), (2, 3))}
 """Axes flipped in each averaged copy."""
 
@@ -71,7 +74,7 @@ class Predictor:
             images = torch.from_numpy(batch).to(self._device).contiguous(memory_format=torch.channels_last)
             views = [(zoom, axes) for zoom in self.spec.zooms for axes in MIRRORS[self.spec.flips]]
             mean = torch.stack([self._probability(images, zoom, axes) for zoom, axes in views]).mean(0)
-            return (mean * ONE).round().to(torch.uint8).cpu().numpy()
+            return (self._calibrated(mean) * ONE).round().to(torch.uint8).cpu().numpy()
 
     def _probability(self, images: "torch.Tensor", zoom: float, axes: tuple[int, ...]) -> "torch.Tensor":
         """Of the centres, from one look: with the halo that this zoom needs, made coarser, mirrored along the axes."""
@@ -83,7 +86,15 @@ class Predictor:
         logits = self._logits(look.flip(axes) if axes else look)
         kept = slice(halo, halo + self.spec.centre)
         centres = _resized(logits.flip(axes) if axes else logits, side)[:, 0, kept, kept]
-        return torch.sigmoid(centres * self.spec.calibration["slope"] + self.spec.calibration["shift"])
+        return torch.sigmoid(centres)
+
+    def _calibrated(self, mean: "torch.Tensor") -> "torch.Tensor":
+        slope, shift = self.spec.calibration["slope"], self.spec.calibration["shift"]
+        if (slope, shift) == (1, 0):
+            return mean
+        import torch
+
+        return torch.sigmoid(slope * torch.logit(mean, LEAST) + shift)
 
     def _logits(self, images: "torch.Tensor") -> "torch.Tensor":
         import torch

@@ -17,6 +17,7 @@ from conf.windows import FULL_LABEL, FULL_WEIGHT
 from models.augmentation import Augmentation, Normaliser, draw_crops
 from models.losses import segmentation_loss
 from models.metrics import scores, threshold_of_best_f1
+from models.streaming import WindowStream
 from models.windows import Window
 
 Report = Callable[[str], None]
@@ -37,6 +38,8 @@ class Course:
     jaccard_share: float = 0.5
     average: float = 0.99
     """Share of the running mean of weights that each step keeps."""
+    fresh: int = 1
+    """Windows of a stream that each step brings into memory."""
     looks: int = 6
     """How often the choosing windows are looked at."""
     keep: str = "best"
@@ -60,8 +63,11 @@ class Trained(NamedTuple):
     cpu_seconds: float
 
 
-def train(network: nn.Module, windows: list[Window], normalise: Normaliser, course: Course, report: Report) -> Trained:
-    """Train on windows of split `train`; keep the running mean of weights, the best on those of split `choose` or the last."""
+def train(
+    network: nn.Module, windows: list[Window], normalise: Normaliser, course: Course, report: Report, stream: WindowStream | None = None
+) -> Trained:
+    """Train on windows of split `train` and on those of a stream; keep the running mean of weights, the best on those of split `choose`
+    or the last."""
     torch.manual_seed(course.seed)
     random = np.random.default_rng(course.seed)
     learning = [window for window in windows if window.split == "train"]
@@ -74,7 +80,10 @@ def train(network: nn.Module, windows: list[Window], normalise: Normaliser, cour
     while done < 1:
         for group in optimizer.param_groups:
             group["lr"] = course.learning_rate * _pace(done, course.warm_share)
-        loss = _step(network, optimizer, draw_crops(learning, course.batch, course.side, normalise, course.augmentation, random), course)
+        drawn = [*learning, *(stream.windows() if stream else ())]
+        loss = _step(network, optimizer, draw_crops(drawn, course.batch, course.side, normalise, course.augmentation, random), course)
+        if stream:
+            stream.move_on(course.fresh)
         _follow(mean, network, min(course.average, (1 + step) / (10 + step)))
         step += 1
         done = max(step / course.steps, (time.process_time() - start) / 60 / course.cpu_minutes)

@@ -25,10 +25,11 @@ def read_windows(paths: Iterable[str]) -> list[Window]:
     import pyarrow.parquet as pq
 
     rows = [row for path in paths for row in pq.read_table(path, columns=list(WINDOW_COLUMNS)).to_pylist()]
-    return sorted(map(_window, rows), key=lambda window: (window.source, window.split))
+    return sorted(map(window_of, rows), key=lambda window: (window.source, window.split))
 
 
-def _window(row: dict[str, Any]) -> Window:
+def window_of(row: dict[str, Any]) -> Window:
+    """A row with the columns of conf/windows.py."""
     shape = (row["height"], row["width"])
     values = np.frombuffer(row["values"], np.float16).reshape(row["bands"], *shape)
     labels, weights = (np.frombuffer(row[name], np.uint8).reshape(shape) for name in ("labels", "weights"))

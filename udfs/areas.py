@@ -28,21 +28,33 @@ def file_area(path: Path, column: str | None, names: tuple[str, ...]) -> Any:
 
     Raises InputError where the file, the column or a name is not there.
     """
+    frame = vector_frame(path, [column] if column else [], "tiles.area")
+    return _in_degrees(frame[_named(frame, path, column, names)] if names else frame, path)
+
+
+def named_areas(path: Path, column: str, what: str) -> dict[str, Any]:
+    """Name in `column` to the union of its polygons, EPSG:4326, by name. Raises InputError; `what` names the setting."""
+    frame = vector_frame(path, [column], what)
+    if column not in frame:
+        raise InputError(f"{what}: {path.name} has no column {column}; name the one that holds the names")
+    return {str(name): _in_degrees(rows, path) for name, rows in sorted(frame.dropna(subset=[column]).groupby(column))}
+
+
+def vector_frame(path: Path, columns: list[str] | None, what: str) -> Any:
+    """A vector file with these of its columns, None: all, as a GeoDataFrame with a CRS. Raises InputError; `what` names the setting."""
     if path.suffix.lower() not in VECTOR_FILES:
-        raise InputError(f"tiles.area: {path.name} is none of {', '.join(VECTOR_FILES)}; convert it, e.g. with ogr2ogr")
+        raise InputError(f"{what}: {path.name} is none of {', '.join(VECTOR_FILES)}; convert it, e.g. with ogr2ogr")
     if not path.is_file():
-        raise InputError(f"tiles.area: no file {path}; correct its path")
+        raise InputError(f"{what}: no file {path}; correct its path")
     try:
-        frame = pyogrio.read_dataframe(path, columns=[column] if column else [])
+        frame = pyogrio.read_dataframe(path, columns=columns)
     except (ValueError, pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
-        raise InputError(f"tiles.area: {path.name} is no vector file: {str(error).splitlines()[0][:160]}") from None
-    if names:
-        frame = frame[_named(frame, path, column, names)]
+        raise InputError(f"{what}: {path.name} is no vector file: {str(error).splitlines()[0][:160]}") from None
     if getattr(frame, "geometry", None) is None or not hasattr(frame, "crs"):
-        raise InputError(f"tiles.area: {path.name} has no geometry; give a vector file")
+        raise InputError(f"{what}: {path.name} has no geometry; give a vector file")
     if frame.crs is None:
-        raise InputError(f"tiles.area: {path.name} has no CRS; give it one, e.g. with ogr2ogr -a_srs")
-    return _in_degrees(frame, path)
+        raise InputError(f"{what}: {path.name} has no CRS; give it one, e.g. with ogr2ogr -a_srs")
+    return frame
 
 
 def _in_degrees(frame: Any, path: Path) -> Any:
@@ -53,7 +65,7 @@ def _in_degrees(frame: Any, path: Path) -> Any:
         shapes = shapely.transform(shapes, lambda xy: _unwrapped(np.column_stack(to_degrees.transform(xy[:, 0], xy[:, 1]))))
     area = within_world(shapely.get_parts(shapes))
     if area.is_empty:
-        raise InputError(f"tiles.area: {path.name} holds no polygon; give one with areas")
+        raise InputError(f"{path.name} holds no polygon; give a file with areas")
     return area
 
 

@@ -1,13 +1,17 @@
 """Opening images safely: TIFF or JPEG 2000 by their first bytes, one driver, no side files, nothing but what is allowed."""
 
+import gzip
+import io
 import math
 import threading
+import zlib
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import rasterio
@@ -40,6 +44,9 @@ MAGIC = {
 }
 INDIRECT = (b"<", b"\xef\xbb\xbf<", b"[", b"{")
 """What begins so is text: VRT, GTI, WMS and the like name other files."""
+GZIP = b"\x1f\x8b"
+STREAM_BYTES = 4 * 2**20
+"""Of a stream, read at once."""
 BLOCK_BYTES = 256 * 2**20
 """A larger block cannot be meant: GDAL would allocate it whole."""
 MOST_BANDS = 1024
@@ -88,6 +95,28 @@ class Opener:
             with Path(address.path).open("rb") as file:
                 data = file.read(most)
         return data.decode("utf-8")
+
+    @contextmanager
+    def stream(self, href: str) -> Iterator[BinaryIO]:
+        """The bytes of a file, unpacked where it is gzip; raises ReadError, also where it breaks off while it is read."""
+        address = self.rules.allowed.check(href)
+        with self._raw(address) as raw:
+            packed = io.BufferedReader(raw, STREAM_BYTES)
+            try:
+                yield gzip.GzipFile(fileobj=packed) if packed.peek(2)[:2] == GZIP else packed  # type: ignore[misc]
+            except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+                fault = raw.fault if isinstance(raw, RemoteFile) else None
+                raise fault or ReadError("truncated", f"{address.name}: {error}; fetch the file again") from None
+            if isinstance(raw, RemoteFile) and raw.fault is not None:
+                raise raw.fault
+
+    def _raw(self, address: Address) -> Any:
+        try:
+            return RemoteFile(self.fetcher, address) if address.is_remote else Path(address.path).open("rb", buffering=0)
+        except FileNotFoundError:
+            raise ReadError("not_found", f"{address.name}: no such file; check its path") from None
+        except OSError as error:
+            raise ReadError("read_failed", f"{address.name}: {error.strerror}; check that the file can be read") from None
 
     def _open_local(self, address: Address, href: str) -> "Image":
         try:

@@ -8,7 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from conf.access import Access
 from conf.errors import TRANSIENT, ReadError
@@ -155,6 +155,11 @@ class RemoteFile(io.RawIOBase):
             return b""
         self._at += len(data)
         return data
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
     def _bytes(self, part: Range) -> bytes:
         for held, data in self._ahead:

@@ -8,15 +8,15 @@ from typing import Any, Literal
 
 from pydantic import Field
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from conf.errors import InputError
 from conf.place import Place
 from conf.settings import Settings, digest
-from conf.tables import BUILT_UP, SCENES
+from conf.tables import BUILT_UP
 from jobs.declared_scenes import rules_of
 from jobs.job import Context, Tables, job
 from jobs.layer_models import check_images, checked_model, pin_of
+from jobs.planned_scenes import scenes_named
 from jobs.tracking import tracking_uri
 from models.predictor import read_spec
 from models.registry import ModelPin, file_sha256, resolve_model
@@ -25,7 +25,7 @@ from udfs.compositing import suited
 from udfs.mapping import Recipe, built_up_batches
 from udfs.masks import PolygonFile, polygon_file, water_bands
 from udfs.rasters import ONE
-from udfs.scenes import Scene, is_remote
+from udfs.scenes import is_remote
 from udfs.speckle import LOOKS
 
 DATA_VERSION = 2
@@ -142,20 +142,6 @@ def _grouped(planned: DataFrame, settings: BuiltUpSettings, context: Context) ->
     cores = context.spark.sparkContext.defaultParallelism
     parts = settings.partitions or PARTITIONS_PER_CORE * cores
     return planned.repartitionByRange(parts, "layer", "epoch", "row", "col").sortWithinPartitions("layer", "epoch", "row", "col")
-
-
-def scenes_named(scenes: DataFrame, planned: DataFrame) -> dict[str, Scene]:
-    """The scenes that the planned tiles name, by id."""
-    wanted = planned.select(F.explode("scenes.scene_id").alias("scene_id")).distinct()
-    names = [name for name in SCENES.names if name in Scene.__dataclass_fields__ or name == "geometry"]
-    rows = scenes.join(wanted, on="scene_id", how="left_semi").select(*names).collect()
-    return {row["scene_id"]: _scene(row.asDict()) for row in rows}
-
-
-def _scene(row: dict[str, Any]) -> Scene:
-    moment = row["datetime"].astimezone(None)
-    footprint = bytes(row.pop("geometry"))
-    return Scene(**{**row, "transform": tuple(row["transform"]), "footprint": footprint, "datetime": moment})
 
 
 def recipe_of(name: str, settings: BuiltUpSettings, context: Context) -> Recipe:

@@ -4,29 +4,27 @@ Parallel over nothing: held-out ground is small; the maps are made window by win
 
 import json
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import shapely
 from numpy.typing import NDArray
 from pydantic import Field
 
 from conf.place import Place
 from conf.settings import Settings
+from jobs.held_out import held_out_windows, made_windows
 from jobs.job import Context, Tables, job
 from jobs.recipes import Recipe, held_out_orders, orders, read_recipe, typed
 from jobs.tracking import tracking_uri
-from models.judging import Judged, has_objects, judged_window, object_figures, pixel_figures
+from models.calibration import Reliability
+from models.judging import Judged, has_objects, judged_window, object_figures, pixel_figures, reliability_of
 from models.metrics import matched_objects
 from models.predictor import ModelSpec, load_predictor
 from models.registry import resolve_model
-from models.windows import Window, read_windows
+from models.windows import Window
 from udfs.tracing import polygons_from_mask
-from udfs.training_windows import window_batches
 
 LOG = logging.getLogger(__name__)
 Shapes = NDArray[np.object_]
@@ -35,7 +33,7 @@ Shapes = NDArray[np.object_]
 class EvaluateSettings(Settings):
     """Which network is judged."""
 
-    network: str = Field("buildings_15cm", pattern=r"^[a-z0-9_]+$", description="a recipe of conf/training with windows of split `judge`")
+    network: str = Field("buildings_15cm", pattern=r"^[a-z0-9_]+$", description="a recipe of conf/training with ground to judge on")
     model: str | None = Field(None, description="default: models:/<network>@champion")
     baseline_minutes: float = Field(
         0.0, ge=0, description="CPU minutes for a plain U-Net (ResNet-18, depth 5) on the same windows; 0 = none"
@@ -49,18 +47,21 @@ def evaluate_sources(place: Place, settings: EvaluateSettings) -> Any:
     return [*held_out_orders(read_recipe(settings.network)), resolve_model(_uri(settings), tracking_uri(place)).sha256]
 
 
-@job(writes=(), settings=EvaluateSettings, parallel_over="nothing", in_flow=False, sources=evaluate_sources)
+@job(
+    optional=("training_tiles",), writes=(), settings=EvaluateSettings, parallel_over="nothing", in_flow=False, sources=evaluate_sources,
+)  # fmt: skip
 def evaluate(tables: Tables, settings: EvaluateSettings, context: Context) -> None:
     recipe = read_recipe(settings.network)
     folder = context.storage / "evaluation"
     pin = resolve_model(_uri(settings), tracking_uri(context.place))
     predictor = load_predictor(pin.path, pin.sha256)
-    windows = _made(held_out_orders(recipe), folder / f"{settings.network}.parquet")
+    windows = held_out_windows(recipe, tables, folder / f"{settings.network}.parquet")
     judged = [judged_window(predictor, window) for window in windows]
     figures = _figures(judged, predictor.spec, predictor.spec.threshold, settings)
     if settings.baseline_minutes:
         figures |= _baseline(recipe, windows, settings, folder)
     _draw(windows[0], judged[0], predictor.spec.threshold, folder / f"{settings.network}.png")
+    _draw_reliability(reliability_of(judged), folder / f"{settings.network}_reliability.png")
     text = json.dumps({"model": pin.name, "version": pin.version, "sha256": pin.sha256, **figures}, indent=1, sort_keys=True)
     (folder / f"{settings.network}.json").write_text(text + "\n", encoding="utf-8")
     LOG.info("%s", text)
@@ -69,14 +70,6 @@ def evaluate(tables: Tables, settings: EvaluateSettings, context: Context) -> No
 
 def _uri(settings: EvaluateSettings) -> str:
     return settings.model or f"models:/{settings.network}@champion"
-
-
-def _made(texts: list[str], path: Path) -> list[Window]:
-    """Windows of orders, kept in one Parquet file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    batches: Iterator[pa.RecordBatch] = window_batches(iter([pa.record_batch([pa.array(texts)], names=["spec"])]))
-    pq.write_table(pa.Table.from_batches(list(batches)), path)
-    return read_windows([str(path)])
 
 
 def _figures(judged: list[Judged], spec: ModelSpec, threshold: float, settings: EvaluateSettings) -> dict[str, float]:
@@ -111,7 +104,7 @@ def _baseline(recipe: Recipe, windows: list[Window], settings: EvaluateSettings,
     from models.baseline import train_baseline
 
     spec = typed(ModelSpec, {"threshold": 0.5, **recipe.spec})
-    learned = _made(orders(recipe), folder / f"{settings.network}_learned.parquet")
+    learned = made_windows(orders(recipe), folder / f"{settings.network}_learned.parquet")
     real = [window for window in learned if not window.source.startswith("simulated")]
     chosen = real if {window.split for window in real} >= {"train", "choose"} else learned
     maps, threshold, plain = train_baseline(spec, chosen, windows, settings.baseline_minutes, LOG.info)
@@ -135,4 +128,17 @@ def _draw(window: Window, item: Judged, threshold: float, path: Path) -> None:
     for mask, colour in ((item.truth, "white"), (item.probability >= threshold * 250, "yellow")):
         if mask.any():
             axes.contour(mask, [0.5], colors=[colour], linewidths=1.0)
+    figure.savefig(path, dpi=100)
+
+
+def _draw_reliability(found: Reliability, path: Path) -> None:
+    """Share that is labelled over mean probability, one point a bin, its size by pixels; on the line probabilities come true."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
+    axes.plot(found.predicted, found.observed, color="tab:blue")
+    axes.scatter(found.predicted, found.observed, 4 + 200 * found.pixels / found.pixels.sum(), color="tab:blue")
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="mean probability", ylabel="share labelled", title=f"calibration error {found.error:.3f}")
     figure.savefig(path, dpi=100)

@@ -11,7 +11,8 @@ from pyspark.sql import DataFrame
 
 from conf.place import Place
 from conf.settings import Settings
-from conf.windows import WINDOW_DDL
+from conf.windows import CHOOSE, TRAIN, WINDOW_DDL
+from jobs.held_out import tile_files
 from jobs.job import Context, Tables, job
 from jobs.recipes import Recipe, card_text, orders, read_recipe, typed
 from jobs.tracking import tracking_uri
@@ -19,6 +20,8 @@ from models.registry import BUNDLE, WEIGHTS, file_sha256, register_model
 from udfs.training_windows import window_batches
 
 LOG = logging.getLogger(__name__)
+MOST_TO_CHOOSE_ON = 64
+"""Tiles of split `choose` that thresholds and checkpoints are chosen on."""
 
 
 class TrainSettings(Settings):
@@ -30,7 +33,7 @@ class TrainSettings(Settings):
     weights: str = Field(
         str(WEIGHTS), description="folder for <network>/model.safetensors and CARD.md", json_schema_extra={"matters": False}
     )
-    register_version: bool = Field(True, description="make it a new version in the registry, alias champion")
+    register_version: bool = Field(True, description="make it a new version in the registry: champion where there is none, else challenger")
 
 
 def train_sources(place: Place, settings: TrainSettings) -> Any:
@@ -38,11 +41,14 @@ def train_sources(place: Place, settings: TrainSettings) -> Any:
     return orders(read_recipe(settings.network))
 
 
-@job(writes=(), settings=TrainSettings, parallel_over="training windows", in_flow=False, sources=train_sources)
+@job(
+    optional=("training_tiles",), writes=(), settings=TrainSettings, parallel_over="training windows", in_flow=False,
+    sources=train_sources,
+)  # fmt: skip
 def train(tables: Tables, settings: TrainSettings, context: Context) -> None:
     recipe = read_recipe(settings.network)
-    files = _written_windows(recipe, context, settings.network)
-    path, figures = _fitted(recipe, files, settings)
+    files = _written_windows(recipe, context, settings.network) if recipe.windows else []
+    path, figures = _fitted(recipe, files, tile_files(tables) if recipe.tiles else [], settings)
     context.figures.update(figures)
     if settings.register_version:
         artifacts = Path(context.place.warehouse).absolute() / "mlartifacts"
@@ -59,25 +65,29 @@ def _written_windows(recipe: Recipe, context: Context, network: str) -> list[str
     return sorted(str(path) for path in folder.glob("*.parquet"))
 
 
-def _fitted(recipe: Recipe, files: list[str], settings: TrainSettings) -> tuple[Path, dict[str, float]]:
+def _fitted(recipe: Recipe, files: list[str], tiles: list[str], settings: TrainSettings) -> tuple[Path, dict[str, float]]:
     import torch
 
     from models.augmentation import Augmentation
     from models.bundle import ModelSpec, write_bundle
     from models.fitting import Teaching, fit
+    from models.streaming import WindowStream, held_windows
     from models.training import Course
     from models.windows import read_windows
 
     torch.set_num_threads(settings.threads)
-    windows = read_windows(files)
+    bands = recipe.spec["bands"]
+    windows = [*read_windows(files), *(held_windows(tiles, CHOOSE, bands, MOST_TO_CHOOSE_ON) if recipe.tiles else ())]
     course = Course(
         **{**recipe.course, **({"steps": settings.steps} if settings.steps else {})}, augmentation=typed(Augmentation, recipe.augmentation)
     )
     spec = typed(ModelSpec, {"threshold": 0.5, **recipe.spec})
-    fitted = fit(spec, windows, course, Teaching(**recipe.teaching), recipe.threshold, LOG.info)
+    stream = WindowStream(tiles, TRAIN, bands, recipe.tiles, course.seed) if recipe.tiles else None
+    fitted = fit(spec, windows, course, Teaching(**recipe.teaching), recipe.threshold, LOG.info, stream)
     path = Path(settings.weights) / spec.name / BUNDLE
     write_bundle(path, fitted.spec, fitted.tensors)
     sources = sorted({f"{window.source} ({window.split})" for window in windows})
+    sources += [f"table training_tiles, {stream.count} tiles (train)"] if stream else []
     card = card_text(recipe, fitted.spec, fitted.figures, sources, file_sha256(path))
     path.with_name("CARD.md").write_text(card, encoding="utf-8")
     return path, fitted.figures

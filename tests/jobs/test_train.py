@@ -119,4 +119,6 @@ def test_a_recipe_goes_all_the_way(spark, tmp_path, monkeypatch):
     assert figures["pixel_f1"] > 0.9 > figures["everything_f1"]
     assert figures["pixel_f1_lower"] <= figures["pixel_f1"] <= figures["pixel_f1_upper"]
     assert figures["objects_true"] > 3
+    assert 0 < figures["calibration_error"] < 0.1
+    assert (place.folder / "evaluation" / "tiny_reliability.png").stat().st_size > 1000
     assert (place.folder / "evaluation" / "tiny.png").stat().st_size > 1000

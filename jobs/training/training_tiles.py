@@ -1,0 +1,158 @@
+"""Training tiles: planned tiles with the footprints on them as labels, ready to be learned from.
+Parallel over tiles. Run: ./spark-submit.sh training_tiles --place mumbai"""
+
+from functools import partial
+from typing import Any
+
+from pydantic import Field
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from conf.errors import InputError
+from conf.place import Place
+from conf.sensors import SENSORS
+from conf.settings import Settings
+from conf.tables import TRAINING_TILES
+from jobs.declared_scenes import rules_of
+from jobs.job import Context, Tables, job
+from jobs.leaks import check_leaks
+from jobs.planned_scenes import scenes_named
+from udfs.areas import named_areas
+from udfs.composites import CompositeName
+from udfs.compositing import suited
+from udfs.labels import Rule
+from udfs.scenes import is_remote
+from udfs.speckle import LOOKS
+from udfs.splits import SPLITS_DDL, Splitting, split_batches
+from udfs.training_tiles import Labelling, training_tile_batches
+from udfs.versions import content_digest
+
+PARTITIONS_PER_CORE = 3
+READERS_OF_REMOTE = 4
+
+
+class Regions(Settings):
+    """World regions, by name."""
+
+    path: str = Field(description="vector file; {storage} is the place's folder")
+    column: str = Field(description="that holds the names")
+
+
+class TrainingTilesSettings(Settings):
+    """What is learned from, and how it is labelled."""
+
+    bands: tuple[str, ...] = Field((), description="default: all bands of the layer's sensor")
+    composite: CompositeName = Field("median", description="as built_up.composite")
+    looks: float = Field(LOOKS, ge=1, description="as built_up.looks")
+    rule: Rule = Field(
+        "fraction", description="label of a pixel: share covered by footprints, or whole where they hold its centre or touch it"
+    )
+    least_footprints: int = Field(1, ge=0, description="on a tile; with fewer it may be ground that nobody labelled")
+    most_shift_px: int = Field(3, ge=1, le=16, description="labels that fit best so far beside the image, or further, are not used")
+    least_fit: float = Field(0.05, ge=0, le=1, description="R2 that the labels of 30 footprints or more must have on the image")
+    least_valid: float = Field(0.5, ge=0, le=1, description="share of a tile that must have data")
+    regions: Regions | None = Field(None, description="world regions; the middle of a tile tells which")
+    judge_regions: tuple[str, ...] = Field((), description="regions that are only judged on")
+    block_km: float = Field(20.0, gt=0, description="side of the squares of ground that go to one split together")
+    gap_m: float = Field(1000.0, ge=0, description="ground this near to another split's is dropped")
+    choose: float = Field(0.15, ge=0, le=1, description="share of squares to choose thresholds and checkpoints on")
+    judge: float = Field(0.15, ge=0, le=1, description="share of squares to judge on")
+    seed: int = Field(1, description="of the splits")
+    like_bits: int = Field(3, ge=0, le=3, description="two splits' images whose 64-bit hashes differ in so many bits are one image: a leak")
+
+
+def training_sources(place: Place, settings: TrainingTilesSettings) -> dict[str, str]:
+    """The digest of the regions' file; raises InputError where bands, composite or regions do not suit."""
+    _bands(place, settings)
+    suited(settings.composite, {layer.sensor for layer in place.layers.values()})
+    regions = _regions(place, settings)
+    unknown = sorted(set(settings.judge_regions) - set(regions))
+    if unknown:
+        known = ", ".join(list(regions)[:10]) or "none, set training_tiles.regions"
+        raise InputError(f"training_tiles.judge_regions: no region {unknown[0]}; there are: {known}")
+    return {"regions": content_digest(place.located(settings.regions.path))} if settings.regions else {}
+
+
+@job(
+    reads=("tiles", "scenes", "footprints"), writes="training_tiles", settings=TrainingTilesSettings, parallel_over="tiles",
+    in_flow=False, sources=training_sources,
+)  # fmt: skip
+def training_tiles(tables: Tables, settings: TrainingTilesSettings, context: Context) -> DataFrame:
+    """Every planned tile once, also those that are dropped, with the reason. Raises LeakError where splits share ground or images."""
+    planned = _split(tables["tiles"], settings, context.place)
+    given = _with_footprints(planned, tables["footprints"], settings)
+    rows = given.repartitionByRange(_parts(context), "layer", "epoch", "row", "col").mapInPandas(_shell(tables, settings, context), _ddl())
+    made = rows.select(*TRAINING_TILES.names).persist()
+    check_leaks(made, settings.gap_m, settings.like_bits)
+    for row in made.groupBy("split").count().collect():
+        context.figures[f"tiles_{row['split']}"] = row["count"]
+    return made
+
+
+def _bands(place: Place, settings: TrainingTilesSettings) -> dict[str, tuple[str, ...]]:
+    """By layer. Raises InputError."""
+    found = {name: settings.bands or SENSORS[layer.sensor].band_names for name, layer in place.layers.items()}
+    for name, bands in found.items():
+        sensor = SENSORS[place.layers[name].sensor]
+        for band in bands:
+            if sensor.band_called(band) is None:
+                raise InputError(f"training_tiles.bands: sensor {sensor.name} has no band {band}; it has {', '.join(sensor.band_names)}")
+    return found
+
+
+def _regions(place: Place, settings: TrainingTilesSettings) -> dict[str, Any]:
+    declared = settings.regions
+    return {} if declared is None else named_areas(place.located(declared.path), declared.column, "training_tiles.regions")
+
+
+def _split(planned: DataFrame, settings: TrainingTilesSettings, place: Place) -> DataFrame:
+    """Tiles with region, split and reason."""
+    how = Splitting(settings.block_km * 1000, settings.gap_m, settings.choose, settings.judge, settings.seed, judged=settings.judge_regions)
+    shell = partial(split_batches, regions=_regions(place, settings), how=how)
+    squares = planned.select("tile_id", "geometry").dropDuplicates(["tile_id"])
+    return planned.join(squares.mapInPandas(shell, SPLITS_DDL), on="tile_id")
+
+
+def _with_footprints(planned: DataFrame, footprints: DataFrame, settings: TrainingTilesSettings) -> DataFrame:
+    """Tiles with `footprints`, also of those that a shift would move onto them, and dropped where there are too few."""
+    reach = "ST_Expand(ST_GeomFromWKB(geometry), {0} * (xmax - xmin) / tile_px, {0} * (ymax - ymin) / tile_px) AS square"
+    squares = planned.dropDuplicates(["tile_id"]).selectExpr("tile_id", reach.format(settings.most_shift_px + 1))
+    outlines = footprints.selectExpr(
+        "ST_GeomFromWKB(geometry) AS outline",
+        "named_struct('geometry', geometry, 'confidence', confidence, 'label_date', label_date) AS footprint",
+    )
+    pairs = squares.join(outlines, F.expr("ST_Intersects(square, outline)"), how="inner")
+    given = planned.join(pairs.groupBy("tile_id").agg(F.collect_list("footprint").alias("footprints")), on="tile_id", how="left")
+    count = F.coalesce(F.size("footprints"), F.lit(0))
+    few = (F.col("split") != "dropped") & (F.greatest(count, F.lit(0)) < settings.least_footprints)
+    return given.withColumns(
+        {
+            "reason": F.when(
+                few, F.concat(F.greatest(count, F.lit(0)), F.lit(f" footprints, {settings.least_footprints} wanted"))
+            ).otherwise(F.col("reason")),
+            "split": F.when(few, "dropped").otherwise(F.col("split")),
+        }
+    )
+
+
+def _shell(tables: Tables, settings: TrainingTilesSettings, context: Context) -> Any:
+    place = context.place
+    scenes = scenes_named(tables["scenes"], tables["tiles"])
+    how = Labelling(
+        _bands(place, settings), settings.composite, settings.looks, settings.rule, settings.most_shift_px, settings.least_fit,
+        settings.least_valid,
+    )  # fmt: skip
+    return partial(
+        training_tile_batches, scenes=scenes, sensors={name: layer.sensor for name, layer in place.layers.items()}, how=how,
+        references={epoch.name: epoch.reference for epoch in place.epochs},
+        rules=rules_of(place, context.spark.sparkContext.defaultParallelism),
+        readers=READERS_OF_REMOTE if any(is_remote(scene) for scene in scenes.values()) else 1,
+    )  # fmt: skip
+
+
+def _parts(context: Context) -> int:
+    return PARTITIONS_PER_CORE * int(context.spark.sparkContext.defaultParallelism)
+
+
+def _ddl() -> str:
+    return ", ".join(f"{column.name} {column.type}" for column in TRAINING_TILES.columns)
