@@ -70,6 +70,14 @@ def bootstrap_f1(counts: NDArray[np.int64], seed: int, draws: int = 2000) -> Int
     return Interval(scores(*counts.sum(0)).f1, float(lower), float(upper))
 
 
+def bootstrap_difference(one: NDArray[np.int64], other: NDArray[np.int64], seed: int, draws: int = 2000) -> Interval:
+    """F1 of `other` less that of `one`, both (n, 3) over the same n blocks or objects, which are drawn together: a paired bootstrap."""
+    drawn = np.random.default_rng(seed).integers(0, len(one), (draws, len(one)))
+    values = np.array([scores(*other[rows].sum(0)).f1 - scores(*one[rows].sum(0)).f1 for rows in drawn])
+    lower, upper = np.nanquantile(values, [0.025, 0.975])
+    return Interval(scores(*other.sum(0)).f1 - scores(*one.sum(0)).f1, float(lower), float(upper))
+
+
 def block_counts(predicted: NDArray[np.bool_], truth: NDArray[np.bool_], valid: NDArray[np.bool_], side: int) -> NDArray[np.int64]:
     """Pixel counts (n, 3) of each square block of a map (height, width): what a bootstrap of ground draws from."""
     rows, cols = (range(0, size, side) for size in truth.shape)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 WEIGHTS = Path(__file__).parent / "weights"
 BUNDLE = "model.safetensors"
-CHAMPION = "champion"
+CHAMPION, CHALLENGER = "champion", "challenger"
 EXPERIMENT = "models"
 REGISTERED = re.compile(r"models:/([A-Za-z0-9_-]+)(?:@([A-Za-z0-9_-]+)|/(\d+))")
 PINNED = re.compile(r"(.+)#sha256=([0-9a-fA-F]{64})")
@@ -90,10 +90,18 @@ def ensure_store(tracking_uri: str, artifacts: str) -> None:
 
 
 def register_model(tracking_uri: str, artifacts: str, path: Path, metrics: Mapping[str, float], tags: Mapping[str, str]) -> ModelPin:
-    """Make a bundle a new version of its model, alias champion; files beside it named *.md or *.json go along."""
+    """Make a bundle a new version of its model, champion where there is none, else challenger; files beside it named *.md or *.json go
+    along."""
     client = open_client(tracking_uri)
     with one_line_errors(tracking_uri):
         return _register(client, artifacts, read_spec(path), path, metrics, tags)
+
+
+def make_champion(tracking_uri: str, pin: ModelPin) -> None:
+    """Move alias champion to a version. Runs that go on keep the version that they began with."""
+    client = open_client(tracking_uri)
+    with one_line_errors(tracking_uri):
+        client.set_registered_model_alias(pin.name, CHAMPION, pin.version)
 
 
 def log_run(
@@ -178,7 +186,8 @@ def _register(
         client.create_registered_model(spec.name)
     source = f"{client.get_run(run_id).info.artifact_uri}/bundle"
     made = client.create_model_version(spec.name, source, run_id, tags={**tags, "sha256": sha256})
-    client.set_registered_model_alias(spec.name, CHAMPION, str(made.version))
+    known = client.get_registered_model(spec.name).aliases
+    client.set_registered_model_alias(spec.name, CHALLENGER if CHAMPION in known else CHAMPION, str(made.version))
     return ModelPin(spec.name, str(made.version), sha256, str(_local_folder(made, client) / BUNDLE))
 
 

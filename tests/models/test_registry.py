@@ -7,7 +7,7 @@ import pytest
 
 from conf.errors import InputError
 from models import registry
-from models.registry import ensure_store, file_sha256, log_run, register_model, resolve_model
+from models.registry import ensure_store, file_sha256, log_run, make_champion, register_model, resolve_model
 
 # MLflow 3.17 still uses a loader strategy that SQLAlchemy 2.1 calls deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
@@ -27,7 +27,7 @@ def test_a_store_that_does_not_exist_is_looked_up_among_shipped_weights_and_not_
     assert not (tmp_path / "w").exists()
 
 
-def test_a_new_store_holds_the_shipped_weights_and_later_versions_move_the_alias_not_the_version(shipped, make_bundle, tmp_path):
+def test_a_new_store_holds_the_shipped_weights_and_later_versions_challenge_the_champion(shipped, make_bundle, tmp_path):
     uri, artifacts = f"sqlite:///{tmp_path}/w/mlflow.db", str(tmp_path / "w" / "artifacts")
     ensure_store(uri, artifacts)
     first = resolve_model("models:/tiny@champion", uri)
@@ -36,8 +36,12 @@ def test_a_new_store_holds_the_shipped_weights_and_later_versions_move_the_alias
 
     second = register_model(uri, artifacts, make_bundle(threshold=0.6), {"f1": 0.5}, {"origin": "test"})
     ensure_store(uri, artifacts)
+    assert resolve_model("models:/tiny@champion", uri) == first
+    assert resolve_model("models:/tiny@challenger", uri) == resolve_model("models:/tiny/2", uri) == second
+    make_champion(uri, second)
     assert resolve_model("models:/tiny@champion", uri) == second
-    assert resolve_model("models:/tiny/1", uri) == first
+    make_champion(uri, first)
+    assert resolve_model("models:/tiny@champion", uri) == first
 
     log_run(uri, "flow", "buildings", {"a": "b"}, {"rows": 3.0}, {"code": "x"})
     with sqlite3.connect(tmp_path / "w" / "mlflow.db") as store:
