@@ -38,12 +38,6 @@ class Maps(NamedTuple):
         return np.concatenate([block_counts(item.probability >= self.threshold * 250, item.truth, item.valid, BLOCK_PX) for item in picked])
 
 
-def region_of(source: str) -> str:
-    """The world region of a window's source: what stands before its first slash; of a simulated city its look."""
-    words = source.split()
-    return words[2] if words[0].startswith("simulated") and len(words) > 2 else source.partition("/")[0]
-
-
 def compared(champion: Maps, challenger: Maps, regions: Sequence[str], seed: int) -> list[Comparison]:
     """A comparison for each region, by name, and one for all ground. `regions`: of the windows."""
     groups = {name: [number for number, region in enumerate(regions) if region == name] for name in sorted(set(regions))}

@@ -16,6 +16,10 @@ BLOCK_PX = 64
 """Side of the squares of ground that the bootstrap draws, pixels."""
 
 
+DENSITIES = {"sparse": (0.0, 0.05), "medium": (0.05, 0.3), "dense": (0.3, 1.01)}
+"""Class of settlement density to the shares of built ground, from and below."""
+
+
 class Judged(NamedTuple):
     """Probabilities 0-250, truth and the judged pixels of a window; bool and uint8 (height, width)."""
 
@@ -58,6 +62,30 @@ def pixel_figures(judged: list[Judged], threshold: float, seed: int) -> dict[str
     figures |= with_bounds("pixel_f1", bootstrap_f1(counts, seed))
     figures["calibration_error"] = reliability_of(judged).error
     return figures | {"area_ratio": (hits + false_alarms) / truth, "everything_f1": everything.f1, "everything_iou": everything.iou}
+
+
+def grouped_figures(judged: list[Judged], regions: list[str], threshold: float, seed: int) -> dict[str, float]:
+    """Pixel F1 with bounds of each world region, `pixel_f1_region_<name>`, and of blocks of ground by the share that is truly built,
+    `pixel_f1_density_<class>`; groups without any built or found pixel are left out. `regions`: of the windows."""
+    counts = [block_counts(item.probability >= threshold * ONE, item.truth, item.valid, BLOCK_PX) for item in judged]
+    shares = np.concatenate([_built_shares(item) for item in judged])
+    blocks, named = np.concatenate(counts), np.repeat(regions, [len(each) for each in counts])
+    groups = {f"region_{name}": named == name for name in sorted(set(regions))}
+    groups |= {f"density_{name}": (shares >= least) & (shares < most) for name, (least, most) in DENSITIES.items()}
+    figures: dict[str, float] = {}
+    for name, chosen in groups.items():
+        told = blocks[chosen & (blocks.sum(1) > 0)]
+        if len(told):
+            figures |= with_bounds(f"pixel_f1_{name}", bootstrap_f1(told, seed))
+    return figures
+
+
+def _built_shares(item: Judged) -> NDArray[np.float64]:
+    """Of each block's judged pixels, the share that is truly built, in the order of `block_counts`."""
+    nothing = np.zeros_like(item.truth)
+    built = block_counts(nothing, item.truth, item.valid, BLOCK_PX)[:, 2]
+    judged = block_counts(nothing, np.ones_like(item.truth), item.valid, BLOCK_PX)[:, 2]
+    return np.asarray(built / np.maximum(judged, 1))
 
 
 def reliability_of(judged: list[Judged]) -> Reliability:

@@ -1,5 +1,6 @@
 """Training windows read from Parquet."""
 
+import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -34,3 +35,11 @@ def window_of(row: dict[str, Any]) -> Window:
     values = np.frombuffer(row["values"], np.float16).reshape(row["bands"], *shape)
     labels, weights = (np.frombuffer(row[name], np.uint8).reshape(shape) for name in ("labels", "weights"))
     return Window(row["source"], row["split"], row["share"], values, labels, weights)
+
+
+def region_of(source: str) -> str:
+    """The world region of a window's source: what stands before its first slash; of a simulated city its look. Letters that names of
+    figures cannot have become _."""
+    words = source.split()
+    name = words[2] if words[0].startswith("simulated") and len(words) > 2 else source.partition("/")[0]
+    return re.sub(r"[^\w.: -]", "_", name)

@@ -19,11 +19,11 @@ from jobs.job import Context, Tables, job
 from jobs.recipes import Recipe, held_out_orders, orders, read_recipe, typed
 from jobs.tracking import tracking_uri
 from models.calibration import Reliability
-from models.judging import Judged, has_objects, judged_window, object_figures, pixel_figures, reliability_of
+from models.judging import Judged, grouped_figures, has_objects, judged_window, object_figures, pixel_figures, reliability_of
 from models.metrics import matched_objects
 from models.predictor import ModelSpec, load_predictor
 from models.registry import resolve_model
-from models.windows import Window
+from models.windows import Window, region_of
 from udfs.tracing import polygons_from_mask
 
 LOG = logging.getLogger(__name__)
@@ -58,6 +58,7 @@ def evaluate(tables: Tables, settings: EvaluateSettings, context: Context) -> No
     windows = held_out_windows(recipe, tables, folder / f"{settings.network}.parquet")
     judged = [judged_window(predictor, window) for window in windows]
     figures = _figures(judged, predictor.spec, predictor.spec.threshold, settings)
+    figures |= grouped_figures(judged, [region_of(window.source) for window in windows], predictor.spec.threshold, settings.seed)
     if settings.baseline_minutes:
         figures |= _baseline(recipe, windows, settings, folder)
     _draw(windows[0], judged[0], predictor.spec.threshold, folder / f"{settings.network}.png")

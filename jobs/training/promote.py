@@ -16,11 +16,11 @@ from jobs.held_out import held_out_windows
 from jobs.job import Context, Tables, job
 from jobs.recipes import held_out_orders, read_recipe
 from jobs.tracking import tracking_uri
-from models.comparing import Comparison, Maps, compared, region_of
+from models.comparing import Comparison, Maps, compared
 from models.judging import judged_window
 from models.predictor import load_predictor
 from models.registry import CHALLENGER, CHAMPION, ModelPin, make_champion, resolve_model
-from models.windows import Window
+from models.windows import Window, region_of
 
 LOG = logging.getLogger(__name__)
 

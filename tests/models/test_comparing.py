@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from models.comparing import Maps, compared, region_of
-from models.judging import Judged
+from models.comparing import Maps, compared
+from models.judging import Judged, grouped_figures
 from models.metrics import bootstrap_difference, bootstrap_f1
+from models.windows import region_of
 
 
 def windows(flip: tuple[float, float], seed: int) -> list[Judged]:
@@ -45,7 +46,26 @@ def test_a_network_against_itself_differs_by_nothing_and_pairs_bind_tighter_than
         ("kampala/kyebando_z20.tif 0.667-1", "kampala"),
         ("africa/utm36n_10_512_r1_c2", "africa"),
         ("utm36n_10_512_r1_c2", "utm36n_10_512_r1_c2"),
+        ("Côte d'Ivoire/t1", "Côte d_Ivoire"),
     ],
 )
 def test_sources_tell_their_region(source: str, region: str) -> None:
     assert region_of(source) == region
+
+
+def test_figures_by_region_and_by_density_of_settlement() -> None:
+    """Four blocks of 64 pixels with 0, 2, 12 and 100 % built ground; of the last two regions the second is empty."""
+    truth = np.zeros((64, 256), bool)
+    truth[:8, 64:74] = truth[:8, 128:190] = truth[:, 192:] = True
+    found = truth.copy()
+    found[:4, 64:74] = False  # half of the sparse houses are missed
+    found[0, 0] = True  # and one is seen where none is
+    valid = np.ones_like(truth)
+    judged = [Judged((200 * found).astype(np.uint8), truth, valid), Judged(np.zeros((64, 64), np.uint8), truth[:, :64], valid[:, :64])]
+    figures = grouped_figures(judged, ["a", "b"], 0.5, 1)
+    assert figures["pixel_f1_density_sparse"] == pytest.approx(2 * 40 / (2 * 40 + 1 + 40))
+    assert figures["pixel_f1_density_medium"] == figures["pixel_f1_density_dense"] == 1
+    hits = int(truth.sum()) - 40
+    assert figures["pixel_f1_region_a"] == pytest.approx(2 * hits / (2 * hits + 1 + 40))
+    assert not any("region_b" in name for name in figures)
+    assert figures["pixel_f1_density_sparse_lower"] <= figures["pixel_f1_density_sparse"] <= figures["pixel_f1_density_sparse_upper"]
