@@ -1,5 +1,6 @@
 """Labelled windows out of more Parquet than memory holds: a part of them at a time, in an order that a seed fixes."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -79,6 +80,18 @@ def _with_bands(window: Window, names: list[str], bands: tuple[str, ...]) -> Win
     if missing:
         raise InputError(f"training_tiles: no band {missing[0]} in {', '.join(names)}; make them with training_tiles.bands")
     return window if list(bands) == names else window._replace(values=window.values[[names.index(band) for band in bands]])
+
+
+def tiles_digest(paths: Sequence[str]) -> str:
+    """sha256, hex, over the labels of all tiles and the images that they are of, in whichever files they lie."""
+    import pyarrow.parquet as pq
+
+    found = []
+    for path in paths:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(64, columns=["tile_id", "split", "scenes_used", "labels", "weights"]):
+                found += [hashlib.sha256(repr(tuple(row.values())).encode()).hexdigest() for row in batch.to_pylist()]
+    return hashlib.sha256("".join(sorted(found)).encode()).hexdigest()
 
 
 def held_windows(paths: Sequence[str], split: str, bands: Sequence[str], most: int) -> list[Window]:

@@ -1,5 +1,6 @@
 """Training windows read from Parquet."""
 
+import hashlib
 import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -35,6 +36,16 @@ def window_of(row: dict[str, Any]) -> Window:
     values = np.frombuffer(row["values"], np.float16).reshape(row["bands"], *shape)
     labels, weights = (np.frombuffer(row[name], np.uint8).reshape(shape) for name in ("labels", "weights"))
     return Window(row["source"], row["split"], row["share"], values, labels, weights)
+
+
+def windows_digest(windows: Iterable[Window]) -> str:
+    """sha256, hex, over what the windows show and say."""
+    content = hashlib.sha256()
+    for window in windows:
+        content.update(f"{window.source}|{window.split}|{window.share!r}|{window.values.shape}".encode())
+        for values in (window.values, window.labels, window.weights):
+            content.update(np.ascontiguousarray(values).tobytes())
+    return content.hexdigest()
 
 
 def region_of(source: str) -> str:

@@ -28,13 +28,15 @@ def columns_of(jobs: dict[str, Job]) -> list[list[str]]:
     return [[name for name in jobs if depth[name] == column] for column in range(max(depth.values()) + 1)]
 
 
-def places_of(columns: list[list[str]]) -> dict[str, tuple[int, int]]:
-    """Upper left corner of each job's box."""
-    return {
-        name: (MARGIN + column * (WIDTH + GAP_X), MARGIN + row * (HEIGHT + GAP_Y))
-        for column, names in enumerate(columns)
-        for row, name in enumerate(names)
-    }
+def places_of(columns: list[list[str]], jobs: dict[str, Job]) -> dict[str, tuple[int, int]]:
+    """Upper left corner of each job's box; below the flow, those that run by name only."""
+    below = max(sum(jobs[name].in_flow for name in names) for names in columns)
+    placed = {}
+    for column, names in enumerate(columns):
+        flow, others = ([name for name in names if jobs[name].in_flow is wanted] for wanted in (True, False))
+        for row, name in [*enumerate(flow), *enumerate(others, below)]:
+            placed[name] = (MARGIN + column * (WIDTH + GAP_X), MARGIN + row * (HEIGHT + GAP_Y))
+    return placed
 
 
 def _box(job: Job, x: int, y: int) -> str:
@@ -59,9 +61,9 @@ def draw() -> str:
     """The picture as SVG text. Dashed arrows: read where there is one. Dashed boxes: run by name only."""
     jobs = declared_jobs()
     columns = columns_of(jobs)
-    places = places_of(columns)
+    places = places_of(columns, jobs)
     width = 2 * MARGIN + len(columns) * (WIDTH + GAP_X) - GAP_X
-    height = 2 * MARGIN + max(map(len, columns)) * (HEIGHT + GAP_Y) - GAP_Y
+    height = MARGIN + HEIGHT + max(y for _, y in places.values())
     arrows = [
         _arrow(places[source], places[name], tables != "files" and not set(tables.split(", ")) & set(job.reads))
         for name, job in jobs.items()

@@ -2,9 +2,10 @@
 Run: ./spark-submit.sh train --set train.network=buildings_15cm
 Parallel over training windows; the course itself runs on the driver."""
 
+import hashlib
 import logging
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import Field
 from pyspark.sql import DataFrame
@@ -48,11 +49,21 @@ def train_sources(place: Place, settings: TrainSettings) -> Any:
 def train(tables: Tables, settings: TrainSettings, context: Context) -> None:
     recipe = read_recipe(settings.network)
     files = _written_windows(recipe, context, settings.network) if recipe.windows else []
-    path, figures = _fitted(recipe, files, tile_files(tables) if recipe.tiles else [], settings)
-    context.figures.update(figures)
+    made = _fitted(recipe, files, tile_files(tables) if recipe.tiles else [], settings)
+    cost = made.figures["cpu_minutes"] / 60 * context.place.price_per_cpu_hour
+    context.figures.update(made.figures | {"cost_usd": cost})
     if settings.register_version:
         artifacts = Path(context.place.warehouse).absolute() / "mlartifacts"
-        register_model(tracking_uri(context.place), str(artifacts), path, figures, {"origin": "trained"})
+        tags = {"origin": "trained", "data_sha256": made.data_sha256}
+        register_model(tracking_uri(context.place), str(artifacts), made.path, made.figures, tags)
+
+
+class _Made(NamedTuple):
+    """A bundle, its figures, and the digest of what it learned from."""
+
+    path: Path
+    figures: dict[str, float]
+    data_sha256: str
 
 
 def _written_windows(recipe: Recipe, context: Context, network: str) -> list[str]:
@@ -65,15 +76,15 @@ def _written_windows(recipe: Recipe, context: Context, network: str) -> list[str
     return sorted(str(path) for path in folder.glob("*.parquet"))
 
 
-def _fitted(recipe: Recipe, files: list[str], tiles: list[str], settings: TrainSettings) -> tuple[Path, dict[str, float]]:
+def _fitted(recipe: Recipe, files: list[str], tiles: list[str], settings: TrainSettings) -> _Made:
     import torch
 
     from models.augmentation import Augmentation
     from models.bundle import ModelSpec, write_bundle
     from models.fitting import Teaching, fit
-    from models.streaming import WindowStream, held_windows
+    from models.streaming import WindowStream, held_windows, tiles_digest
     from models.training import Course
-    from models.windows import read_windows
+    from models.windows import read_windows, windows_digest
 
     torch.set_num_threads(settings.threads)
     bands = recipe.spec["bands"]
@@ -88,6 +99,8 @@ def _fitted(recipe: Recipe, files: list[str], tiles: list[str], settings: TrainS
     write_bundle(path, fitted.spec, fitted.tensors)
     sources = sorted({f"{window.source} ({window.split})" for window in windows})
     sources += [f"table training_tiles, {stream.count} tiles (train)"] if stream else []
-    card = card_text(recipe, fitted.spec, fitted.figures, sources, file_sha256(path))
+    data = windows_digest(windows) + (tiles_digest(tiles) if tiles else "")
+    data_sha256 = hashlib.sha256(data.encode()).hexdigest()
+    card = card_text(recipe, fitted.spec, fitted.figures, [*sources, f"sha256 over all of it: {data_sha256}"], file_sha256(path))
     path.with_name("CARD.md").write_text(card, encoding="utf-8")
-    return path, fitted.figures
+    return _Made(path, fitted.figures, data_sha256)

@@ -1,6 +1,7 @@
 """Recipes hold what they promise; a tiny recipe goes all the way: windows, course, bundle, card, registry, judgement."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -110,7 +111,8 @@ def test_a_recipe_goes_all_the_way(spark, tmp_path, monkeypatch):
     made = tmp_path / "weights" / "tiny" / "model.safetensors"
     pin = resolve_model("models:/tiny@champion", tracking_uri(place))
     assert read_spec(pin.path) == read_spec(made)
-    assert "finds roofs" in (tmp_path / "weights" / "tiny" / "CARD.md").read_text()
+    card = (tmp_path / "weights" / "tiny" / "CARD.md").read_text()
+    assert "finds roofs" in card and re.search(r"sha256 over all of it: [0-9a-f]{64}", card)
 
     settings = EvaluateSettings(network="tiny", min_object_px=10)
     evaluate.run({}, settings, context)

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from conf.errors import InputError
-from models.streaming import WindowStream, held_windows
+from models.streaming import WindowStream, held_windows, tiles_digest
 
 BANDS, SIDE = 4, 64
 LEVELS = np.array([0, 0.25, 0.5, 0.75], np.float16)[:, None, None]
@@ -123,3 +123,11 @@ def test_bands_are_those_that_are_asked_for_by_name(tmp_path: Path) -> None:
     assert window.values[:, 0, 0].tolist() == [3.75, 3.25]
     with pytest.raises(InputError, match="no band B11 in a, b, c, d"):
         WindowStream(paths, "train", ("a", "B11"), 1, 1)
+
+
+def test_the_digest_is_of_labels_and_images_and_not_of_files(tmp_path: Path) -> None:
+    rows = [{"tile_id": f"t{n}", "split": "train", "scenes_used": [f"s{n}"], "labels": bytes([n]), "weights": b"1"} for n in range(9)]
+    for name, part in (("a", rows[:4]), ("b", rows[4:]), ("c", rows[::-1]), ("d", [*rows[1:], {**rows[0], "labels": b"x"}])):
+        pq.write_table(pa.Table.from_pylist(part), tmp_path / f"{name}.parquet")
+    split, whole, other = (tiles_digest([str(tmp_path / f"{name}.parquet") for name in names]) for names in ("ab", "c", "d"))
+    assert split == whole != other
