@@ -38,11 +38,6 @@ class Blocks(NamedTuple):
     left: int
     shape_yx: tuple[int, int]
 
-    def bounds(self, margin: float) -> tuple[float, float, float, float]:
-        """Left, top, right, bottom of them all in pixels, and `margin` beyond."""
-        left, top, (height, width) = self.left * BLOCK_PX, self.top * BLOCK_PX, self.shape_yx
-        return left - margin, top - margin, left + width * BLOCK_PX + margin, top + height * BLOCK_PX + margin
-
     def boxes(self) -> NDArray[np.object_]:
         """Their outlines in pixels, row by row."""
         rows, columns = np.indices(self.shape_yx).reshape(2, -1)
@@ -65,10 +60,12 @@ class Shown(NamedTuple):
 
 
 def shown(outlines: NDArray[np.object_], blocks: Blocks) -> Shown:
-    """What outlines, in pixels of the grid, cover of blocks."""
+    """What outlines, in pixels of the grid, cover of blocks; each block by itself, so that it is the same whichever are asked with it."""
     boxes = blocks.boxes()
-    share, near = np.zeros((len(outlines), len(boxes))), np.zeros((len(outlines), len(boxes)), bool)
-    for number, outline in enumerate(shapely.clip_by_rect(outlines, *blocks.bounds(2 * NEAR_PX))):
+    # Images of several dates often have one outline.
+    _, first, which = np.unique(shapely.to_wkb(outlines), return_index=True, return_inverse=True)
+    share, near = np.zeros((len(first), len(boxes))), np.zeros((len(first), len(boxes)), bool)
+    for number, outline in enumerate(outlines[first]):
         shapely.prepare(outline)
         within = shapely.contains_properly(outline, boxes)
         edge = ~within & shapely.dwithin(outline, boxes, NEAR_PX)
@@ -76,7 +73,7 @@ def shown(outlines: NDArray[np.object_], blocks: Blocks) -> Shown:
         share[number, edge] = shapely.area(shapely.intersection(boxes[edge], outline)) / BLOCK_PX**2
         near[number] = within | edge
     shape = len(outlines), *blocks.shape_yx
-    return Shown(np.round(share.reshape(shape), 6), near.reshape(shape))
+    return Shown(np.round(share[which].reshape(shape), 6), near[which].reshape(shape))
 
 
 def chosen(candidates: Candidates, seen: Shown, blocks: Blocks, span: int, most: int) -> NDArray[np.bool_]:

@@ -20,7 +20,7 @@ def test_the_error_by_hand() -> None:
     assert found.error == pytest.approx((2 * 0.3 + 3 * (2.5 / 3 - 2 / 3)) / 5)
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(st.floats(0.4, 2.5), st.floats(-1.5, 1.5))
 def test_what_is_drawn_from_a_known_law_is_mended_by_it(slope: float, shift: float) -> None:
     random = np.random.default_rng(3)

@@ -9,7 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import shapely
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pyproj import Transformer
 
@@ -119,6 +119,7 @@ def test_shares_are_areas() -> None:
     st.lists(st.tuples(st.floats(0, 6.28), st.floats(5, 1500)), min_size=3, max_size=30),
     st.tuples(st.floats(-300, 900), st.floats(-300, 900)),
 )
+@example([(0.0, 5.0), (0.0, 12.0), (0.525390625, 1010.0), (0.00390625, 11.0)], (0.0, 0.0))  # a share half way between two steps
 def test_a_block_sees_the_same_whichever_blocks_are_asked_about_with_it(
     spokes: list[tuple[float, float]], middle: tuple[float, float]
 ) -> None:

@@ -11,7 +11,7 @@ from udfs.components import connected, label_components
 MASKS = arrays(bool, st.tuples(st.integers(1, 9), st.integers(1, 12)))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(MASKS)
 def test_components_are_those_of_scipy_in_the_order_of_their_first_pixels(mask: np.ndarray) -> None:
     labels, count = label_components(mask)

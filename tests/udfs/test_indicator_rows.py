@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from conf.indicators import INDICATORS
@@ -122,7 +122,6 @@ areas = st.floats(0, 1e9) | st.just(0.0)
 people = st.floats(0, 1e7) | st.just(NAN) | st.just(0.0)
 
 
-@settings(deadline=None)
 @given(st.tuples(areas, areas, people, people), st.floats(0, 1), st.floats(0, 1))
 def test_a_value_or_a_reason_never_both_never_infinite(sums, first, second):
     total = 2e9

@@ -45,7 +45,7 @@ def assert_same(cut_in_tiles: list[Pieces], whole: list[Pieces]) -> None:
     pd.testing.assert_frame_equal(totals, expected_totals)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(SCENES, st.integers(2, 6))
 def test_any_cutting_gives_the_bytes_of_the_whole(scene: np.ndarray, side: int) -> None:
     assert_same(cut(scene, side), cut(scene, 20))

@@ -26,7 +26,7 @@ def normal_bytes(polygons: np.ndarray) -> list[bytes]:
     return sorted(shapely.to_wkb(shapely.normalize(polygons)))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(MASKS)
 def test_polygons_are_those_of_gdal_and_give_the_mask_back(mask: np.ndarray) -> None:
     polygons = polygons_from_mask(mask)

@@ -36,7 +36,7 @@ def test_coverage_by_hand() -> None:
     assert covered(triangle, (2, 4)) == pytest.approx(np.array(expected), abs=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1))
 def test_coverage_is_the_clipped_area_of_any_polygon(seed: int) -> None:
     rng = np.random.default_rng(seed)

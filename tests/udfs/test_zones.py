@@ -243,7 +243,7 @@ def judged(area: Any, zone: Zone, resolution: float, middle: float, cut: bool) -
 SPOTS = [(72.0, 23.0), (180.0, -17.0), (36.0, 0.0), (18.0, 80.9), (0.0, -80.0), (180.0, -79.9), (-180.0, 84.1), (12.3, -88.0)]
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     st.sampled_from(SPOTS),
     st.lists(st.tuples(st.floats(-0.4, 0.4), st.floats(-0.25, 0.25)), min_size=3, max_size=7),
