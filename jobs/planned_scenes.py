@@ -1,4 +1,4 @@
-"""The scenes that planned tiles name."""
+"""The scenes that planned tiles name, and how their tiles are read: together with their neighbours, ahead where images are remote."""
 
 from typing import Any
 
@@ -6,7 +6,31 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from conf.tables import SCENES
-from udfs.scenes import Scene
+from jobs.declared_scenes import rules_of
+from jobs.job import Context
+from udfs.scenes import Scene, is_remote
+
+PARTITIONS_PER_CORE = 3
+READERS_OF_REMOTE = 4
+"""An answer takes a while to begin: other tiles' requests are made meanwhile."""
+
+
+def beside_neighbours(planned: DataFrame, context: Context, partitions: int | None = None) -> DataFrame:
+    """Neighbours of one layer and epoch read the same images: they stay together; ranges keep the parts even."""
+    parts = partitions or PARTITIONS_PER_CORE * context.spark.sparkContext.defaultParallelism
+    return planned.repartitionByRange(parts, "layer", "epoch", "row", "col").sortWithinPartitions("layer", "epoch", "row", "col")
+
+
+def reading_of(scenes: dict[str, Scene], context: Context, readers: int | None = None) -> dict[str, Any]:
+    """What a shell that reads tiles is told by name; `readers`: tiles that a process reads at once."""
+    place = context.place
+    return {
+        "scenes": scenes,
+        "sensors": {name: layer.sensor for name, layer in place.layers.items()},
+        "references": {epoch.name: epoch.reference for epoch in place.epochs},
+        "rules": rules_of(place, context.spark.sparkContext.defaultParallelism),
+        "readers": readers or (READERS_OF_REMOTE if any(is_remote(scene) for scene in scenes.values()) else 1),
+    }
 
 
 def scenes_named(scenes: DataFrame, planned: DataFrame) -> dict[str, Scene]:

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.judging import BLOCK_PX, Judged
-from models.metrics import Interval, block_counts, bootstrap_difference, bootstrap_f1
+from models.judging import Judged, counts_of
+from models.metrics import Interval, bootstrap_difference, bootstrap_f1
 
 EVERYWHERE = "all"
 
@@ -32,20 +32,16 @@ class Maps(NamedTuple):
     judged: Sequence[Judged]
     threshold: float
 
-    def counts(self, chosen: Sequence[int]) -> NDArray[np.int64]:
-        """Hits, false alarms, misses (n, 3) of all blocks of some windows."""
-        picked = [self.judged[number] for number in chosen]
-        return np.concatenate([block_counts(item.probability >= self.threshold * 250, item.truth, item.valid, BLOCK_PX) for item in picked])
-
 
 def compared(champion: Maps, challenger: Maps, regions: Sequence[str], seed: int) -> list[Comparison]:
     """A comparison for each region, by name, and one for all ground. `regions`: of the windows."""
-    groups = {name: [number for number, region in enumerate(regions) if region == name] for name in sorted(set(regions))}
-    return [_comparison(name, champion, challenger, chosen, seed) for name, chosen in {**groups, EVERYWHERE: range(len(regions))}.items()]
-
-
-def _comparison(name: str, champion: Maps, challenger: Maps, chosen: Sequence[int], seed: int) -> Comparison:
-    one, other = champion.counts(chosen), challenger.counts(chosen)
+    counts = [counts_of(*maps) for maps in (champion, challenger)]
+    named = np.repeat(regions, [len(each) for each in counts[0]])
+    one, other = map(np.concatenate, counts)
     told = (one.sum(1) > 0) | (other.sum(1) > 0)
-    one, other = one[told], other[told]
+    groups = {**{name: told & (named == name) for name in sorted(set(regions))}, EVERYWHERE: told}
+    return [_comparison(name, one[chosen], other[chosen], seed) for name, chosen in groups.items()]
+
+
+def _comparison(name: str, one: NDArray[np.int64], other: NDArray[np.int64], seed: int) -> Comparison:
     return Comparison(name, bootstrap_f1(one, seed), bootstrap_f1(other, seed), bootstrap_difference(one, other, seed))

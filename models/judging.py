@@ -1,5 +1,6 @@
 """Judging a finished network on held-out windows, through the same predictor that makes maps."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,10 +49,14 @@ def predicted_map(predictor: Predictor, values: NDArray[Any]) -> NDArray[np.uint
     return result[:height, :width]
 
 
+def counts_of(judged: Sequence[Judged], threshold: float) -> list[NDArray[np.int64]]:
+    """Of each window, hits, false alarms, misses (n, 3) of its blocks."""
+    return [block_counts(item.probability >= threshold * ONE, item.truth, item.valid, BLOCK_PX) for item in judged]
+
+
 def pixel_figures(judged: list[Judged], threshold: float, seed: int) -> dict[str, float]:
     """F1 with bounds, precision, recall, IoU, area ratio, calibration error, and what calling everything built scores."""
-    found = [item.probability >= threshold * 250 for item in judged]
-    counts = np.concatenate([block_counts(mask, item.truth, item.valid, BLOCK_PX) for mask, item in zip(found, judged, strict=True)])
+    counts = np.concatenate(counts_of(judged, threshold))
     counts = counts[counts.sum(1) > 0]
     truth = float(sum((item.truth & item.valid).sum() for item in judged))
     valid = float(sum(item.valid.sum() for item in judged))
@@ -67,7 +72,7 @@ def pixel_figures(judged: list[Judged], threshold: float, seed: int) -> dict[str
 def grouped_figures(judged: list[Judged], regions: list[str], threshold: float, seed: int) -> dict[str, float]:
     """Pixel F1 with bounds of each world region, `pixel_f1_region_<name>`, and of blocks of ground by the share that is truly built,
     `pixel_f1_density_<class>`; groups without any built or found pixel are left out. `regions`: of the windows."""
-    counts = [block_counts(item.probability >= threshold * ONE, item.truth, item.valid, BLOCK_PX) for item in judged]
+    counts = counts_of(judged, threshold)
     shares = np.concatenate([_built_shares(item) for item in judged])
     blocks, named = np.concatenate(counts), np.repeat(regions, [len(each) for each in counts])
     groups = {f"region_{name}": named == name for name in sorted(set(regions))}

@@ -13,10 +13,9 @@ from conf.errors import InputError
 from conf.place import Place
 from conf.settings import Settings, digest
 from conf.tables import BUILT_UP
-from jobs.declared_scenes import rules_of
 from jobs.job import Context, Tables, job
 from jobs.layer_models import check_images, checked_model, pin_of
-from jobs.planned_scenes import scenes_named
+from jobs.planned_scenes import beside_neighbours, reading_of, scenes_named
 from jobs.tracking import tracking_uri
 from models.predictor import read_spec
 from models.registry import ModelPin, file_sha256, resolve_model
@@ -25,13 +24,9 @@ from udfs.compositing import suited
 from udfs.mapping import Recipe, built_up_batches
 from udfs.masks import PolygonFile, polygon_file, water_bands
 from udfs.rasters import ONE
-from udfs.scenes import is_remote
 from udfs.speckle import LOOKS
 
 DATA_VERSION = 2
-PARTITIONS_PER_CORE = 3
-READERS_OF_REMOTE = 4
-"""An answer takes a while to begin: other tiles' requests are made meanwhile."""
 NVIDIA_DRIVER = Path("/proc/driver/nvidia")
 FILLED_BY_RUNNER = ("input_digest", "run_id")
 MASKS = ("water_path", "exclude_path")
@@ -126,22 +121,12 @@ def built_up(tables: Tables, settings: BuiltUpSettings, context: Context) -> Dat
     specs = {name: read_spec(recipe.model_path) for name, recipe in recipes.items()}
     # Checked before the first write already, but for images that this run has only just made.
     check_images(context.place, {name: [s for s in scenes.values() if s.sensor == sensor] for name, sensor in sensors.items()}, specs)
-    rules = rules_of(context.place, context.spark.sparkContext.defaultParallelism)
-    readers = settings.read_ahead or (READERS_OF_REMOTE if any(is_remote(scene) for scene in scenes.values()) else 1)
-    references = {epoch.name: epoch.reference for epoch in context.place.epochs}
-    shell = partial(built_up_batches, scenes=scenes, recipes=recipes, sensors=sensors, references=references, rules=rules, readers=readers)
-    return _grouped(planned.drop("settings_digest"), settings, context).mapInPandas(shell, _ddl())
+    shell = partial(built_up_batches, recipes=recipes, **reading_of(scenes, context, settings.read_ahead))
+    return beside_neighbours(planned.drop("settings_digest"), context, settings.partitions).mapInPandas(shell, _ddl())
 
 
 def _ddl() -> str:
     return ", ".join(f"{column.name} {column.type}" for column in BUILT_UP.columns if column.name not in FILLED_BY_RUNNER)
-
-
-def _grouped(planned: DataFrame, settings: BuiltUpSettings, context: Context) -> DataFrame:
-    """Neighbours of one layer and epoch read the same images: they stay together; ranges keep the parts even."""
-    cores = context.spark.sparkContext.defaultParallelism
-    parts = settings.partitions or PARTITIONS_PER_CORE * cores
-    return planned.repartitionByRange(parts, "layer", "epoch", "row", "col").sortWithinPartitions("layer", "epoch", "row", "col")
 
 
 def recipe_of(name: str, settings: BuiltUpSettings, context: Context) -> Recipe:

@@ -13,22 +13,17 @@ from conf.place import Place
 from conf.sensors import SENSORS
 from conf.settings import Settings
 from conf.tables import TRAINING_TILES
-from jobs.declared_scenes import rules_of
 from jobs.job import Context, Tables, job
 from jobs.leaks import check_leaks
-from jobs.planned_scenes import scenes_named
+from jobs.planned_scenes import beside_neighbours, reading_of, scenes_named
 from udfs.areas import named_areas
 from udfs.composites import CompositeName
 from udfs.compositing import suited
 from udfs.labels import Rule
-from udfs.scenes import is_remote
 from udfs.speckle import LOOKS
 from udfs.splits import SPLITS_DDL, Splitting, split_batches
 from udfs.training_tiles import Labelling, training_tile_batches
 from udfs.versions import content_digest
-
-PARTITIONS_PER_CORE = 3
-READERS_OF_REMOTE = 4
 
 
 class Regions(Settings):
@@ -81,7 +76,7 @@ def training_tiles(tables: Tables, settings: TrainingTilesSettings, context: Con
     """Every planned tile once, also those that are dropped, with the reason. Raises LeakError where splits share ground or images."""
     planned = _split(tables["tiles"], settings, context.place)
     given = _with_footprints(planned, tables["footprints"], settings)
-    rows = given.repartitionByRange(_parts(context), "layer", "epoch", "row", "col").mapInPandas(_shell(tables, settings, context), _ddl())
+    rows = beside_neighbours(given, context).mapInPandas(_shell(tables, settings, context), _ddl())
     made = rows.select(*TRAINING_TILES.names).persist()
     check_leaks(made, settings.gap_m, settings.like_bits)
     for row in made.groupBy("split").count().collect():
@@ -122,36 +117,22 @@ def _with_footprints(planned: DataFrame, footprints: DataFrame, settings: Traini
         "named_struct('geometry', geometry, 'confidence', confidence, 'label_date', label_date) AS footprint",
     )
     pairs = squares.join(outlines, F.expr("ST_Intersects(square, outline)"), how="inner")
-    given = planned.join(pairs.groupBy("tile_id").agg(F.collect_list("footprint").alias("footprints")), on="tile_id", how="left")
-    count = F.coalesce(F.size("footprints"), F.lit(0))
-    few = (F.col("split") != "dropped") & (F.greatest(count, F.lit(0)) < settings.least_footprints)
-    return given.withColumns(
-        {
-            "reason": F.when(
-                few, F.concat(F.greatest(count, F.lit(0)), F.lit(f" footprints, {settings.least_footprints} wanted"))
-            ).otherwise(F.col("reason")),
-            "split": F.when(few, "dropped").otherwise(F.col("split")),
-        }
-    )
+    lists = pairs.groupBy("tile_id").agg(F.collect_list("footprint").alias("footprints"), F.count("footprint").alias("count"))
+    given = planned.join(lists, on="tile_id", how="left")
+    count = F.coalesce("count", F.lit(0))
+    few = (F.col("split") != "dropped") & (count < settings.least_footprints)
+    wanted = F.concat(count, F.lit(f" footprints, {settings.least_footprints} wanted"))
+    reason, split = (F.when(few, instead).otherwise(F.col(name)) for name, instead in (("reason", wanted), ("split", F.lit("dropped"))))
+    return given.withColumns({"reason": reason, "split": split})
 
 
 def _shell(tables: Tables, settings: TrainingTilesSettings, context: Context) -> Any:
-    place = context.place
-    scenes = scenes_named(tables["scenes"], tables["tiles"])
     how = Labelling(
-        _bands(place, settings), settings.composite, settings.looks, settings.rule, settings.most_shift_px, settings.least_fit,
+        _bands(context.place, settings), settings.composite, settings.looks, settings.rule, settings.most_shift_px, settings.least_fit,
         settings.least_valid,
     )  # fmt: skip
-    return partial(
-        training_tile_batches, scenes=scenes, sensors={name: layer.sensor for name, layer in place.layers.items()}, how=how,
-        references={epoch.name: epoch.reference for epoch in place.epochs},
-        rules=rules_of(place, context.spark.sparkContext.defaultParallelism),
-        readers=READERS_OF_REMOTE if any(is_remote(scene) for scene in scenes.values()) else 1,
-    )  # fmt: skip
-
-
-def _parts(context: Context) -> int:
-    return PARTITIONS_PER_CORE * int(context.spark.sparkContext.defaultParallelism)
+    scenes = scenes_named(tables["scenes"], tables["tiles"])
+    return partial(training_tile_batches, how=how, **reading_of(scenes, context))
 
 
 def _ddl() -> str:
