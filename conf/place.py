@@ -38,10 +38,22 @@ class Layer(Settings):
     """A named model role at one resolution."""
 
     sensor: str = Field(description="a key of conf/sensors.py")
+    beside: str | None = Field(None, description="another key: of a second sensor, for a model that sees two, e.g. sentinel1_grd")
     model: str | None = Field(None, description="models:/NAME@ALIAS, models:/NAME/VERSION, or PATH#sha256=HEX; or built_up.model")
     resolution: float = Field(gt=0, description="pixel size, in the grid's units: metres on a utm grid, its scenes' own on a native one")
     feeds: Literal["built_m2", "none"] = Field("none", description="one layer of a place feeds built_m2")
     threshold: float | None = Field(None, gt=0, lt=1, description="probability from which a pixel counts; default: the model's")
+
+    @model_validator(mode="after")
+    def two_sensors(self) -> "Layer":
+        if self.beside == self.sensor:
+            raise ValueError(f"beside {self.beside} is the layer's own sensor; name another or leave it out")
+        return self
+
+    @property
+    def sensors(self) -> tuple[str, ...]:
+        """Its own, then the one beside it."""
+        return (self.sensor,) if self.beside is None else (self.sensor, self.beside)
 
 
 class Source(Settings):

@@ -9,24 +9,27 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from conf.errors import InputError
 
+UNLESS_USUAL = "unless usual"
+
 
 class Settings(BaseModel):
-    """Base of every settings class. A field that cannot change a result says so: `json_schema_extra={"matters": False}`."""
+    """Base of every settings class. A field that cannot change a result says so: `json_schema_extra={"matters": False}`; one that is
+    newer than tables are and changes none of them at its default: UNLESS_USUAL."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     def digested(self) -> dict[str, Any]:
         """The settings that change results, as plain JSON values."""
         values = self.model_dump(mode="json")
-        return {name: value for name, value in values.items() if _matters(type(self), name)}
+        return {name: value for name, value in values.items() if self._matters(name)}
+
+    def _matters(self, name: str) -> bool:
+        field = type(self).model_fields[name]
+        matters = field.json_schema_extra.get("matters", True) if isinstance(field.json_schema_extra, dict) else True
+        return getattr(self, name) != field.default if matters == UNLESS_USUAL else bool(matters)
 
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
-
-
-def _matters(model: type[Settings], name: str) -> bool:
-    extra = model.model_fields[name].json_schema_extra
-    return not (isinstance(extra, dict) and extra.get("matters") is False)
 
 
 def digest(value: Any) -> str:

@@ -28,7 +28,8 @@ def origin_now(job: Job, place: Place, decided: dict[str, Any], sources: Any, co
 
 def _inputs_of(place: Place) -> dict[str, Any]:
     """Epochs, layers and grid. Models are settings of the job that runs them, not inputs of every job."""
-    layers = {name: layer.model_dump(mode="json", exclude={"model", "threshold"}) for name, layer in place.layers.items()}
+    left_out = {"model", "threshold"}
+    layers = {name: layer.model_dump(mode="json", exclude=left_out, exclude_none=True) for name, layer in place.layers.items()}
     return {"grid": place.grid, "epochs": [epoch.model_dump(mode="json") for epoch in place.epochs], "layers": layers}
 
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from conf.errors import InputError
 from conf.windows import JUDGE
 from jobs.job import Tables
-from jobs.recipes import Recipe, held_out_orders
+from jobs.recipes import Recipe, held_out_orders, untrained_spec
 from models.streaming import held_windows
 from models.windows import Window, read_windows
 from udfs.training_windows import window_batches
@@ -27,7 +27,7 @@ def held_out_windows(recipe: Recipe, tables: Tables, path: Path) -> list[Window]
     ordered = held_out_orders(recipe)
     found = made_windows(ordered, path) if ordered else []
     if recipe.tiles:
-        found += held_windows(tile_files(tables), JUDGE, recipe.spec["bands"], MOST_TILES)
+        found += held_windows(tile_files(tables), JUDGE, untrained_spec(recipe).channels, MOST_TILES)
     if not found:
         raise InputError(f"network {recipe.spec['name']}: no held-out ground; give its recipe windows of split `judge`, or `tiles`")
     return found

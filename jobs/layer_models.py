@@ -5,9 +5,9 @@ from pathlib import Path
 
 from conf.errors import InputError
 from conf.place import Layer, Place
-from conf.sensors import SENSORS
+from conf.sensors import SENSORS, Sensor
 from jobs.tracking import tracking_uri
-from models.bundle import read_tensors
+from models.bundle import Beside, read_tensors
 from models.predictor import ModelSpec, load_predictor, read_spec
 from models.registry import ModelPin, resolve_model, shipped_models
 from udfs.composites import MARGIN_PX
@@ -60,32 +60,46 @@ def _check_weights(path: str, sha256: str) -> None:
 def check_images(place: Place, images: dict[str, list[Scene]], specs: dict[str, ModelSpec]) -> None:
     """Raises InputError where no image of a layer has the model's bands or, on a native grid, its pixel size. Keys are layers."""
     for name, scenes in images.items():
-        sensor = SENSORS[place.layers[name].sensor]
-        needed = {sensor.band_called(band) or band for band in specs[name].bands}
-        lacking = [sorted(needed - set(scene.hrefs)) for scene in scenes]
-        if scenes and all(lacking):
-            raise InputError(f"layer {name}: scene {scenes[0].scene_id} has no band {', '.join(lacking[0])}; add it to the source")
-        if scenes and place.grid == "native":
-            _check_resolution(name, ground_resolution(scenes[0]), specs[name])
+        layer, spec = place.layers[name], specs[name]
+        of_sensor = {sensor: [scene for scene in scenes if scene.sensor == sensor] for sensor in layer.sensors}
+        _check_bands(name, SENSORS[layer.sensor], spec, of_sensor[layer.sensor])
+        if layer.beside and spec.beside:
+            _check_bands(name, SENSORS[layer.beside], spec.beside, of_sensor[layer.beside])
+        if of_sensor[layer.sensor] and place.grid == "native":
+            _check_resolution(name, ground_resolution(of_sensor[layer.sensor][0]), spec)
+
+
+def _check_bands(name: str, sensor: Sensor, seen: ModelSpec | Beside, scenes: list[Scene]) -> None:
+    needed = {sensor.band_called(band) or band for band in seen.bands}
+    lacking = [sorted(needed - set(scene.hrefs)) for scene in scenes]
+    if scenes and all(lacking):
+        raise InputError(f"layer {name}: scene {scenes[0].scene_id} has no band {', '.join(lacking[0])}; add it to the source")
 
 
 def _check_suits(name: str, layer: Layer, spec: ModelSpec) -> None:
-    sensor = SENSORS.get(layer.sensor)
-    if sensor is None:
-        raise InputError(f"layer {name}: sensor {layer.sensor} is unknown; use one of {', '.join(sorted(SENSORS))}")
-    if sensor.name not in spec.sensors or sensor.values != spec.values:
-        raise InputError(
-            f"layer {name}: model {spec.name} is for {', '.join(spec.sensors)} ({spec.values}), not {sensor.name}; name another model"
-        )
-    missing = [band for band in spec.bands if sensor.band_called(band) is None]
-    if missing:
-        raise InputError(
-            f"layer {name}: sensor {sensor.name} has no band {', '.join(missing)} that model {spec.name} needs; name another model"
-        )
+    _check_sensor(name, layer.sensor, spec.name, spec)
+    if layer.beside and spec.beside:
+        _check_sensor(name, layer.beside, f"{spec.name}, beside {layer.sensor},", spec.beside)
+    elif layer.beside:
+        raise InputError(f"layer {name}: model {spec.name} sees one sensor only; take layers.{name}.beside out or name another model")
+    elif spec.beside:
+        others = ", ".join(spec.beside.sensors)
+        raise InputError(f"layer {name}: model {spec.name} sees a second sensor; set layers.{name}.beside to one of {others}")
     if BLOCK_PX % spec.centre or spec.halo >= REACH_PX - MARGIN_PX:
         sides = f"keeps {spec.centre} pixels and sees {spec.halo} around"
         rule = f"the first must divide {BLOCK_PX}, the second be under {REACH_PX - MARGIN_PX}"
         raise InputError(f"layer {name}: model {spec.name} {sides}; {rule}: build the bundle with others")
+
+
+def _check_sensor(name: str, key: str, model: str, seen: ModelSpec | Beside) -> None:
+    sensor = SENSORS.get(key)
+    if sensor is None:
+        raise InputError(f"layer {name}: sensor {key} is unknown; use one of {', '.join(sorted(SENSORS))}")
+    if key not in seen.sensors or sensor.values != seen.values:
+        raise InputError(f"layer {name}: model {model} is for {', '.join(seen.sensors)} ({seen.values}), not {key}; name another model")
+    missing = [band for band in seen.bands if sensor.band_called(band) is None]
+    if missing:
+        raise InputError(f"layer {name}: sensor {key} has no band {', '.join(missing)} that model {model} needs; name another model")
 
 
 def _check_resolution(name: str, metres: float, spec: ModelSpec) -> None:

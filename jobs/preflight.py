@@ -54,14 +54,15 @@ def check_epochs(place: Place, scenes: list[Scene]) -> dict[str, list[Scene]]:
     """Layer to its scenes within epochs; raises InputError when it has none."""
     images = {}
     for name, layer in place.layers.items():
-        alike = [scene for scene in scenes if scene.sensor == layer.sensor]
+        alike = [scene for scene in scenes if scene.sensor in layer.sensors]
         images[name] = [scene for scene in alike if any(_within(scene, epoch) for epoch in place.epochs)]
         if not images[name] and not any(source.items for source in place.sources):
             spans = ", ".join(f"{epoch.name} {epoch.start}..{epoch.end}" for epoch in place.epochs)
             days = sorted(str(scene.datetime.date()) for scene in alike)
             dated = f"{days[0]}..{days[-1]}" if days else "there are none"
             raise InputError(
-                f"layer {name}: no {layer.sensor} scene ({dated}) lies within an epoch ({spans}); correct the epochs or add scenes"
+                f"layer {name}: no {' or '.join(layer.sensors)} scene ({dated}) lies within an epoch ({spans}); "
+                "correct the epochs or add scenes"
             )
     return images
 
@@ -72,10 +73,11 @@ def _within(scene: Scene, epoch: Epoch) -> bool:
 
 def check_grids(place: Place, images: dict[str, list[Scene]]) -> None:
     """Raises InputError when a native grid's scenes differ from the layer's resolution or from each other."""
-    for name, scenes in images.items():
-        declared = place.layers[name].resolution
+    for name, every in images.items():
+        declared, sensor = place.layers[name].resolution, place.layers[name].sensor
+        scenes = [scene for scene in every if scene.sensor == sensor]
         widths = [scene.transform[0] for scene in scenes if abs(scene.transform[0] - declared) > SAME_WIDTH * declared]
-        if place.grid == "native" and len(widths) == len(scenes):
+        if place.grid == "native" and scenes and len(widths) == len(scenes):
             found = f"its scenes' pixels are {widths[0]!r} wide"
             raise InputError(f"setting layers.{name}.resolution = {declared!r}: {found}; set it to that, or use `grid: utm`")
         if place.grid == "native":

@@ -4,7 +4,6 @@ import datetime as dt
 import json
 import os
 import re
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,6 +12,7 @@ from pydantic import Field
 
 from conf.errors import InputError
 from conf.settings import Settings, parse
+from models.bundle import ModelSpec, spec_of
 
 FOLDER = Path(__file__).parents[1] / "conf" / "training"
 VARIABLE = re.compile(r"\$\{([A-Z_]+)\}")
@@ -118,6 +118,11 @@ def _variable(match: re.Match[str]) -> str:
     return str(Path(value).absolute())
 
 
+def untrained_spec(recipe: Recipe) -> ModelSpec:
+    """The spec of a network before its threshold is chosen."""
+    return spec_of({"threshold": 0.5, **recipe.spec})
+
+
 def typed(kind: Any, values: dict[str, Any]) -> Any:
     """A dataclass from YAML values; its sequences are tuples."""
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
@@ -132,7 +137,7 @@ def card_text(recipe: Recipe, spec: Any, figures: dict[str, float], sources: lis
     lines += ["## Figures on the windows that the threshold was chosen on", "", "| figure | value |", "| --- | --- |"]
     lines += [f"| {name} | {value:.3f} |" for name, value in sorted(figures.items())]
     lines += [f"| threshold | {spec.threshold:.3f} |", "", "## Training windows", "", *[f"- {source}" for source in sources], ""]
-    facts = {name: value for name, value in asdict(spec).items() if name not in ("name", "layer")}
+    facts = {name: value for name, value in spec.facts.items() if name not in ("name", "layer")}
     lines += ["## Spec", "", "```json", json.dumps(facts, indent=1, sort_keys=True), "```", ""]
     lines += ["## Rebuild", "", f"`./spark-submit.sh train --set train.network={spec.name}`", ""]
     return "\n".join(lines)

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,19 @@ HEADER_LIMIT = 1 << 20
 """Bytes; a header of ours has some 10 kB, so a longer one is a broken or hostile file."""
 
 SUFFIX = ".safetensors"
-VALUES = ("reflectance", "rgb", "stretched")
+VALUES = ("reflectance", "rgb", "stretched", "decibel")
 Tensors = Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A second image of the same ground, of another sensor; its bands follow those of the first."""
+
+    sensors: tuple[str, ...]
+    """Keys of conf/sensors.py that it may be of."""
+    bands: tuple[str, ...]
+    values: str = "decibel"
+    """As of ModelSpec."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +47,7 @@ class ModelSpec:
     gsd_range: tuple[float, float]
     """Finest and coarsest pixel it was trained for, metres."""
     values: str
-    """`reflectance` 0-1, `rgb` 0-1 (8 bits / 255), or `stretched`: 0-1 between a scene's 2nd and 98th percentile."""
+    """`reflectance` 0-1, `rgb` 0-1 (8 bits / 255), `stretched`: 0-1 between a scene's 2nd and 98th percentile, or `decibel`."""
     centre: int
     """Side of what is kept of a window, pixels."""
     halo: int
@@ -45,13 +56,25 @@ class ModelSpec:
     """Probability from which a pixel counts, chosen on validation ground."""
     architecture: dict[str, Any]
     normalisation: dict[str, Any]
-    """`offset`, `scale` per band and `clip`: the network sees clip((value - offset) / scale)."""
+    """`offset`, `scale` per channel and `clip`: the network sees clip((value - offset) / scale)."""
     calibration: dict[str, float] = field(default_factory=lambda: {"slope": 1.0, "shift": 0.0})
     """Probability = sigmoid(slope * logit of the looks' mean probability + shift)."""
     flips: int = 1
     """Mirrored copies whose probabilities are averaged: 1, 2 or 4."""
     zooms: tuple[float, ...] = (1.0,)
     """Sizes, as shares of its own, at which a window is shown to the network; probabilities are averaged. Coarser looks see further."""
+    beside: Beside | None = None
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Bands of all that it sees, in the network's order; a sensor without data at a pixel is NaN in all of its own."""
+        return self.bands if self.beside is None else (*self.bands, *self.beside.bands)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """As plain values, for JSON; what is beside only where there is something, so that older bundles keep their bytes."""
+        values = asdict(self)
+        return values if self.beside else {name: value for name, value in values.items() if name != "beside"}
 
     @property
     def window(self) -> int:
@@ -73,7 +96,7 @@ def write_bundle(path: Path, spec: ModelSpec, tensors: Tensors) -> None:
 
     data = {name: np.ascontiguousarray(tensors[name], np.float32) for name in sorted(tensors)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(save(data, {KEY: json.dumps(asdict(spec), sort_keys=True)}))
+    path.write_bytes(save(data, {KEY: json.dumps(spec.facts, sort_keys=True)}))
 
 
 def read_spec(path: str | Path) -> ModelSpec:
@@ -143,16 +166,25 @@ def _check_tensors(header: Mapping[str, Any], size: int, path: str | Path) -> No
 
 def _parse_spec(header: Mapping[str, Any], path: str | Path) -> ModelSpec:
     try:
-        values = json.loads(header["__metadata__"][KEY])
-        unknown = sorted(set(values) - {item.name for item in fields(ModelSpec)})
-        if unknown:
-            raise ValueError(f"unknown {unknown}")
-        typed: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-        spec = ModelSpec(**typed)
+        spec = spec_of(json.loads(header["__metadata__"][KEY]))
         _check_spec(spec)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"model {path}: its header holds no usable spec ({error}); build it again with the train job") from None
     return spec
+
+
+def spec_of(values: Mapping[str, Any]) -> ModelSpec:
+    """From plain values, as `facts` gives them. Raises TypeError or ValueError where they are not a spec's."""
+    beside = values.get("beside")
+    spec: ModelSpec = _typed(ModelSpec, values)
+    return spec if beside is None else replace(spec, beside=_typed(Beside, beside))
+
+
+def _typed(kind: Any, values: Mapping[str, Any]) -> Any:
+    unknown = sorted(set(values) - {item.name for item in fields(kind)})
+    if unknown:
+        raise ValueError(f"unknown {unknown}")
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
 def _check_spec(spec: ModelSpec) -> None:
@@ -163,7 +195,17 @@ def _check_spec(spec: ModelSpec) -> None:
     if not spec.zooms or not all(0 < zoom <= 1 for zoom in spec.zooms):
         raise ValueError(f"zooms {spec.zooms}")
     for name in ("offset", "scale"):
-        if len(spec.normalisation[name]) != len(spec.bands):
-            raise ValueError(f"{name} for {len(spec.normalisation[name])} of {len(spec.bands)} bands")
-    if spec.architecture["in_channels"] != len(spec.bands):
-        raise ValueError(f"{spec.architecture['in_channels']} channels for {len(spec.bands)} bands")
+        if len(spec.normalisation[name]) != len(spec.channels):
+            raise ValueError(f"{name} for {len(spec.normalisation[name])} of {len(spec.channels)} bands")
+    if spec.architecture["in_channels"] != len(spec.channels):
+        raise ValueError(f"{spec.architecture['in_channels']} channels for {len(spec.channels)} bands")
+    if spec.beside:
+        _check_beside(spec.beside, spec.bands)
+
+
+def _check_beside(beside: Beside, bands: tuple[str, ...]) -> None:
+    if beside.values not in VALUES or not beside.sensors or not beside.bands:
+        raise ValueError(f"beside: sensors {beside.sensors}, bands {beside.bands}, values {beside.values}")
+    # Labelled ground keeps channels by name.
+    if twice := sorted(set(beside.bands) & set(bands)):
+        raise ValueError(f"beside: bands {twice} are the first image's, too")

@@ -38,18 +38,18 @@ class Predictor:
         self._network = network
         self._batch = batch
         self._device = device
-        shape = (1, len(spec.bands), 1, 1)
+        shape = (1, len(spec.channels), 1, 1)
         self._offset = np.asarray(spec.normalisation["offset"], np.float32).reshape(shape)
         self._inverse = (1 / np.asarray(spec.normalisation["scale"], np.float64)).astype(np.float32).reshape(shape)
         self._clip = float(spec.normalisation["clip"])
 
     def predict(self, windows: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Probabilities of the windows' centres: (n, bands, window, window), NaN = no data → uint8 (n, centre, centre), 0-250.
+        """Probabilities of the windows' centres: (n, channels, window, window), NaN = no data → uint8 (n, centre, centre), 0-250.
 
         No data counts as a pixel of average value; masking the result is the caller's. Raises ModelError on a faulty output.
         """
         side = self.spec.window
-        expected = (len(self.spec.bands), side, side)
+        expected = (len(self.spec.channels), side, side)
         if windows.shape[1:] != expected:
             raise ModelError(f"model {self.spec.name} takes windows {expected}, got {windows.shape[1:]}")
         results = np.empty((len(windows), self.spec.centre, self.spec.centre), np.uint8)

@@ -28,10 +28,10 @@ TILE_COLUMNS = (
 
 
 class Work(NamedTuple):
-    """What the cells of a layer have in common. `grids` by name; `cut`: whether zones' strips cut them; `every`: whether tiles
-    that no scene covers are planned, too."""
+    """What the cells of a layer have in common. `sensors`: each has its own scenes; `grids` by name; `cut`: whether zones' strips cut
+    them; `every`: whether tiles that no scene covers are planned, too."""
 
-    sensor: str
+    sensors: tuple[str, ...]
     grids: dict[str, Grid]
     cut: bool
     every: bool
@@ -113,7 +113,7 @@ def _tiles_of_area(grid: Grid, work: Work, area: bytes | None) -> NDArray[Any]:
 
 
 def planned_cells(frames: Iterable[pd.DataFrame], work: Work) -> Iterator[pd.DataFrame]:
-    """Shell: cells with `candidates` [scene_id, epoch, datetime, cloud, content_digest, footprint] to rows of tiles."""
+    """Shell: cells with `candidates` [scene_id, sensor, epoch, datetime, cloud, content_digest, footprint] to rows of tiles."""
     for frame in frames:
         for row in frame.itertuples():
             if planned := _planned_row(row, work):
@@ -127,19 +127,32 @@ def _planned_row(row: Any, work: Work) -> list[dict[str, Any]]:
 
 
 def planned_cell(grid: Grid, cell: Cell, given: Sequence[Any], work: Work) -> list[dict[str, Any]]:
-    """Rows of `tiles` of a cell, every tile times every epoch, with the scenes chosen for its blocks."""
+    """Rows of `tiles` of a cell, every tile times every epoch, with the scenes chosen for its blocks, each sensor's for itself."""
     tiles = cell.tiles(work.tile_px)
     around = blocks_around(cell.pixels)
-    by_epoch = {epoch.name: _candidates(grid, [one for one in given if one["epoch"] == epoch.name], epoch) for epoch in work.epochs}
-    seen = {name: shown(found.outline, around) for name, found in by_epoch.items()}
-    picked = {epoch.name: chosen(by_epoch[epoch.name], seen[epoch.name], around, _span(epoch), work.most_scenes) for epoch in work.epochs}
+    by_epoch = {epoch.name: [_picks(grid, sensor, given, around, epoch, work) for sensor in work.sensors] for epoch in work.epochs}
     placed = _placed(grid, tiles, work)
     rows = []
     for number, tile in enumerate(tiles):
-        own = {name: _of_tile(tile, around, seen[name], picked[name]) for name in by_epoch}
-        if work.every or any((choice.covers > 0).any() for choice in own.values()):
-            rows += [{**placed[number], "epoch": name, **_described(found, own[name], work)} for name, found in by_epoch.items()]
+        own = {name: [_of_tile(tile, around, picks) for picks in each] for name, each in by_epoch.items()}
+        if work.every or any((choice.covers > 0).any() for choices in own.values() for choice in choices):
+            rows += [{**placed[number], "epoch": name, **_described(choices, work.tile_px)} for name, choices in own.items()]
     return rows
+
+
+class _Picks(NamedTuple):
+    """An epoch's scenes of one sensor around a cell: which blocks show them, and for which they are chosen."""
+
+    sensor: str
+    found: Candidates
+    seen: Shown
+    picked: NDArray[np.bool_]
+
+
+def _picks(grid: Grid, sensor: str, given: Sequence[Any], around: Blocks, epoch: Epoch, work: Work) -> _Picks:
+    found = _candidates(grid, [one for one in given if (one["sensor"], one["epoch"]) == (sensor, epoch.name)], epoch)
+    seen = shown(found.outline, around)
+    return _Picks(sensor, found, seen, chosen(found, seen, around, _span(epoch), work.most_scenes))
 
 
 def _candidates(grid: Grid, given: Sequence[Any], epoch: Epoch) -> Candidates:
@@ -171,40 +184,41 @@ def _span(epoch: Epoch) -> int:
 
 
 class _Choice(NamedTuple):
-    """Of a tile and epoch: share of the tile that each scene covers; of the blocks it reaches, which show each scene, and for which it
-    is chosen, (scenes, height, width)."""
+    """Of a tile, epoch and sensor: share of the tile that each scene covers; of the blocks it reaches, which show each scene, and for
+    which it is chosen, (scenes, height, width)."""
 
+    sensor: str
+    found: Candidates
     covers: NDArray[np.float64]
     shown: NDArray[np.bool_]
     picked: NDArray[np.bool_]
 
 
-def _of_tile(tile: Tile, around: Blocks, seen: Shown, picked: NDArray[np.bool_]) -> _Choice:
+def _of_tile(tile: Tile, around: Blocks, picks: _Picks) -> _Choice:
     own = blocks_around(tile.pixels)
     rows = slice(own.top - around.top, own.top - around.top + own.shape_yx[0])
     columns = slice(own.left - around.left, own.left - around.left + own.shape_yx[1])
     inner = slice(REACH_BLOCKS, -REACH_BLOCKS)
-    covers = seen.share[:, rows, columns][:, inner, inner].mean(axis=(1, 2)) if len(picked) else np.zeros(0)
-    return _Choice(covers, seen.near[:, rows, columns], picked[:, rows, columns])
+    covers = picks.seen.share[:, rows, columns][:, inner, inner].mean(axis=(1, 2)) if len(picks.picked) else np.zeros(0)
+    return _Choice(picks.sensor, picks.found, covers, picks.seen.near[:, rows, columns], picks.picked[:, rows, columns])
 
 
-def _described(found: Candidates, own: _Choice, work: Work) -> dict[str, Any]:
+def _described(choices: list[_Choice], tile_px: int) -> dict[str, Any]:
     """Scenes of a tile and epoch with why, their digest, and what the tile will cost."""
-    scenes, parts, covered = [], [], 0.0
-    for number in np.flatnonzero(own.picked.any(axis=(1, 2))):
-        everywhere = bool((own.picked[number] == own.shown[number]).all())
-        bits = None if everywhere else packed(own.picked[number])
-        covers = round(float(own.covers[number]), 6)
-        scenes.append(
-            {"scene_id": found.scene_id[number], "covers": covers, "why": _why(covers, found, number, everywhere), "blocks": bits}
-        )
-        parts.append(found.digest[number] + ("" if bits is None else f":{bits}"))
-        covered += float(own.covers[number])
+    scenes, parts, covered = [], [], {choice.sensor: 0.0 for choice in choices}
+    for choice in choices:
+        for number in np.flatnonzero(choice.picked.any(axis=(1, 2))):
+            everywhere = bool((choice.picked[number] == choice.shown[number]).all())
+            bits = None if everywhere else packed(choice.picked[number])
+            covers, name = round(float(choice.covers[number]), 6), choice.found.scene_id[number]
+            scenes.append({"scene_id": name, "covers": covers, "why": _why(covers, choice.found, number, everywhere), "blocks": bits})
+            parts.append(choice.found.digest[number] + ("" if bits is None else f":{bits}"))
+            covered[choice.sensor] += float(choice.covers[number])
     return {
-        "scenes": scenes,
+        "scenes": sorted(scenes, key=lambda scene: scene["scene_id"]),
         "scenes_digest": hashlib.sha256(",".join(sorted(parts)).encode()).hexdigest(),
-        "predicted_seconds": predicted_seconds(work.sensor, work.tile_px, covered),
-        "predicted_bytes": predicted_bytes(work.sensor, work.tile_px, covered),
+        "predicted_seconds": predicted_seconds(covered, tile_px),
+        "predicted_bytes": predicted_bytes(covered, tile_px),
     }
 
 

@@ -56,6 +56,13 @@ class Region(NamedTuple):
     """Scene id, of all that were asked for, to the number of pixels for which it is valid."""
     water: NDArray[np.bool_] | None = None
     """(height, width): permanent water by the scenes' own classes; None: not asked for."""
+    begins: tuple[int, ...] = (0,)
+    """The first band of each sensor. One without data at a pixel is NaN there in all of its own."""
+
+    @property
+    def valid(self) -> NDArray[np.bool_]:
+        """(height, width): pixels of which a sensor has data."""
+        return np.asarray(~np.isnan(self.values[list(self.begins)]).all(axis=0))
 
 
 class _Work(NamedTuple):
@@ -98,14 +105,14 @@ def composite_region(
     return Region(values, used, work.failed, max(work.attempts), _sound(work, bounds.shape_yx), pixels, water)
 
 
-def suited(composite: str, sensors: set[str]) -> Composite:
+def suited(composite: str, sensors: set[str], setting: str = "composite") -> Composite:
     """The composite of that name; raises InputError where there is none or it does not suit a sensor."""
     how = COMPOSITES.get(composite)
     if how is None:
-        raise InputError(f"composite {composite!r} is not known; use one of {', '.join(COMPOSITES)}")
+        raise InputError(f"{setting} {composite!r} is not known; use one of {', '.join(COMPOSITES)}")
     others = sorted(sensor for sensor in sensors if SENSORS[sensor].values != "decibel")
     if how.decibels and others:
-        raise InputError(f"composite {composite} is for backscatter in dB, and {others[0]} has none; use median for it")
+        raise InputError(f"{setting} {composite} is for backscatter in dB, and {others[0]} has none; use median for it")
     return how
 
 

@@ -14,10 +14,10 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from conf.errors import PASSING, ReadError
-from conf.sensors import SENSORS
 from models.predictor import ModelError, Predictor, load_predictor
+from udfs.channels import Channels, composite_channels
 from udfs.choosing import tile_blocks, unpacked
-from udfs.compositing import Region, chosen_pixels, composite_region
+from udfs.compositing import Region, chosen_pixels
 from udfs.grid import Grid, Tile, grid_of_tile, tiles_over
 from udfs.images import EVERY_FILE, ImagePool, Opener, OpeningRules
 from udfs.lanes import Lane, read_ahead
@@ -59,6 +59,8 @@ class Recipe:
     batch: int
     backend: str
     settings_digest: str
+    beside: Channels | None = None
+    """Of the layer's second sensor."""
     water_share: float | None = None
     """Of a pixel's clear dates, at which permanent water is water by the scenes' own classes; None: they are not asked."""
     water: PolygonFile | None = None
@@ -73,7 +75,7 @@ class Recipe:
 
 
 class Plan(NamedTuple):
-    """A tile to map. `scenes` may hold more than touch it."""
+    """A tile to map. `scenes`, of all sensors, may hold more than touch it."""
 
     grid: Grid
     tile: Tile
@@ -98,11 +100,10 @@ class Outcome(NamedTuple):
 
 
 def read_tile(pool: ImagePool, plan: Plan, recipe: Recipe) -> Region:
-    """The composite of a tile and its halo, every pixel read once."""
-    bands = tuple(SENSORS[plan.sensor].band_called(name) or name for name in recipe.bands)
-    seen = plan.tile.pixels.grown(recipe.halo)
-    return composite_region(
-        pool, plan.scenes, bands, plan.grid, seen, recipe.composite,
+    """The composite of a tile and its halo, of each sensor, every pixel read once."""
+    own = Channels(plan.sensor, recipe.bands, recipe.composite)
+    return composite_channels(
+        pool, plan.scenes, (own, recipe.beside) if recipe.beside else (own,), plan.grid, plan.tile.pixels.grown(recipe.halo),
         reference=plan.reference, looks=recipe.looks, chosen=chosen_pixels(plan.tile, plan.blocks or {}),
         water_share=recipe.water_share,
     )  # fmt: skip
@@ -113,7 +114,7 @@ def map_tile(plan: Plan, region: Region, recipe: Recipe, predict: Callable[[NDAr
     centre has no data or is water."""
     halo, side = recipe.halo, plan.tile.tile_px
     inner = slice(halo, halo + side)
-    valid = ~np.isnan(region.values[0, inner, inner])
+    valid = region.valid[inner, inner]
     try:
         water, left_out = _masks(plan, region, recipe)
     except ReadError as error:
@@ -219,7 +220,7 @@ def built_up_batches(
     reference dates by epoch.
 
     The next tiles are read in `readers` threads while the network runs, each with its own open images:
-    at most readers + 1 composites are held, each bands x (tile_px + 2 halo)^2 x 4 bytes.
+    at most readers + 1 composites are held, each channels x (tile_px + 2 halo)^2 x 4 bytes.
     """
     versions = {href: version for scene in scenes.values() for href, version in scene.versions.items()}
     with ExitStack() as stack:

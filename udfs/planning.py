@@ -1,5 +1,6 @@
 """Planning the work: a layer's grid, the tiles that scenes touch, what a tile will cost."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -97,16 +98,16 @@ def _rings(grid: Grid, edges: NDArray[np.float64]) -> tuple[NDArray[np.float64],
     return grid.origin_x + columns * grid.pixel_width, grid.origin_y - rows * grid.pixel_height
 
 
-def predicted_seconds(sensor: str, tile_px: int, covered: float) -> float:
-    """Seconds of one core for a tile; `covered` is the sum over its scenes of the share each covers."""
+def predicted_seconds(covered: Mapping[str, float], tile_px: int) -> float:
+    """Seconds of one core for a tile; `covered` is, by sensor, the sum over its scenes of the share each covers."""
     pixels = tile_px * tile_px
-    values = pixels * covered * len(SENSORS[sensor].bands)
-    return SECONDS_PER_TILE + SECONDS_PER_VALUE * values + SECONDS_PER_PIXEL * pixels * min(1.0, covered)
+    values = sum(pixels * share * len(SENSORS[sensor].bands) for sensor, share in covered.items())
+    return SECONDS_PER_TILE + SECONDS_PER_VALUE * values + SECONDS_PER_PIXEL * pixels * min(1.0, sum(covered.values()))
 
 
-def predicted_bytes(sensor: str, tile_px: int, covered: float) -> int:
+def predicted_bytes(covered: Mapping[str, float], tile_px: int) -> int:
     """Bytes to read for a tile, at PACKED of their size in memory; `covered` as in `predicted_seconds`."""
-    return round(PACKED * _bytes_of_pixel(sensor) * tile_px * tile_px * covered)
+    return sum(round(PACKED * _bytes_of_pixel(sensor) * tile_px * tile_px * share) for sensor, share in covered.items())
 
 
 @lru_cache(maxsize=64)

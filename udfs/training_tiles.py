@@ -12,9 +12,9 @@ import rasterio.features
 import shapely
 from numpy.typing import NDArray
 
-from conf.sensors import SENSORS
 from conf.windows import FULL_LABEL
-from udfs.compositing import Region, chosen_pixels, composite_region
+from udfs.channels import Channels, composite_channels
+from udfs.compositing import Region, chosen_pixels
 from udfs.images import EVERY_FILE, ImagePool, Opener, OpeningRules
 from udfs.labels import (
     Rule,
@@ -41,9 +41,8 @@ MANY = 30
 class Labelling:
     """How tiles are labelled: plain values, so that it can travel to a worker."""
 
-    bands: dict[str, tuple[str, ...]]
-    """By layer, in the network's order."""
-    composite: str = "median"
+    channels: dict[str, tuple[Channels, ...]]
+    """By layer, of each of its sensors."""
     looks: float = LOOKS
     rule: Rule = "fraction"
     most_shift_px: int = 3
@@ -72,12 +71,13 @@ class Labelled(NamedTuple):
     reason: str | None
 
 
-def labelled(values: NDArray[np.float32], buildings: Buildings, image_date: dt.date | None, how: Labelling) -> Labelled:
-    """The labels of an image (bands, height, width), NaN where there is no data."""
-    known = np.asarray(np.isfinite(values).all(axis=0))
+def labelled(
+    values: NDArray[np.float32], known: NDArray[np.bool_], buildings: Buildings, image_date: dt.date | None, how: Labelling
+) -> Labelled:
+    """The labels of ground with data where it is `known` (height, width), by an image of it (bands, height, width), NaN = no data."""
     if known.mean() < how.least_valid:
         return Labelled(None, None, None, f"data in {known.mean():.0%} of it, {how.least_valid:.0%} wanted")
-    shape = (values.shape[1], values.shape[2])
+    shape = (known.shape[0], known.shape[1])
     shift = estimated_shift(values, rasterised(buildings.outlines, shape, "fraction"), how.most_shift_px)
     count = len(buildings.outlines)
     if shift is not None and not shift.is_sure(count):
@@ -131,9 +131,8 @@ def _read(pool: ImagePool, item: tuple[Any, Plan], how: Labelling) -> Region | N
     row, plan = item
     if row.split == "dropped":
         return None
-    bands = tuple(SENSORS[plan.sensor].band_called(name) or name for name in how.bands[row.layer])
-    return composite_region(
-        pool, plan.scenes, bands, plan.grid, plan.tile.pixels, how.composite,
+    return composite_channels(
+        pool, plan.scenes, how.channels[row.layer], plan.grid, plan.tile.pixels,
         reference=plan.reference, looks=how.looks, chosen=chosen_pixels(plan.tile, plan.blocks or {}),
     )  # fmt: skip
 
@@ -142,12 +141,13 @@ def _row(row: Any, plan: Plan, region: Region | None, how: Labelling) -> dict[st
     buildings = _buildings(row.footprints, plan)
     copied = {name: getattr(row, name) for name in COPIED} | {
         "footprints": len(buildings.outlines),
-        "band_names": list(how.bands[row.layer]),
+        "band_names": [band for part in how.channels[row.layer] for band in part.bands],
     }
     if region is None:
         return {**EMPTY, **copied, "split": "dropped", "reason": row.reason}
     image_date = _middle([scene.datetime.date() for scene in plan.scenes if scene.scene_id in region.used])
-    result = labelled(region.values, buildings, image_date, how)
+    image = _image(region, how.least_valid)
+    result = labelled(image, region.valid, buildings, image_date, how)
     known = {
         "image_date": image_date, "label_date": _middle([day for day in buildings.label_dates if day]),
         "scenes_used": sorted(region.used), **_moved(result.shift),
@@ -160,8 +160,14 @@ def _row(row: Any, plan: Plan, region: Region | None, how: Labelling) -> dict[st
     return {
         **EMPTY, **copied, **known, "split": row.split, "bands": bands, "height": height, "width": width,
         "values": region.values.astype(np.float16).tobytes(), "labels": result.labels.tobytes(), "weights": result.weights.tobytes(),
-        "built_share": float(result.labels.mean()) / FULL_LABEL, "hash": perceptual_hash(region.values),
+        "built_share": float(result.labels.mean()) / FULL_LABEL, "hash": perceptual_hash(image),
     }  # fmt: skip
+
+
+def _image(region: Region, least_valid: float) -> NDArray[np.float32]:
+    """Of two sensors' images the first that shows enough of the tile: radar shifts what is high, and both in one have no scale."""
+    images = np.split(region.values, region.begins[1:])
+    return next((image for image in images if np.isfinite(image[0]).mean() >= least_valid), images[0])
 
 
 EMPTY: dict[str, Any] = dict.fromkeys((

@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame
 
 from conf.errors import InputError
 from conf.place import Place
-from conf.settings import Settings, digest
+from conf.settings import UNLESS_USUAL, Settings, digest
 from conf.tables import BUILT_UP
 from jobs.job import Context, Tables, job
 from jobs.layer_models import check_images, checked_model, pin_of
@@ -19,6 +19,7 @@ from jobs.planned_scenes import beside_neighbours, reading_of, scenes_named
 from jobs.tracking import tracking_uri
 from models.predictor import read_spec
 from models.registry import ModelPin, file_sha256, resolve_model
+from udfs.channels import BESIDE_COMPOSITE, Channels
 from udfs.composites import CompositeName
 from udfs.compositing import suited
 from udfs.mapping import Recipe, built_up_batches
@@ -40,6 +41,11 @@ class BuiltUpSettings(Settings):
         None, json_schema_extra={"matters": False}, description="of a place with one layer; default: layers.<layer>.model"
     )
     composite: CompositeName = Field("median", description="how an epoch's dates become one image, pixel by pixel")
+    beside_composite: CompositeName = Field(
+        BESIDE_COMPOSITE,
+        json_schema_extra={"matters": UNLESS_USUAL},
+        description="as composite, of a layer's second sensor",
+    )
     looks: float = Field(LOOKS, ge=1, description="equivalent number of looks of a radar image, for composite despeckled")
     min_clear: float = Field(0.5, ge=0, le=1, description="after a scene failed: share of the ground that sound scenes must still give")
     water: bool = Field(False, description="permanent water, by the scenes' own classes or flags, is never built-up")
@@ -79,19 +85,25 @@ def layer_digests(place: Place, settings: BuiltUpSettings) -> dict[str, str]:
 def _digest(place: Place, name: str, sha256: str, settings: BuiltUpSettings) -> str:
     layer = place.layers[name]
     decided = {**settings.digested(), "backend": _backend(settings)}
+    decided.pop("beside_composite", None)
+    if layer.beside:
+        decided["beside_composite"] = settings.beside_composite
     if masks := declared_masks(place, settings):
         decided["masks"] = {name: [file.crs, file.content] for name, file in masks.items()}
-    if settings.composite == "best_date":
+    if "best_date" in (settings.composite, decided.get("beside_composite")):
         decided["references"] = {epoch.name: epoch.reference.isoformat() for epoch in place.epochs}
     declared = {"grid": place.grid, "sensor": layer.sensor, "resolution": layer.resolution, "threshold": layer.threshold}
+    if layer.beside:
+        declared["beside"] = layer.beside
     return digest({"data_version": DATA_VERSION, "settings": decided, "layer": declared, "model_sha256": sha256})
 
 
 def model_sources(place: Place, settings: BuiltUpSettings) -> dict[str, str]:
     """Layer to the sha256 of its model, mask to its file's; raises InputError where a model, the composite, the water class or a file
     does not suit."""
-    sensors = {layer.sensor for layer in place.layers.values()}
-    suited(settings.composite, sensors)
+    suited(settings.composite, {layer.sensor for layer in place.layers.values()})
+    suited(settings.beside_composite, {layer.beside for layer in place.layers.values() if layer.beside}, "built_up.beside_composite")
+    sensors = {sensor for layer in place.layers.values() for sensor in layer.sensors}
     if settings.water and not any(water_bands(sensor) for sensor in sensors):
         raise InputError(f"setting built_up.water = True: {', '.join(sorted(sensors))} has no class of water; give built_up.water_path")
     masks = {f"built_up.{name}": file.content for name, file in declared_masks(place, settings).items()}
@@ -117,10 +129,10 @@ def built_up(tables: Tables, settings: BuiltUpSettings, context: Context) -> Dat
     planned = tables["tiles"]
     scenes = scenes_named(tables["scenes"], planned)
     recipes = {name: recipe_of(name, settings, context) for name in context.place.layers}
-    sensors = {name: layer.sensor for name, layer in context.place.layers.items()}
     specs = {name: read_spec(recipe.model_path) for name, recipe in recipes.items()}
     # Checked before the first write already, but for images that this run has only just made.
-    check_images(context.place, {name: [s for s in scenes.values() if s.sensor == sensor] for name, sensor in sensors.items()}, specs)
+    images = {name: [scene for scene in scenes.values() if scene.sensor in layer.sensors] for name, layer in context.place.layers.items()}
+    check_images(context.place, images, specs)
     shell = partial(built_up_batches, recipes=recipes, **reading_of(scenes, context, settings.read_ahead))
     return beside_neighbours(planned.drop("settings_digest"), context, settings.partitions).mapInPandas(shell, _ddl())
 
@@ -152,6 +164,7 @@ def recipe_of(name: str, settings: BuiltUpSettings, context: Context) -> Recipe:
         batch=settings.batch,
         backend=_backend(settings),
         settings_digest=_digest(place, name, pin.sha256, settings),
+        beside=Channels(layer.beside, spec.beside.bands, settings.beside_composite) if layer.beside and spec.beside else None,
         water_share=settings.water_share if settings.water else None,
         water=masks.get("water_path"),
         exclude=masks.get("exclude_path"),

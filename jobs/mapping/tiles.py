@@ -2,6 +2,7 @@
 Run: ./spark-submit.sh tiles --place mumbai"""
 
 import datetime as dt
+import logging
 from functools import partial, reduce
 from typing import Any, NamedTuple
 
@@ -24,6 +25,8 @@ from udfs.scenes import Scene
 from udfs.versions import content_digest
 from udfs.zones import ZONES, zone_grid
 
+LOG = logging.getLogger(__name__)
+
 
 class TilesSettings(Settings):
     """How the work is cut. Results are the same for every `tile_px`, but for how much ground is mapped around an `area`."""
@@ -37,7 +40,8 @@ class TilesSettings(Settings):
     most_scenes: int = Field(
         24,
         ge=1,
-        description="an epoch's scenes for a block of 256 pixels, best by clear share, overlap and date; more where they leave gaps",
+        description="an epoch's scenes of a sensor for a block of 256 pixels, best by clear share, overlap and date; more where they leave "
+        "gaps",
     )
 
     @field_validator("tile_px")
@@ -101,20 +105,31 @@ def _covered(scenes: DataFrame) -> Any:
 
 
 def _layer(scenes: DataFrame, name: str, ground: Any, settings: TilesSettings, place: Place) -> _Layer:
-    layer = place.layers[name]
-    grids, cut = _grids(scenes.where(F.col("sensor") == layer.sensor), name, ground, settings, place)
+    sensors = place.layers[name].sensors
+    if len(sensors) > 1:
+        _say_missing(scenes, name, place)
+    grids, cut = _grids(scenes.where(F.col("sensor").isin(*sensors)), name, ground, settings, place)
     every = settings.area is not None
-    return _Layer(name, Work(layer.sensor, grids, cut, every, settings.tile_px, settings.most_scenes, place.epochs))
+    return _Layer(name, Work(sensors, grids, cut, every, settings.tile_px, settings.most_scenes, place.epochs))
+
+
+def _say_missing(scenes: DataFrame, name: str, place: Place) -> None:
+    """Epochs that a layer of two sensors maps from one of them, or from none, are no fault, but nobody should find out later."""
+    taken = scenes.select("sensor", F.explode(_epochs_of_image(place.epochs)).alias("epoch")).distinct().collect()
+    there = {(row["sensor"], row["epoch"]) for row in taken}
+    for sensor in place.layers[name].sensors:
+        if without := [epoch.name for epoch in place.epochs if (sensor, epoch.name) not in there]:
+            LOG.warning("layer %s: no scene of %s in epoch %s; what there is of its other sensor is used", name, sensor, ", ".join(without))
 
 
 def _grids(scenes: DataFrame, name: str, ground: Any, settings: TilesSettings, place: Place) -> tuple[dict[str, Grid], bool]:
-    """The layer's grids by name, and whether strips cut them."""
-    resolution = place.layers[name].resolution
+    """The layer's grids by name, and whether strips cut them. A native grid is that of its own sensor's scenes."""
+    resolution, sensor = place.layers[name].resolution, place.layers[name].sensor
     if place.grid == "native":
         if settings.area == WORLD_LAND:
             raise InputError("tiles.area land needs `grid: utm`; set grid, or give the area as a box or a file")
         columns = ("scene_id", "sensor", "datetime", "crs", "transform", "width", "height", "geometry")
-        headers = [_header(row.asDict()) for row in scenes.select(*columns).collect()]
+        headers = [_header(row.asDict()) for row in scenes.where(F.col("sensor") == sensor).select(*columns).collect()]
         grid = layer_grid(name, resolution, headers)
         return {grid.name: grid}, False
     if scenes.isEmpty():
@@ -130,12 +145,11 @@ def _header(row: dict[str, Any]) -> Scene:
 
 
 def _of_layer(scenes: DataFrame, layer: _Layer, area: Any, settings: TilesSettings, context: Context) -> DataFrame:
-    # One sensor at a time: an equality beside the spatial condition would cost Sedona's join.
-    mine = scenes.where(F.col("sensor") == layer.work.sensor).withColumnRenamed("geometry", "footprint")
+    # One layer at a time: an equality beside the spatial condition would cost Sedona's join.
+    mine = scenes.where(F.col("sensor").isin(*layer.work.sensors)).withColumnRenamed("geometry", "footprint")
     cells = _cells(mine, layer.work, area, settings, context).persist()
-    images = mine.select(
-        "scene_id", "datetime", "cloud", "content_digest", "footprint", F.explode(_epochs_of_image(layer.work.epochs)).alias("epoch")
-    )
+    epoch = F.explode(_epochs_of_image(layer.work.epochs)).alias("epoch")
+    images = mine.select("scene_id", "sensor", "datetime", "cloud", "content_digest", "footprint", epoch)
     candidates = _candidates(cells, images)
     known = cells.join(candidates, on=["grid", "cell_row", "cell_col"], how="left").drop("reach")
     planned = known.mapInPandas(partial(planned_cells, work=layer.work), _ddl())
@@ -159,8 +173,8 @@ def _candidates(cells: DataFrame, images: DataFrame) -> DataFrame:
     """Rows of cells with `candidates`: the images that come within reach."""
     left = cells.selectExpr("grid", "cell_row", "cell_col", "ST_GeomFromWKB(reach) AS reach")
     right = images.selectExpr(
-        "ST_GeomFromWKB(footprint) AS ground", "named_struct('scene_id', scene_id, 'epoch', epoch, 'datetime', datetime, 'cloud', cloud, "
-        "'content_digest', content_digest, 'footprint', footprint) AS image",
+        "ST_GeomFromWKB(footprint) AS ground", "named_struct('scene_id', scene_id, 'sensor', sensor, 'epoch', epoch, 'datetime', datetime, "
+        "'cloud', cloud, 'content_digest', content_digest, 'footprint', footprint) AS image",
     )  # fmt: skip
     pairs = left.join(right, F.expr("ST_Intersects(reach, ground)"), how="inner")
     return pairs.groupBy("grid", "cell_row", "cell_col").agg(F.collect_list("image").alias("candidates"))

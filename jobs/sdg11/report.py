@@ -112,7 +112,7 @@ def _units(tables: Tables, place: Place, units: pd.DataFrame, grid: MapGrid | No
     rows = _of_units(tables["indicators"], names)
     whole = rows[(rows["period_start"] == epochs[0]) & (rows["period_end"] == epochs[-1]) & (epochs[0] != epochs[-1])]
     grid_unit = "m" if place.grid == "utm" else "grid units"
-    layers = {name: f"{layer.resolution:g} {grid_unit} ({layer.sensor})" for name, layer in place.layers.items()}
+    layers = {name: f"{layer.resolution:g} {grid_unit} ({' and '.join(layer.sensors)})" for name, layer in place.layers.items()}
     drawn = _unit_pictures(tables, place, units, statistics, whole, grid)
     sections = [("summary", "In short", summary(statistics, whole, top, epochs, layers))]
     if len(whole):

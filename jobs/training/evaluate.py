@@ -16,7 +16,7 @@ from conf.place import Place
 from conf.settings import Settings
 from jobs.held_out import held_out_windows, made_windows
 from jobs.job import Context, Tables, job
-from jobs.recipes import Recipe, held_out_orders, orders, read_recipe, typed
+from jobs.recipes import Recipe, held_out_orders, orders, read_recipe, untrained_spec
 from jobs.tracking import tracking_uri
 from models.calibration import Reliability
 from models.judging import Judged, grouped_figures, has_objects, judged_window, object_figures, pixel_figures, reliability_of
@@ -104,7 +104,7 @@ def _baseline(recipe: Recipe, windows: list[Window], settings: EvaluateSettings,
     """A plain U-Net without weights from elsewhere, for the given CPU minutes on the recipe's real labelled windows, else on all."""
     from models.baseline import train_baseline
 
-    spec = typed(ModelSpec, {"threshold": 0.5, **recipe.spec})
+    spec = untrained_spec(recipe)
     learned = made_windows(orders(recipe), folder / f"{settings.network}_learned.parquet")
     real = [window for window in learned if not window.source.startswith("simulated")]
     chosen = real if {window.split for window in real} >= {"train", "choose"} else learned

@@ -15,7 +15,7 @@ from conf.settings import Settings
 from conf.windows import CHOOSE, TRAIN, WINDOW_DDL
 from jobs.held_out import tile_files
 from jobs.job import Context, Tables, job
-from jobs.recipes import Recipe, card_text, orders, read_recipe, typed
+from jobs.recipes import Recipe, card_text, orders, read_recipe, typed, untrained_spec
 from jobs.tracking import tracking_uri
 from models.registry import BUNDLE, WEIGHTS, file_sha256, register_model
 from udfs.training_windows import window_batches
@@ -80,20 +80,19 @@ def _fitted(recipe: Recipe, files: list[str], tiles: list[str], settings: TrainS
     import torch
 
     from models.augmentation import Augmentation
-    from models.bundle import ModelSpec, write_bundle
+    from models.bundle import write_bundle
     from models.fitting import Teaching, fit
     from models.streaming import WindowStream, held_windows, tiles_digest
     from models.training import Course
     from models.windows import read_windows, windows_digest
 
     torch.set_num_threads(settings.threads)
-    bands = recipe.spec["bands"]
-    windows = [*read_windows(files), *(held_windows(tiles, CHOOSE, bands, MOST_TO_CHOOSE_ON) if recipe.tiles else ())]
+    spec = untrained_spec(recipe)
+    windows = [*read_windows(files), *(held_windows(tiles, CHOOSE, spec.channels, MOST_TO_CHOOSE_ON) if recipe.tiles else ())]
     course = Course(
         **{**recipe.course, **({"steps": settings.steps} if settings.steps else {})}, augmentation=typed(Augmentation, recipe.augmentation)
     )
-    spec = typed(ModelSpec, {"threshold": 0.5, **recipe.spec})
-    stream = WindowStream(tiles, TRAIN, bands, recipe.tiles, course.seed) if recipe.tiles else None
+    stream = WindowStream(tiles, TRAIN, spec.channels, recipe.tiles, course.seed) if recipe.tiles else None
     fitted = fit(spec, windows, course, Teaching(**recipe.teaching), recipe.threshold, LOG.info, stream)
     path = Path(settings.weights) / spec.name / BUNDLE
     write_bundle(path, fitted.spec, fitted.tensors)

@@ -9,14 +9,15 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from conf.errors import InputError
-from conf.place import Place
+from conf.place import Layer, Place
 from conf.sensors import SENSORS
-from conf.settings import Settings
+from conf.settings import UNLESS_USUAL, Settings
 from conf.tables import TRAINING_TILES
 from jobs.job import Context, Tables, job
 from jobs.leaks import check_leaks
 from jobs.planned_scenes import beside_neighbours, reading_of, scenes_named
 from udfs.areas import named_areas
+from udfs.channels import BESIDE_COMPOSITE, Channels
 from udfs.composites import CompositeName
 from udfs.compositing import suited
 from udfs.labels import Rule
@@ -36,8 +37,11 @@ class Regions(Settings):
 class TrainingTilesSettings(Settings):
     """What is learned from, and how it is labelled."""
 
-    bands: tuple[str, ...] = Field((), description="default: all bands of the layer's sensor")
+    bands: tuple[str, ...] = Field((), description="default: all bands of the layer's sensors")
     composite: CompositeName = Field("median", description="as built_up.composite")
+    beside_composite: CompositeName = Field(
+        BESIDE_COMPOSITE, json_schema_extra={"matters": UNLESS_USUAL}, description="as built_up.beside_composite"
+    )
     looks: float = Field(LOOKS, ge=1, description="as built_up.looks")
     rule: Rule = Field(
         "fraction", description="label of a pixel: share covered by footprints, or whole where they hold its centre or touch it"
@@ -58,8 +62,9 @@ class TrainingTilesSettings(Settings):
 
 def training_sources(place: Place, settings: TrainingTilesSettings) -> dict[str, str]:
     """The digest of the regions' file; raises InputError where bands, composite or regions do not suit."""
-    _bands(place, settings)
+    channels = _channels(place, settings)
     suited(settings.composite, {layer.sensor for layer in place.layers.values()})
+    suited(settings.beside_composite, {parts[1].sensor for parts in channels.values() if len(parts) > 1}, "training_tiles.beside_composite")
     regions = _regions(place, settings)
     unknown = sorted(set(settings.judge_regions) - set(regions))
     if unknown:
@@ -84,15 +89,31 @@ def training_tiles(tables: Tables, settings: TrainingTilesSettings, context: Con
     return made
 
 
-def _bands(place: Place, settings: TrainingTilesSettings) -> dict[str, tuple[str, ...]]:
-    """By layer. Raises InputError."""
-    found = {name: settings.bands or SENSORS[layer.sensor].band_names for name, layer in place.layers.items()}
-    for name, bands in found.items():
-        sensor = SENSORS[place.layers[name].sensor]
-        for band in bands:
-            if sensor.band_called(band) is None:
-                raise InputError(f"training_tiles.bands: sensor {sensor.name} has no band {band}; it has {', '.join(sensor.band_names)}")
-    return found
+def _channels(place: Place, settings: TrainingTilesSettings) -> dict[str, tuple[Channels, ...]]:
+    """By layer, of each of its sensors. Raises InputError."""
+    return {name: _channels_of(layer, settings) for name, layer in place.layers.items()}
+
+
+def _channels_of(layer: Layer, settings: TrainingTilesSettings) -> tuple[Channels, ...]:
+    """A band that is named is that of the first sensor that has it."""
+    left, parts = settings.bands, list[Channels]()
+    for key, composite in zip(layer.sensors, (settings.composite, settings.beside_composite), strict=False):
+        sensor = SENSORS[key]
+        own = tuple(band for band in left if sensor.band_called(band)) if settings.bands else sensor.band_names
+        left = tuple(band for band in left if band not in own)
+        parts.append(Channels(key, own, composite))
+    _check_names(layer, parts, left)
+    return tuple(parts)
+
+
+def _check_names(layer: Layer, parts: list[Channels], left: tuple[str, ...]) -> None:
+    known = ", ".join(band for key in layer.sensors for band in SENSORS[key].band_names)
+    if left:
+        raise InputError(f"training_tiles.bands: {' and '.join(layer.sensors)} have no band {left[0]}; there are {known}")
+    if without := [part.sensor for part in parts if not part.bands]:
+        raise InputError(f"training_tiles.bands: none of sensor {without[0]}; add some of it, or leave bands out for all of {known}")
+    if len(parts) > 1 and (both := sorted(set(parts[0].bands) & set(parts[1].bands))):
+        raise InputError(f"training_tiles.bands: both sensors have a band {both[0]}; name those to use, e.g. by their common names")
 
 
 def _regions(place: Place, settings: TrainingTilesSettings) -> dict[str, Any]:
@@ -128,9 +149,8 @@ def _with_footprints(planned: DataFrame, footprints: DataFrame, settings: Traini
 
 def _shell(tables: Tables, settings: TrainingTilesSettings, context: Context) -> Any:
     how = Labelling(
-        _bands(context.place, settings), settings.composite, settings.looks, settings.rule, settings.most_shift_px, settings.least_fit,
-        settings.least_valid,
-    )  # fmt: skip
+        _channels(context.place, settings), settings.looks, settings.rule, settings.most_shift_px, settings.least_fit, settings.least_valid
+    )
     scenes = scenes_named(tables["scenes"], tables["tiles"])
     return partial(training_tile_batches, how=how, **reading_of(scenes, context))
 

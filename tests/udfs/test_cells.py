@@ -26,12 +26,15 @@ GRID = utm_grid(33.5, 5.0, 10.0)
 
 
 def work(grids: dict[str, Grid] | None = None, **changes: Any) -> Work:
-    values = {"sensor": "sentinel2_l2a", "grids": grids or {GRID.name: GRID}, "cut": False, "every": False, "tile_px": 512,
+    values = {"sensors": ("sentinel2_l2a",), "grids": grids or {GRID.name: GRID}, "cut": False, "every": False, "tile_px": 512,
               "most_scenes": 24, "epochs": (EPOCH,)}  # fmt: skip
     return Work(**{**values, **changes})
 
 
-def scene(name: str, outline: Any, day: dt.date = dt.date(2020, 7, 1), cloud: float | None = 0.0, epoch: str = "2020") -> dict[str, Any]:
+def scene(
+    name: str, outline: Any, day: dt.date = dt.date(2020, 7, 1), cloud: float | None = 0.0, epoch: str = "2020",
+    sensor: str = "sentinel2_l2a",
+) -> dict[str, Any]:  # fmt: skip
     """`outline`: west, north, east, south in pixels of GRID."""
     ring = shapely.get_coordinates(shapely.segmentize(shapely.box(*outline), 64))
     to_degrees = Transformer.from_crs(GRID.crs, "EPSG:4326", always_xy=True)
@@ -39,6 +42,7 @@ def scene(name: str, outline: Any, day: dt.date = dt.date(2020, 7, 1), cloud: fl
     footprint = shapely.to_wkb(shapely.Polygon(np.column_stack([lon, lat])))
     return {
         "scene_id": name,
+        "sensor": sensor,
         "epoch": epoch,
         "datetime": pd.Timestamp(day),
         "cloud": cloud,
@@ -92,7 +96,26 @@ def test_cost_follows_what_is_read() -> None:
     assert 0 < none.predicted_seconds < once.predicted_seconds < twice.predicted_seconds
     assert none.predicted_bytes == 0 and twice.predicted_bytes == pytest.approx(2 * once.predicted_bytes, rel=1e-6)
     # Of 12 bands 4 have 10 m, 6 have 20 m and 2 have 60 m: 4 + 6/4 + 2/36 values of 2 bytes a pixel, packed to 0.6.
-    assert predicted_bytes("sentinel2_l2a", 512, 1.0) == round(0.6 * 2 * (4 + 6 / 4 + 2 / 36) * 512**2)
+    assert predicted_bytes({"sentinel2_l2a": 1.0}, 512) == round(0.6 * 2 * (4 + 6 / 4 + 2 / 36) * 512**2)
+
+
+def test_each_sensor_has_its_own_scenes_for_a_block() -> None:
+    """A clear optical date beats a cloudy one and no radar; a radar date that only touches the tile does not count for the optical."""
+    whole = at(-9, -9, 600, 600)
+    images = [
+        scene("c", whole, cloud=0.4), scene("a", whole, cloud=0.1), scene("b", whole, sensor="sentinel1_grd", cloud=None),
+        scene("d", at(0, 0, 300, 600), sensor="sentinel1_grd", cloud=None), scene("e", whole, sensor="rgb"),
+    ]  # fmt: skip
+    sensors = ("sentinel2_l2a", "sentinel1_grd")
+    (both,) = plan(images, (0,), sensors=sensors, most_scenes=1).itertuples()
+    alone = [next(plan(images, (0,), sensors=(sensor,), most_scenes=1).itertuples()) for sensor in sensors]
+    assert [one["scene_id"] for one in both.scenes] == ["a", "b"]
+    assert both.scenes == [one for each in alone for one in each.scenes]
+    assert both.predicted_bytes == sum(each.predicted_bytes for each in alone)
+    assert max(each.predicted_seconds for each in alone) < both.predicted_seconds < sum(each.predicted_seconds for each in alone)
+    assert both.scenes_digest != alone[0].scenes_digest
+    only_radar = plan([scene("b", whole, sensor="sentinel1_grd")], (0,), sensors=sensors)
+    assert [one["scene_id"] for one in only_radar.scenes[0]] == ["b"], "ground of either sensor is planned"
 
 
 def candidates(boxes: list[Any], cloud: list[float], days: list[int]) -> Candidates:

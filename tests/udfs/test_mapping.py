@@ -76,7 +76,7 @@ def scenes_in(folder: Path) -> dict[str, Scene]:
 
 
 def planned(scenes: dict[str, Scene], tile_px: int, most: int = 24) -> pd.DataFrame:
-    work = Work("sentinel2_l2a", {GRID.name: GRID}, False, False, tile_px, most, (EPOCH,))
+    work = Work(("sentinel2_l2a",), {GRID.name: GRID}, False, False, tile_px, most, (EPOCH,))
     (cells,) = touched_cells([pd.DataFrame({"footprint": [scene.footprint for scene in scenes.values()]})], work)
     images = [{**vars(scene), "epoch": EPOCH.name} for scene in scenes.values()]
     return pd.concat(planned_cells([cells.assign(candidates=[images] * len(cells))], work)).assign(layer="a", tile_px=tile_px)

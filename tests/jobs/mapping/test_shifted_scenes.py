@@ -120,7 +120,7 @@ def mapped(folder: Path, spot: Spot) -> pd.DataFrame:
     scenes = written(folder, spot)
     grids, cut = place_zones(shapely.union_all(shapely.from_wkb([scene.footprint for scene in scenes.values()])), PIXEL)
     assert (list(grids), cut) == ([spot.zone], spot.zone == "upss")
-    work = Work("rgb", grids, cut, False, TILE_PX, 24, PLACE.epochs)
+    work = Work(("rgb",), grids, cut, False, TILE_PX, 24, PLACE.epochs)
     cells = pd.concat(touched_cells([pd.DataFrame({"footprint": [scene.footprint for scene in scenes.values()]})], work))
     images = [{**vars(scene), "epoch": "2020"} for scene in scenes.values()]
     plan = pd.concat(planned_cells([cells.assign(candidates=[images] * len(cells))], work)).assign(layer=LAYER, tile_px=TILE_PX)
