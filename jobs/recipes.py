@@ -21,7 +21,7 @@ VARIABLE = re.compile(r"\$\{([A-Z_]+)\}")
 class Group(Settings):
     """Windows made in one way; which fields count depends on `kind`."""
 
-    kind: Literal["simulated_sentinel2", "simulated_landsat", "simulated_rgb", "footprints", "weak"]
+    kind: Literal["simulated_sentinels", "simulated_landsat", "simulated_rgb", "footprints", "weak"]
     split: Literal["train", "choose", "unlabelled", "judge"]
     share: float = Field(1.0, gt=0, description="how often a window is drawn, relative to its pixels")
     cities: dict[int, str] = Field(default_factory=dict, description="seed to look of simulated cities; never the default's")

@@ -46,6 +46,12 @@ class Augmentation:
     """Largest share of a bright veil."""
     holes: float = 0.0
     """Share of crops with a rectangle of no data."""
+    beside: int = 0
+    """The last so many bands are a second sensor's, in dB: its own light, and a summand of its own."""
+    beside_offset: float = 0.0
+    """Of one summand for the bands beside, dB."""
+    dropped: float = 0.0
+    """Share of crops that the main sensor does not see, and of those that the second does not."""
     snow: float = 0.0
     """Share of crops under snow."""
     snow_reflectance: tuple[float, ...] = ()
@@ -84,7 +90,7 @@ def draw_crops(
     odds = np.array([window.share * window.labels.size for window in windows], np.float64)
     picks = random.choice(len(windows), count, p=odds / odds.sum())
     drawn = [_under_snow(*_crop(windows[pick], side, change, random), change, random) for pick in picks]
-    images = torch.stack([normalise(_holed(_lit(values, change, random), change, random)) for values, _, _ in drawn])
+    images = torch.stack([normalise(_changed(values, change, random)) for values, _, _ in drawn])
     labels, weights = (torch.stack([item[part] for item in drawn]) for part in (1, 2))
     return Crops(images, labels, weights)
 
@@ -93,11 +99,26 @@ def _crop(window: Window, side: int, change: Augmentation, random: np.random.Gen
     return _turned(window, side, change, random) if change.turn else _cut(window, side, random)
 
 
+def _changed(values: torch.Tensor, change: Augmentation, random: np.random.Generator) -> torch.Tensor:
+    """The light of one sensor, or of both, each with its own holes."""
+    if not change.beside:
+        return _holed(_lit(values, change, random), change, random)
+    main, beside = values[: -change.beside], values[-change.beside :]
+    parts = [_lit(main, change, random), beside + float(random.normal(0, change.beside_offset))]
+    fate = float(random.uniform())
+    gone = [fate < change.dropped, change.dropped <= fate < 2 * change.dropped]
+    return torch.cat(
+        [torch.full_like(part, torch.nan) if lost else _holed(part, change, random) for part, lost in zip(parts, gone, strict=True)]
+    )
+
+
 def _under_snow(
     values: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, change: Augmentation, random: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     if change.snow and random.uniform() < change.snow:
-        values, weights = snowed(values, labels, weights, change.snow_reflectance, random)
+        lit = len(values) - change.beside
+        white, weights = snowed(values[:lit], labels, weights, change.snow_reflectance, random)
+        values = torch.cat([white, values[lit:]])
     return values, labels, weights
 
 

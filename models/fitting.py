@@ -12,6 +12,7 @@ from models.augmentation import Normaliser
 from models.bundle import ModelSpec
 from models.calibration import calibrated, fitted_calibration, reliability
 from models.judging import judged_window
+from models.library_networks import as_shipped
 from models.metrics import scores, threshold_of_best_f1, threshold_of_equal_area
 from models.networks import build_network, folded_tensors
 from models.predictor import ONE, Predictor, predictor_of
@@ -76,7 +77,8 @@ def fit(
     threshold = round(THRESHOLDS[rule](probabilities, labels), 2)
     figures = judged(probabilities, labels, threshold) | {"cpu_minutes": cpu_seconds / 60, "steps": float(trained.steps)}
     figures |= {"calibration_error": reliability(probabilities, labels).error, "raw_calibration_error": reliability(raw, labels).error}
-    return Fitted(replace(spec, threshold=threshold, calibration=calibration), tensors, figures)
+    shipped = replace(spec, threshold=threshold, calibration=calibration, architecture=as_shipped(spec.architecture))
+    return Fitted(shipped, tensors, figures)
 
 
 def normaliser(spec: ModelSpec) -> Normaliser:

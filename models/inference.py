@@ -1,4 +1,4 @@
-"""The network as it runs: convolutions with their normalisation folded in, and nothing but torch."""
+"""Networks as they run: convolutions with their normalisation folded in, and nothing but torch."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,31 +8,30 @@ from torch import nn
 from torch.nn import functional
 
 
-class FoldedUnet(nn.Module):
-    """The U-Net of models/networks.py in inference form; (n, bands, H, W) float32 → logits (n, 1, H, W).
+class FoldedBody(nn.Module):
+    """The U-Net of models/networks.py without its head; (n, in_channels, H, W) float32 → features (n, decoder[-1], H / fold, W / fold).
 
-    `architecture`: in_channels, widths of the encoder (one per scale, each half the one before), decoder widths, `dilation`
-    of the coarsest scale, and `fold`: pixels of a fold x fold square are put into channels first and taken out last,
-    so that fine images are seen at coarse cost.
+    `architecture`: widths of the encoder (one per scale, each half the one before), decoder widths, `dilation` of the coarsest
+    scale, and `fold`: pixels of a fold x fold square are put into channels first and taken out last, so that fine images are seen
+    at coarse cost.
     """
 
-    def __init__(self, architecture: Mapping[str, Any]) -> None:
+    def __init__(self, architecture: Mapping[str, Any], in_channels: int) -> None:
         super().__init__()
         self.fold = int(architecture["fold"])
         widths, decoder = list(architecture["widths"]), list(architecture["decoder"])
-        inputs = [int(architecture["in_channels"]) * self.fold**2, *widths[:-1]]
+        inputs = [in_channels * self.fold**2, *widths[:-1]]
         dilations = [1] * (len(widths) - 1) + [int(architecture["dilation"])]
         self.encoder = nn.ModuleList(map(_pair, inputs, widths, dilations))
         above = [widths[-1], *decoder[:-1]]
         self.decoder = nn.ModuleList(map(_pair, map(sum, zip(above, widths[-2::-1], strict=True)), decoder, [1] * len(decoder)))
-        self.head = nn.Conv2d(decoder[-1], self.fold**2, 3, padding=1)
 
     @property
     def stride(self) -> int:
         """Pixels by which windows may be shifted without another rounding of the coarse scales."""
         return int(self.fold * 2 ** (len(self.encoder) - 1))
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
+    def features(self, images: torch.Tensor) -> torch.Tensor:
         x = functional.pixel_unshuffle(images, self.fold)
         skips: list[torch.Tensor] = []
         for scale, pair in enumerate(self.encoder):
@@ -41,7 +40,76 @@ class FoldedUnet(nn.Module):
         for pair, skip in zip(self.decoder, skips[-2::-1], strict=True):
             x = functional.interpolate(x, size=skip.shape[2:], mode="nearest")
             x = _run(pair, torch.cat([x, skip], dim=1))
-        return functional.pixel_shuffle(self.head(x), self.fold)
+        return x
+
+
+class FoldedUnet(FoldedBody):
+    """(n, in_channels, H, W) float32 → logits (n, 1, H, W)."""
+
+    def __init__(self, architecture: Mapping[str, Any]) -> None:
+        super().__init__(architecture, int(architecture["in_channels"]))
+        self.head = nn.Conv2d(int(architecture["decoder"][-1]), self.fold**2, 3, padding=1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return functional.pixel_shuffle(self.head(self.features(images)), self.fold)
+
+
+class FoldedDualStream(nn.Module):
+    """The DualStream of models/networks.py; (n, in_channels, H, W) float32, the last `beside` of them the second sensor's → logits
+    (n, 1, H, W), of each pixel from the sensors that see it."""
+
+    def __init__(self, architecture: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.split = int(architecture["in_channels"]) - int(architecture["beside"])
+        self.main = FoldedBody(architecture, self.split)
+        self.beside = FoldedBody(architecture, int(architecture["beside"]))
+        self.fold, self.stride = self.main.fold, self.main.stride
+        width = int(architecture["decoder"][-1])
+        self.heads = nn.ModuleDict({name: nn.Conv2d(size, self.fold**2, 1) for name, size in head_inputs(width).items()})
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        main, beside = images[:, : self.split], images[:, self.split :]
+        return chosen(dual_logits(self.heads, self.main.features(main), self.beside.features(beside), self.fold), main, beside)
+
+
+def head_inputs(width: int) -> dict[str, int]:
+    """Name to input channels of a dual stream's heads."""
+    return {"fused": 2 * width, "main": width, "beside": width}
+
+
+def dual_logits(heads: nn.ModuleDict, main: torch.Tensor, beside: torch.Tensor, fold: int) -> torch.Tensor:
+    """Logits (n, 3, H, W) of both together, of the main sensor alone and of the one beside alone, from their features."""
+    seen = {"fused": torch.cat([main, beside], 1), "main": main, "beside": beside}
+    return torch.cat([functional.pixel_shuffle(heads[name](features), fold) for name, features in seen.items()], 1)
+
+
+def chosen(logits: torch.Tensor, main: torch.Tensor, beside: torch.Tensor) -> torch.Tensor:
+    """Of logits (n, 3, H, W), at each pixel those of the sensors that see it (n, 1, H, W)."""
+    both, here, _ = seen_by(main, beside).unbind(1)
+    return torch.where(both, logits[:, 0], torch.where(here, logits[:, 1], logits[:, 2]))[:, None]
+
+
+def seen_by(main: torch.Tensor, beside: torch.Tensor) -> torch.Tensor:
+    """Where both sensors see the ground, where the main one does, where the other does: bool (n, 3, H, W)."""
+    return torch.cat([present(main) & present(beside), present(main), present(beside)], 1)
+
+
+def present(images: torch.Tensor) -> torch.Tensor:
+    """Where a sensor (n, bands, H, W) sees the ground, bool (n, 1, H, W). No data is 0 in every band, once normalised."""
+    return (images != 0).any(1, keepdim=True)
+
+
+def inference_network(architecture: Mapping[str, Any]) -> nn.Module:
+    """The network of an architecture's kind as it runs, its weights still to be loaded."""
+    kind = str(architecture["kind"])
+    if kind in FOLDED:
+        return FOLDED[kind](architecture)
+    from models.library_networks import folded_library_network
+
+    return folded_library_network(architecture)
+
+
+FOLDED: dict[str, type[FoldedUnet] | type[FoldedDualStream]] = {"slim_unet": FoldedUnet, "dual_stream": FoldedDualStream}
 
 
 def _pair(inputs: int, outputs: int, dilation: int) -> nn.ModuleList:

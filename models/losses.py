@@ -1,4 +1,4 @@
-"""Losses on logits, with soft labels and pixel weights."""
+"""Losses on logits, with soft labels and pixel weights; and of two sensors that see the same ground."""
 
 import torch
 from torch.nn import functional
@@ -17,3 +17,17 @@ def segmentation_loss(logits: torch.Tensor, labels: torch.Tensor, weights: torch
     """Power Jaccard and weighted cross entropy, mixed. Labels 0-1, may be soft; weight 0 = no label."""
     entropy = functional.binary_cross_entropy_with_logits(logits, labels, weights, reduction="sum") / (weights.sum() + EPSILON)
     return jaccard_share * power_jaccard(torch.sigmoid(logits), labels, weights) + (1 - jaccard_share) * entropy
+
+
+def dual_loss(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, seen: torch.Tensor, jaccard_share: float) -> torch.Tensor:
+    """Sum of the losses of both sensors together, of each alone: logits (n, 3, H, W), each where its sensors see the ground, `seen`
+    bool (n, 3, H, W) (Hafner et al. 2022, RSE 280, 113192)."""
+    each = [segmentation_loss(logits[:, [head]], labels, weights * seen[:, [head]], jaccard_share) for head in range(3)]
+    return torch.stack(each).sum()
+
+
+def consistency_loss(logits: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+    """How far the main sensor's answer on ground without labels is from that of the one beside, which teaches and learns alike: power
+    Jaccard of the first with the second's probability as label (the same source: no detach, no threshold)."""
+    main, beside = torch.sigmoid(logits[:, 1:2]), torch.sigmoid(logits[:, 2:3])
+    return power_jaccard(main, beside, seen[:, 0:1].to(logits.dtype))

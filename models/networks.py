@@ -1,17 +1,18 @@
-"""Networks as they are trained: segmentation-models-pytorch's U-Net decoder on a slim encoder, or its stock U-Net."""
+"""Networks as they are trained: segmentation-models-pytorch's U-Net decoder on slim encoders, of one sensor or of two."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import segmentation_models_pytorch as smp
 import torch
 from numpy.typing import NDArray
-from segmentation_models_pytorch.base import SegmentationHead, SegmentationModel
 from segmentation_models_pytorch.base.initialization import initialize_decoder, initialize_head
 from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 from torch import nn
 from torch.nn import functional
+
+from models.inference import dual_logits, head_inputs
+from models.library_networks import folded, library_network
 
 
 class SlimEncoder(nn.Module):
@@ -31,8 +32,9 @@ class SlimEncoder(nn.Module):
         return features
 
 
-class SlimUnet(SegmentationModel):
-    """(n, bands, H, W) float32 → logits (n, 1, H, W). Sees only what its few scales reach, so that halos stay small."""
+class SlimBody(nn.Module):
+    """(n, bands, H, W) float32 → features (n, decoder[-1], H / fold, W / fold). Sees only what its few scales reach, so that halos
+    stay small."""
 
     def __init__(self, in_channels: int, widths: list[int], decoder: list[int], dilation: int, fold: int) -> None:
         super().__init__()
@@ -40,39 +42,84 @@ class SlimUnet(SegmentationModel):
         folded = in_channels * fold**2
         self.encoder = SlimEncoder(folded, widths, dilation)
         self.decoder = UnetDecoder((folded, *widths), tuple(decoder), n_blocks=len(decoder))
-        self.segmentation_head = SegmentationHead(decoder[-1], fold**2)  # type: ignore[no-untyped-call]
-        self.classification_head = None
-        self.name = "slim-unet"
-        initialize_decoder(self.decoder)  # type: ignore[no-untyped-call]
-        initialize_head(self.segmentation_head)  # type: ignore[no-untyped-call]
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        logits = super().forward(functional.pixel_unshuffle(images, self.fold))  # type: ignore[no-untyped-call]
-        return functional.pixel_shuffle(logits, self.fold)
+        features: torch.Tensor = self.decoder(self.encoder(functional.pixel_unshuffle(images, self.fold)))
+        return features
+
+
+class SlimUnet(nn.Module):
+    """(n, in_channels, H, W) float32 → logits (n, 1, H, W)."""
+
+    def __init__(self, in_channels: int, widths: list[int], decoder: list[int], dilation: int, fold: int) -> None:
+        super().__init__()
+        self.body = SlimBody(in_channels, widths, decoder, dilation, fold)
+        self.head = nn.Conv2d(decoder[-1], fold**2, 3, padding=1)
+        initialize_decoder(self.body.decoder)  # type: ignore[no-untyped-call]
+        initialize_head(self.head)  # type: ignore[no-untyped-call]
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return functional.pixel_shuffle(self.head(self.body(images)), self.body.fold)
+
+
+class DualStream(nn.Module):
+    """A U-Net for each of two sensors, joined by a 1 x 1 convolution (Hafner et al. 2022, RSE 280, 113192); (n, in_channels, H, W)
+    float32, the last `beside` of them the second sensor's → logits (n, 3, H, W): of both, of the main sensor alone, of the other alone.
+
+    Its heads for one sensor are what maps ground that only this one sees."""
+
+    def __init__(self, in_channels: int, beside: int, widths: list[int], decoder: list[int], dilation: int, fold: int) -> None:
+        super().__init__()
+        self.split = in_channels - beside
+        self.main = SlimBody(self.split, widths, decoder, dilation, fold)
+        self.beside = SlimBody(beside, widths, decoder, dilation, fold)
+        self.heads = nn.ModuleDict({name: nn.Conv2d(size, fold**2, 1) for name, size in head_inputs(decoder[-1]).items()})
+        for body in (self.main, self.beside):
+            initialize_decoder(body.decoder)  # type: ignore[no-untyped-call]
+        initialize_head(self.heads)  # type: ignore[no-untyped-call]
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        main, beside = self.main(images[:, : self.split]), self.beside(images[:, self.split :])
+        return dual_logits(self.heads, main, beside, self.main.fold)
+
+
+NETWORKS: dict[str, type[SlimUnet] | type[DualStream]] = {"slim_unet": SlimUnet, "dual_stream": DualStream}
 
 
 def build_network(architecture: Mapping[str, Any], seed: int) -> nn.Module:
-    """A network with seeded first weights. `kind` is `slim_unet`, or `stock_unet`: smp's own with a ResNet-18, depth 5."""
+    """A network with seeded first weights. `kind`: one of NETWORKS, or `library` (models/library_networks.py)."""
     torch.manual_seed(seed)
-    if architecture["kind"] == "stock_unet":
-        stock: nn.Module = smp.Unet("resnet18", encoder_weights=None, in_channels=architecture["in_channels"], classes=1)
-        return stock
     values = {name: value for name, value in architecture.items() if name != "kind"}
-    return SlimUnet(**values)
+    if architecture["kind"] in NETWORKS:
+        return NETWORKS[architecture["kind"]](**values)
+    return library_network(architecture)
 
 
 def folded_tensors(network: nn.Module) -> dict[str, NDArray[np.float32]]:
-    """Weights of a trained SlimUnet for models/inference.py: each batch normalisation folded into its convolution."""
+    """Weights of a trained network for models/inference.py: each batch normalisation folded into its convolution."""
     network.eval()
+    if isinstance(network, SlimUnet):
+        tensors = _folded_body(network.body, "") | _named("head", network.head)
+    elif isinstance(network, DualStream):
+        tensors = _folded_body(network.main, "main.") | _folded_body(network.beside, "beside.") | _named("heads", network.heads)
+    else:
+        tensors = folded(network).state_dict()
+    # Counters of batches, the only whole numbers, are of no use to a network that runs.
+    return {name: tensor.detach().contiguous().float().numpy() for name, tensor in tensors.items() if tensor.is_floating_point()}
+
+
+def _folded_body(body: SlimBody, prefix: str) -> dict[str, torch.Tensor]:
     tensors: dict[str, torch.Tensor] = {}
-    for target, source in (("encoder", "encoder.stages"), ("decoder", "decoder.blocks")):
-        for scale, pair in enumerate(_children(network, source)):
+    for target, pairs in (("encoder", body.encoder.stages), ("decoder", body.decoder.blocks)):
+        for scale, pair in enumerate(pairs.children()):
             layers = [layer for layer in pair.children() if len(list(layer.children())) >= 2]
             for index, layer in enumerate(layers):
-                tensors |= _folded(layer, f"{target}.{scale}.{index}")
-    head = network.get_submodule("segmentation_head.0")
-    tensors |= {f"head.{name}": value for name, value in head.named_parameters()}
-    return {name: tensor.detach().contiguous().numpy().astype(np.float32) for name, tensor in tensors.items()}
+                tensors |= _folded(layer, f"{prefix}{target}.{scale}.{index}")
+    return tensors
+
+
+def _named(prefix: str, module: nn.Module) -> dict[str, torch.Tensor]:
+    return {f"{prefix}.{name}": value for name, value in module.named_parameters()}
 
 
 def _folded(layer: nn.Module, name: str) -> dict[str, torch.Tensor]:
@@ -81,10 +128,6 @@ def _folded(layer: nn.Module, name: str) -> dict[str, torch.Tensor]:
         raise TypeError(f"{name}: expected a convolution and its normalisation, found {layer}")
     fused = torch.nn.utils.fuse_conv_bn_eval(convolution, norm)
     return {f"{name}.{key}": value for key, value in fused.named_parameters()}
-
-
-def _children(network: nn.Module, name: str) -> list[nn.Module]:
-    return list(network.get_submodule(name).children())
 
 
 def _stage(inputs: int, outputs: int, dilation: int) -> nn.Sequential:

@@ -168,15 +168,16 @@ def _refuse_uneven(spec: ModelSpec, stride: int, path: str) -> None:
 def _network(spec: ModelSpec, tensors: dict[str, NDArray[np.float32]], path: str) -> Any:
     import torch
 
-    from models.inference import FoldedUnet
+    from models.inference import inference_network
 
-    network = FoldedUnet(spec.architecture).eval()
-    expected = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    network = inference_network(spec.architecture).eval()
+    held = network.state_dict()
+    expected = {name: tuple(value.shape) for name, value in held.items() if value.is_floating_point()}
     found = {name: value.shape for name, value in tensors.items()}
     wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
     if wrong:
         name = wrong[0]
         message = f"tensor {name} has shape {found.get(name)}, the network needs {expected.get(name)}"
         raise InputError(f"model {path}: {message}; build the bundle again with the train job")
-    network.load_state_dict({name: torch.from_numpy(value) for name, value in tensors.items()})
+    network.load_state_dict({**held, **{name: torch.from_numpy(value) for name, value in tensors.items()}})
     return network

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from conf.windows import FULL_LABEL, FULL_WEIGHT
-from models.augmentation import Augmentation, Normaliser, draw_crops
-from models.losses import segmentation_loss
+from conf.windows import CHOOSE, FULL_LABEL, FULL_WEIGHT, TRAIN, UNLABELLED
+from models.augmentation import Augmentation, Crops, Normaliser, draw_crops
+from models.inference import chosen, seen_by
+from models.losses import consistency_loss, dual_loss, segmentation_loss
 from models.metrics import scores, threshold_of_best_f1
+from models.networks import DualStream
 from models.streaming import WindowStream
 from models.windows import Window
 
@@ -45,6 +47,8 @@ class Course:
     keep: str = "best"
     """`best`: the network with the best F1 on the choosing windows. `last`: that at the course's end, where the choosing ground is
     too small to choose by."""
+    consistency: float = 0.0
+    """Of a network of two sensors: weight of their agreement on windows of split `unlabelled`, of which each step draws a batch."""
     half: bool = True
     """Convolve in bfloat16 where the processor has it, 1.6 times as fast; it is ten times as slow where it has not."""
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -70,8 +74,7 @@ def train(
     or the last."""
     torch.manual_seed(course.seed)
     random = np.random.default_rng(course.seed)
-    learning = [window for window in windows if window.split == "train"]
-    choosing = [window for window in windows if window.split == "choose"]
+    learning, choosing, unlabelled = ([window for window in windows if window.split == name] for name in (TRAIN, CHOOSE, UNLABELLED))
     network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     mean = copy.deepcopy(network)
     optimizer = torch.optim.AdamW(network.parameters(), lr=course.learning_rate, weight_decay=course.weight_decay)
@@ -81,7 +84,11 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = course.learning_rate * _pace(done, course.warm_share)
         drawn = [*learning, *(stream.windows() if stream else ())]
-        loss = _step(network, optimizer, draw_crops(drawn, course.batch, course.side, normalise, course.augmentation, random), course)
+        crops = [
+            draw_crops(part, course.batch, course.side, normalise, course.augmentation, random)
+            for part in ((drawn, unlabelled) if course.consistency else (drawn,))
+        ]
+        loss = _step(network, optimizer, crops, course)
         if stream:
             stream.move_on(course.fresh)
         _follow(mean, network, min(course.average, (1 + step) / (10 + step)))
@@ -106,7 +113,10 @@ def predict_map(network: nn.Module, values: NDArray[np.float16] | NDArray[np.flo
     image = functional.pad(image, (0, -width % 32, 0, -height % 32))
     network.eval()
     with torch.inference_mode():
-        logits: NDArray[np.float32] = network(image.contiguous(memory_format=torch.channels_last))[0, 0, :height, :width].numpy()
+        given = network(image.contiguous(memory_format=torch.channels_last))
+        if isinstance(network, DualStream):
+            given = chosen(given, image[:, : network.split], image[:, network.split :])
+        logits: NDArray[np.float32] = given[0, 0, :height, :width].numpy()
     return logits
 
 
@@ -120,17 +130,27 @@ def labelled_logits(network: nn.Module, windows: list[Window], normalise: Normal
     return np.concatenate(logits).astype(np.float64), np.concatenate(labels)
 
 
-def _step(network: nn.Module, optimizer: torch.optim.Optimizer, crops: tuple[torch.Tensor, ...], course: Course) -> float:
-    images, labels, weights = crops
+def _step(network: nn.Module, optimizer: torch.optim.Optimizer, crops: list[Crops], course: Course) -> float:
+    """`crops`: labelled ones and, where sensors are to agree on ground without labels, some of that."""
     network.train()
     with torch.autocast("cpu", torch.bfloat16, enabled=course.half and _has_bfloat16()):
-        logits = network(images.contiguous(memory_format=torch.channels_last))
-    loss = segmentation_loss(logits.float(), labels, weights, course.jaccard_share)
+        images = torch.cat([each.images for each in crops])
+        logits = network(images.contiguous(memory_format=torch.channels_last)).float()
+    loss = _loss(network, crops, logits, course)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(network.parameters(), 1.0)
     optimizer.step()
     return float(loss.detach())
+
+
+def _loss(network: nn.Module, crops: list[Crops], logits: torch.Tensor, course: Course) -> torch.Tensor:
+    labelled, count = crops[0], len(crops[0].images)
+    if not isinstance(network, DualStream):
+        return segmentation_loss(logits, labelled.labels, labelled.weights, course.jaccard_share)
+    seen = torch.cat([seen_by(each.images[:, : network.split], each.images[:, network.split :]) for each in crops])
+    loss = dual_loss(logits[:count], labelled.labels, labelled.weights, seen[:count], course.jaccard_share)
+    return loss + course.consistency * consistency_loss(logits[count:], seen[count:]) if len(crops) > 1 else loss
 
 
 def _has_bfloat16() -> bool:

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,11 +27,16 @@ from udfs.simulation.aerial import render_rgb, rgb_bounds
 from udfs.simulation.city import City, plan_city
 from udfs.simulation.land import BUILT_RULE, building_label, built_label, shares
 from udfs.simulation.optical import render_landsat, render_sentinel2
+from udfs.simulation.radar import render_sentinel1
 from udfs.simulation.seeds import fractal_noise, generator
+from udfs.speckle import to_decibels, to_power
 from udfs.weak_labels import RULES
 
 Values = NDArray[np.float32]
 Shapes = NDArray[np.object_]
+RADAR = ("VV", "VH")
+"""Bands of Sentinel-1; all others are Sentinel-2's."""
+
 CLEAR = (2, 4, 5, 6, 7, 11)
 """Sentinel-2 scene classes that count as clear ground."""
 
@@ -50,17 +55,29 @@ class Ground(NamedTuple):
     weights: NDArray[np.uint8]
 
 
-def simulated_sentinel2(order: Mapping[str, Any]) -> Ground:
-    """A city's median composite of `dates` (ISO), reflectance (bands, height, width), 10 m; labels from the built share by `softness`."""
-    city = _city(order)
+def simulated_sentinels(order: Mapping[str, Any]) -> Ground:
+    """A city's composite of `dates` (ISO), (bands, height, width), 10 m: of Sentinel-2's bands median reflectance, of Sentinel-1's the
+    mean power of an image beside each date, dB; labels from the built share by `softness`."""
+    city, bands = _city(order), tuple(order["bands"])
     dates = [dt.date.fromisoformat(text) for text in order["dates"]]
-    stack = [_clear_reflectance(city, date, order["cloud"], tuple(order["bands"])) for date in dates]
-    composite, built = median(stack), shares(city, dates[0].year, 10.0).built
-    if order["wet"]:
-        composite = wetted(composite, built >= BUILT_RULE, order["wet"], order["seed"])
-    ground = _simulated(order, composite, softened(built, order["softness"]))
+    built = shares(city, dates[0].year, 10.0).built
+    optical, radar = (tuple(band for band in bands if (band in RADAR) == wanted) for wanted in (False, True))
+    images = dict(zip(optical, _optical(city, dates, optical, built, order), strict=True)) | _mean_decibels(city, dates, radar)
+    ground = _simulated(order, np.stack([images[band] for band in bands]), softened(built, order["softness"]))
     weights = np.where(sparse_ground(built >= BUILT_RULE), ground.weights * np.uint8(order["sparse_weight"]), ground.weights)
     return ground._replace(weights=weights)
+
+
+def _optical(city: City, dates: list[dt.date], bands: tuple[str, ...], built: Values, order: Mapping[str, Any]) -> Iterable[Values]:
+    if not bands:
+        return ()
+    composite = median([_clear_reflectance(city, date, order["cloud"], bands) for date in dates])
+    return wetted(composite, built >= BUILT_RULE, order["wet"], order["seed"]) if order["wet"] else composite
+
+
+def _mean_decibels(city: City, dates: list[dt.date], bands: tuple[str, ...]) -> dict[str, Values]:
+    images = [render_sentinel1(city, date) for date in dates] if bands else []
+    return {band: to_decibels(np.mean([to_power(image[band]) for image in images], axis=0)) for band in bands}
 
 
 def sparse_ground(built: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -134,7 +151,7 @@ def weak_window(order: Mapping[str, Any]) -> Ground:
 
 
 MAKERS = {
-    "simulated_sentinel2": simulated_sentinel2,
+    "simulated_sentinels": simulated_sentinels,
     "simulated_landsat": simulated_landsat,
     "simulated_rgb": simulated_rgb,
     "footprints": footprint_window,
@@ -164,7 +181,7 @@ def _city(order: Mapping[str, Any]) -> City:
 
 def _simulated(order: Mapping[str, Any], values: Values, labels: Values | NDArray[np.bool_]) -> Ground:
     """`labels` 0-1."""
-    weights = np.where(np.isfinite(values[0]), FULL_WEIGHT, 0).astype(np.uint8)
+    weights = np.where(np.isfinite(values).any(0), FULL_WEIGHT, 0).astype(np.uint8)
     whole = np.rint(labels * np.float32(FULL_LABEL)).astype(np.uint8)
     return Ground(order["source"], order["split"], order["share"], values, whole, weights)
 

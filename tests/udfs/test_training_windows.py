@@ -68,7 +68,7 @@ SIMULATED = {"source": "city", "split": "train", "share": 1, "seed": 77, "look":
 
 
 def test_simulated_windows_have_physical_values_and_both_labels():
-    optical = MAKERS["simulated_sentinel2"]({**SIMULATED, "bands": ["B04", "B08", "B11"]})
+    optical = MAKERS["simulated_sentinels"]({**SIMULATED, "bands": ["B04", "B08", "B11"]})
     assert optical.values.shape == (3, 128, 128)
     assert np.nanmin(optical.values) >= 0
     assert np.nanmedian(optical.values) < 0.6
@@ -85,7 +85,7 @@ def test_soft_labels_keep_the_side_of_one_half():
     hard, soft = softened(share, 0.0), softened(share, 0.6)
     assert ((soft >= 0.5) == (hard == 1)).all()
     assert soft[[0, 5, 10, 15, 25]] == pytest.approx([0, 0, 1 / 3, 2 / 3, 1], abs=1e-6)
-    plain, ramp = (MAKERS["simulated_sentinel2"]({**SIMULATED, "bands": ["B04"], "softness": width}).labels for width in (0.0, 0.6))
+    plain, ramp = (MAKERS["simulated_sentinels"]({**SIMULATED, "bands": ["B04"], "softness": width}).labels for width in (0.0, 0.6))
     assert set(np.unique(plain)) == {0, 250}
     assert len(np.unique(ramp)) > 10
     assert ((ramp >= 125) == (plain == 250)).all()
@@ -102,7 +102,7 @@ def test_a_lone_road_is_sparse_ground_and_a_town_is_not():
 
 def test_the_scored_city_is_never_trained_on():
     with pytest.raises(InputError, match="never trained on"):
-        MAKERS["simulated_sentinel2"]({**SIMULATED, "look": "default", "bands": ["B04"]})
+        MAKERS["simulated_sentinels"]({**SIMULATED, "look": "default", "bands": ["B04"]})
 
 
 def test_stretch_is_between_percentiles_and_keeps_no_data():
