@@ -23,10 +23,11 @@ FIRST_CONVOLUTION_BANDS = 3
 class _Framed(nn.Module):
     """A network of the library with what the predictor asks of every network: the stride of its coarsest scale."""
 
-    def __init__(self, network: nn.Module, stride: int, frozen: bool) -> None:
+    def __init__(self, network: nn.Module, stride: int, frozen: bool, aids: tuple[str, ...]) -> None:
         super().__init__()
         self.network = network
         self.stride = stride
+        self.aids = aids
         self._frozen = frozen
 
     def train(self, mode: bool = True) -> "_Framed":
@@ -37,11 +38,11 @@ class _Framed(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.network(images)
-        return logits
+        return logits if self.training else logits[:, :1]
 
 
 def library_network(architecture: Mapping[str, Any]) -> nn.Module:
-    """(n, in_channels, H, W) float32 → logits (n, 1, H, W).
+    """(n, in_channels, H, W) float32 → logits (n, 1, H, W); in training (n, 1 + aids, H, W), `aids` names of models/aids.py.
 
     `decoder`: a class of segmentation_models_pytorch, such as Unet or DPT. `encoder`: any that it knows; `tu-NAME` is timm's NAME.
     `options`: further arguments of the decoder. `weights`: PATH#sha256=HEX of a safetensors file with the encoder's first weights, a
@@ -50,15 +51,15 @@ def library_network(architecture: Mapping[str, Any]) -> nn.Module:
     name = str(architecture.get("decoder", "Unet"))
     if name not in {kind.__name__ for kind in smp.MODEL_ARCHITECTURES_MAPPING.values()}:
         raise InputError(f"architecture.decoder {name}: not in segmentation_models_pytorch {smp.__version__}; use e.g. Unet")
-    options = dict(architecture.get("options", {}))
+    options, aids = dict(architecture.get("options", {})), tuple(architecture.get("aids", ()))
     network = getattr(smp, name)(
-        str(architecture["encoder"]), encoder_weights=None, in_channels=int(architecture["in_channels"]), classes=1, **options
+        str(architecture["encoder"]), encoder_weights=None, in_channels=int(architecture["in_channels"]), classes=1 + len(aids), **options
     )
     if architecture.get("weights"):
         load_encoder(network.encoder, str(architecture["weights"]))
     frozen = bool(architecture.get("frozen"))
     network.encoder.requires_grad_(not frozen)
-    return _Framed(network, int(network.encoder.output_stride), frozen)
+    return _Framed(network, int(network.encoder.output_stride), frozen, aids)
 
 
 def as_shipped(architecture: Mapping[str, Any]) -> dict[str, Any]:

@@ -49,12 +49,15 @@ class SlimBody(nn.Module):
 
 
 class SlimUnet(nn.Module):
-    """(n, in_channels, H, W) float32 → logits (n, 1, H, W)."""
+    """(n, in_channels, H, W) float32 → logits (n, 1 + aids, H, W): of what is built, and of `aids`, names of models/aids.py."""
 
-    def __init__(self, in_channels: int, widths: list[int], decoder: list[int], dilation: int, fold: int) -> None:
+    def __init__(
+        self, in_channels: int, widths: list[int], decoder: list[int], dilation: int, fold: int, aids: tuple[str, ...] = ()
+    ) -> None:
         super().__init__()
         self.body = SlimBody(in_channels, widths, decoder, dilation, fold)
-        self.head = nn.Conv2d(decoder[-1], fold**2, 3, padding=1)
+        self.aids = tuple(aids)
+        self.head = nn.Conv2d(decoder[-1], (1 + len(aids)) * fold**2, 3, padding=1)
         initialize_decoder(self.body.decoder)  # type: ignore[no-untyped-call]
         initialize_head(self.head)  # type: ignore[no-untyped-call]
 
@@ -99,7 +102,8 @@ def folded_tensors(network: nn.Module) -> dict[str, NDArray[np.float32]]:
     """Weights of a trained network for models/inference.py: each batch normalisation folded into its convolution."""
     network.eval()
     if isinstance(network, SlimUnet):
-        tensors = _folded_body(network.body, "") | _named("head", network.head)
+        head = {name: value[: network.body.fold**2] for name, value in _named("head", network.head).items()}
+        tensors = _folded_body(network.body, "") | head
     elif isinstance(network, DualStream):
         tensors = _folded_body(network.main, "main.") | _folded_body(network.beside, "beside.") | _named("heads", network.heads)
     else:

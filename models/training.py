@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from conf.windows import CHOOSE, FULL_LABEL, FULL_WEIGHT, TRAIN, UNLABELLED
+from models.aids import aid_loss
 from models.augmentation import Augmentation, Crops, Normaliser, draw_crops
 from models.inference import chosen, seen_by
 from models.losses import consistency_loss, dual_loss, segmentation_loss
@@ -47,6 +48,8 @@ class Course:
     keep: str = "best"
     """`best`: the network with the best F1 on the choosing windows. `last`: that at the course's end, where the choosing ground is
     too small to choose by."""
+    aid_share: float = 0.3
+    """Weight of what the network also learns (models/aids.py), where its architecture names any."""
     consistency: float = 0.0
     """Of a network of two sensors: weight of their agreement on windows of split `unlabelled`, of which each step draws a batch."""
     half: bool = True
@@ -147,7 +150,9 @@ def _step(network: nn.Module, optimizer: torch.optim.Optimizer, crops: list[Crop
 def _loss(network: nn.Module, crops: list[Crops], logits: torch.Tensor, course: Course) -> torch.Tensor:
     labelled, count = crops[0], len(crops[0].images)
     if not isinstance(network, DualStream):
-        return segmentation_loss(logits, labelled.labels, labelled.weights, course.jaccard_share)
+        loss = segmentation_loss(logits[:, :1], labelled.labels, labelled.weights, course.jaccard_share)
+        aids = getattr(network, "aids", ())
+        return loss + course.aid_share * aid_loss(logits[:, 1:], labelled.labels, labelled.weights, aids) if aids else loss
     seen = torch.cat([seen_by(each.images[:, : network.split], each.images[:, network.split :]) for each in crops])
     loss = dual_loss(logits[:count], labelled.labels, labelled.weights, seen[:count], course.jaccard_share)
     return loss + course.consistency * consistency_loss(logits[count:], seen[count:]) if len(crops) > 1 else loss

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from conf.errors import InputError
+from models.aids import aid_loss, aid_targets
 from models.augmentation import Augmentation, Normaliser, draw_crops
 from models.bundle import read_spec, write_bundle
 from models.inference import inference_network
@@ -23,6 +24,7 @@ from models.windows import Window
 from tests.models.conftest import TINY
 
 torch.set_num_threads(1)
+PLAIN = Normaliser([0.0] * 5, [1.0] * 5, 9.0)
 DUAL = {"kind": "dual_stream", "in_channels": 5, "beside": 2, "widths": [4, 6], "decoder": [4], "dilation": 2, "fold": 2}
 LIBRARY = {
     "kind": "library",
@@ -152,7 +154,7 @@ def test_a_frozen_encoder_stays_and_its_decoder_learns(tmp_path):
     before = {name: value.clone() for name, value in network.state_dict().items()}
     windows = [_window("train", 1), _window("choose", 2)]
     course = Course(steps=2, batch=2, side=64, looks=1, keep="last", average=0.0, half=False)
-    trained = train(network, windows, Normaliser([0.0] * 5, [1.0] * 5, 9.0), course, print).network
+    trained = train(network, windows, PLAIN, course, print).network
     changed = {name for name, value in trained.state_dict().items() if not torch.equal(value, before[name])}
     assert changed
     assert not any(".encoder." in name for name in changed)
@@ -179,7 +181,7 @@ def test_streams_learn_to_agree_where_there_is_no_label():
         _window("choose", 8),
         *(_window("unlabelled", seed, False) for seed in range(20, 24)),
     ]
-    normalise = Normaliser([0.0] * 5, [1.0] * 5, 9.0)
+    normalise = PLAIN
     apart = []
     for weight in (0.0, 2.0):
         course = Course(steps=40, batch=4, side=48, looks=1, learning_rate=0.01, keep="last", half=False, consistency=weight)
@@ -210,3 +212,28 @@ def test_radar_keeps_its_decibels_when_the_light_changes_and_sensors_drop_out_wh
 def _turned(values, quarters, flip):
     turned = np.rot90(values, quarters, (1, 2))
     return turned[:, :, ::-1] if flip else turned
+
+
+def test_what_a_network_also_learns_by_hand():
+    labels = torch.zeros(1, 1, 7, 9)
+    labels[..., 1:6, 2:7] = 1
+    edge, distance = aid_targets(labels, ("edge", "distance"))[0]
+    assert torch.equal(distance[3, :], torch.tensor([0, 0, 1, 2, 3, 2, 1, 0, 0]) / 10)
+    assert torch.equal(edge[3, :], torch.tensor([0.0, 1, 1, 0, 0, 0, 1, 1, 0]))
+    assert edge[3, 4] == 0 and edge[1, 4] == edge[0, 4] == 1
+    assert not aid_targets(torch.ones(1, 1, 4, 4), ("edge",)).any()
+    logits = torch.where(aid_targets(labels, ("edge",)) > 0, 20.0, -20.0)
+    assert float(aid_loss(logits, labels, torch.ones_like(labels), ("edge",))) < 1e-6
+    assert float(aid_loss(-logits, labels, torch.ones_like(labels), ("edge",))) > 10
+
+
+@pytest.mark.parametrize("architecture", [{**LIBRARY, "in_channels": 5}, {**TINY.architecture, "in_channels": 5, "fold": 2}])
+def test_no_map_shows_what_a_network_also_learns(architecture):
+    architecture = {**architecture, "aids": ["edge", "distance"]}
+    course = Course(steps=3, batch=2, side=64, looks=1, keep="last", half=False)
+    network = train(build_network(architecture, 1), [_window("train", 1), _window("choose", 2)], PLAIN, course, print).network
+    with torch.no_grad():
+        assert network.train()(_images(5)).shape[1] == 3
+        runs, given = _as_it_runs(network, architecture)(_images(5)), network.eval()(_images(5))
+    assert runs.shape == (2, 1, 64, 64)
+    assert torch.allclose(runs, given[:, :1], atol=1e-3)
