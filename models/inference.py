@@ -72,6 +72,36 @@ class FoldedDualStream(nn.Module):
         return chosen(dual_logits(self.heads, self.main.features(main), self.beside.features(beside), self.fold), main, beside)
 
 
+class FoldedDatedUnet(nn.Module):
+    """The DatedUnet of models/networks.py; (n, in_channels, H, W) float32, `dates` images one upon the other → logits (n, 1, H, W)."""
+
+    def __init__(self, architecture: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.dates = int(architecture["dates"])
+        self.body = FoldedBody(architecture, int(architecture["in_channels"]) // self.dates)
+        self.fold, self.stride = self.body.fold, self.body.stride
+        width = int(architecture["decoder"][-1])
+        self.attention = nn.Conv2d(width, 1, 1)
+        self.head = nn.Conv2d(width, self.fold**2, 3, padding=1)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        dated = images.reshape(len(images), self.dates, -1, *images.shape[2:])
+        attended = attended_dates(self.body.features(dated.flatten(0, 1)), self.attention, dated, self.fold)
+        return functional.pixel_shuffle(self.head(attended), self.fold)
+
+
+def attended_dates(features: torch.Tensor, attention: nn.Module, images: torch.Tensor, fold: int) -> torch.Tensor:
+    """Features (n * dates, c, h, w) to their mean over dates (n, c, h, w), weighed at each pixel by a softmax of `attention` over the
+    dates of which `images` (n, dates, bands, H, W) show the ground; where none does, over all."""
+    dated = images.shape[:2]
+    seen = functional.max_pool2d(present(images.flatten(0, 1)).to(features.dtype), fold)
+    seen = seen.reshape(*dated, *seen.shape[1:])
+    seen = torch.where(seen.amax(1, keepdim=True) > 0, seen, 1)
+    scores = attention(features).reshape(seen.shape)
+    weights = torch.softmax(scores.masked_fill(seen == 0, -torch.inf), 1)
+    return (features.reshape(*dated, *features.shape[1:]) * weights).sum(1)
+
+
 def head_inputs(width: int) -> dict[str, int]:
     """Name to input channels of a dual stream's heads."""
     return {"fused": 2 * width, "main": width, "beside": width}
@@ -109,7 +139,11 @@ def inference_network(architecture: Mapping[str, Any]) -> nn.Module:
     return folded_library_network(architecture)
 
 
-FOLDED: dict[str, type[FoldedUnet] | type[FoldedDualStream]] = {"slim_unet": FoldedUnet, "dual_stream": FoldedDualStream}
+FOLDED: dict[str, type[FoldedUnet] | type[FoldedDualStream] | type[FoldedDatedUnet]] = {
+    "slim_unet": FoldedUnet,
+    "dual_stream": FoldedDualStream,
+    "dated_unet": FoldedDatedUnet,
+}
 
 
 def _pair(inputs: int, outputs: int, dilation: int) -> nn.ModuleList:

@@ -11,7 +11,7 @@ from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 from torch import nn
 from torch.nn import functional
 
-from models.inference import dual_logits, head_inputs
+from models.inference import attended_dates, dual_logits, head_inputs
 from models.library_networks import folded, library_network
 
 
@@ -86,7 +86,30 @@ class DualStream(nn.Module):
         return dual_logits(self.heads, main, beside, self.main.fold)
 
 
-NETWORKS: dict[str, type[SlimUnet] | type[DualStream]] = {"slim_unet": SlimUnet, "dual_stream": DualStream}
+class DatedUnet(nn.Module):
+    """One U-Net on each of `dates` images one upon the other, joined by attention over dates at each pixel; (n, in_channels, H, W)
+    float32 → logits (n, 1, H, W). Their order does not matter, and an image without data is as if it were not there."""
+
+    def __init__(self, in_channels: int, dates: int, widths: list[int], decoder: list[int], dilation: int, fold: int) -> None:
+        super().__init__()
+        self.dates = dates
+        self.body = SlimBody(in_channels // dates, widths, decoder, dilation, fold)
+        self.attention = nn.Conv2d(decoder[-1], 1, 1)
+        self.head = nn.Conv2d(decoder[-1], fold**2, 3, padding=1)
+        initialize_decoder(self.body.decoder)  # type: ignore[no-untyped-call]
+        initialize_head(self.head)  # type: ignore[no-untyped-call]
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        dated = images.reshape(len(images), self.dates, -1, *images.shape[2:])
+        attended = attended_dates(self.body(dated.flatten(0, 1)), self.attention, dated, self.body.fold)
+        return functional.pixel_shuffle(self.head(attended), self.body.fold)
+
+
+NETWORKS: dict[str, type[SlimUnet] | type[DualStream] | type[DatedUnet]] = {
+    "slim_unet": SlimUnet,
+    "dual_stream": DualStream,
+    "dated_unet": DatedUnet,
+}
 
 
 def build_network(architecture: Mapping[str, Any], seed: int) -> nn.Module:
@@ -106,6 +129,8 @@ def folded_tensors(network: nn.Module) -> dict[str, NDArray[np.float32]]:
         tensors = _folded_body(network.body, "") | head
     elif isinstance(network, DualStream):
         tensors = _folded_body(network.main, "main.") | _folded_body(network.beside, "beside.") | _named("heads", network.heads)
+    elif isinstance(network, DatedUnet):
+        tensors = _folded_body(network.body, "body.") | _named("attention", network.attention) | _named("head", network.head)
     else:
         tensors = folded(network).state_dict()
     # Counters of batches, the only whole numbers, are of no use to a network that runs.

@@ -237,3 +237,26 @@ def test_no_map_shows_what_a_network_also_learns(architecture):
         runs, given = _as_it_runs(network, architecture)(_images(5)), network.eval()(_images(5))
     assert runs.shape == (2, 1, 64, 64)
     assert torch.allclose(runs, given[:, :1], atol=1e-3)
+
+
+DATED = {"kind": "dated_unet", "in_channels": 6, "dates": 3, "widths": [4, 6], "decoder": [4], "dilation": 1, "fold": 2}
+
+
+def test_dates_count_in_any_order_and_one_without_data_not_at_all():
+    network = _used(DATED)
+    runs = _as_it_runs(network, DATED)
+    images = _images(6)
+    first, second, third = images.split(2, 1)
+    with torch.no_grad():
+        given = runs(images)
+        assert torch.allclose(given, network(images), atol=1e-4)
+        assert torch.allclose(given, runs(torch.cat([third, first, second], 1)), atol=1e-5)
+        assert not torch.allclose(given, runs(torch.cat([first, second, second], 1)), atol=1e-3)
+        missing = torch.zeros_like(first)
+        alone = runs(torch.cat([missing, first, missing], 1))
+        assert torch.allclose(alone, runs(torch.cat([first, first, first], 1)), atol=1e-5)
+        holed = second.clone()
+        holed[:, :, :, 40:] = 0
+        part = runs(torch.cat([first, holed, missing], 1))
+        assert torch.allclose(part[..., 52:], alone[..., 52:], atol=1e-5)
+        assert torch.isfinite(runs(torch.zeros_like(images))).all()

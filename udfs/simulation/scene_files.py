@@ -24,7 +24,7 @@ from udfs.simulation.optical import COARSE_BANDS, COARSE_M, DN_OFFSET, DN_PER_UN
 from udfs.simulation.radar import render_sentinel1
 from udfs.simulation.truth import building_truth, city_districts, unit_people, unit_truth
 
-DATA_VERSION = 1
+DATA_VERSION = 2
 """Raised when a change of code changes files."""
 BASELINE = "05.10"
 TRUTH_COLUMNS = ("unit_id", "year", "built_m2", "footprint_m2", "total_m2", "people")
