@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from models.edges import decoder_edges, without_edge
+
 
 class FoldedBody(nn.Module):
     """The U-Net of models/networks.py without its head; (n, in_channels, H, W) float32 → features (n, decoder[-1], H / fold, W / fold).
@@ -31,32 +33,41 @@ class FoldedBody(nn.Module):
         """Pixels by which windows may be shifted without another rounding of the coarse scales."""
         return int(self.fold * 2 ** (len(self.encoder) - 1))
 
-    def features(self, images: torch.Tensor) -> torch.Tensor:
+    def left_out(self, edge: int) -> int:
+        """Pixels of the image that features leave out on every side, where `edge` of the logits are not needed."""
+        return decoder_edges(edge // self.fold, len(self.decoder))[-1] * self.fold
+
+    def features(self, images: torch.Tensor, edge: int) -> torch.Tensor:
+        """Less `left_out(edge)` on every side."""
         x = functional.pixel_unshuffle(images, self.fold)
         skips: list[torch.Tensor] = []
         for scale, pair in enumerate(self.encoder):
             x = _run(pair, functional.max_pool2d(x, 2) if scale else x)
             skips.append(x)
-        for pair, skip in zip(self.decoder, skips[-2::-1], strict=True):
-            x = functional.interpolate(x, size=skip.shape[2:], mode="nearest")
-            x = _run(pair, torch.cat([x, skip], dim=1))
+        out = 0
+        for pair, skip, left_out in zip(self.decoder, skips[-2::-1], decoder_edges(edge // self.fold, len(self.decoder)), strict=True):
+            seen = without_edge(skip, left_out)
+            x = functional.interpolate(without_edge(x, left_out // 2 - out), size=seen.shape[2:], mode="nearest")
+            x = _run(pair, torch.cat([x, seen], dim=1))
+            out = left_out
         return x
 
 
 class FoldedUnet(FoldedBody):
-    """(n, in_channels, H, W) float32 → logits (n, 1, H, W)."""
+    """(n, in_channels, H, W) float32 → logits (n, 1, H - 2 edge, W - 2 edge), as every network here."""
 
     def __init__(self, architecture: Mapping[str, Any]) -> None:
         super().__init__(architecture, int(architecture["in_channels"]))
         self.head = nn.Conv2d(int(architecture["decoder"][-1]), self.fold**2, 3, padding=1)
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        return functional.pixel_shuffle(self.head(self.features(images)), self.fold)
+    def forward(self, images: torch.Tensor, edge: int = 0) -> torch.Tensor:
+        logits = functional.pixel_shuffle(self.head(self.features(images, edge)), self.fold)
+        return without_edge(logits, edge - self.left_out(edge))
 
 
 class FoldedDualStream(nn.Module):
-    """The DualStream of models/networks.py; (n, in_channels, H, W) float32, the last `beside` of them the second sensor's → logits
-    (n, 1, H, W), of each pixel from the sensors that see it."""
+    """The DualStream of models/networks.py; (n, in_channels, H, W) float32, the last `beside` of them the second sensor's →
+    logits, of each pixel from the sensors that see it."""
 
     def __init__(self, architecture: Mapping[str, Any]) -> None:
         super().__init__()
@@ -67,13 +78,15 @@ class FoldedDualStream(nn.Module):
         width = int(architecture["decoder"][-1])
         self.heads = nn.ModuleDict({name: nn.Conv2d(size, self.fold**2, 1) for name, size in head_inputs(width).items()})
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
+    def forward(self, images: torch.Tensor, edge: int = 0) -> torch.Tensor:
         main, beside = images[:, : self.split], images[:, self.split :]
-        return chosen(dual_logits(self.heads, self.main.features(main), self.beside.features(beside), self.fold), main, beside)
+        every = dual_logits(self.heads, self.main.features(main, edge), self.beside.features(beside, edge), self.fold)
+        out = self.main.left_out(edge)
+        return without_edge(chosen(every, without_edge(main, out), without_edge(beside, out)), edge - out)
 
 
 class FoldedDatedUnet(nn.Module):
-    """The DatedUnet of models/networks.py; (n, in_channels, H, W) float32, `dates` images one upon the other → logits (n, 1, H, W)."""
+    """The DatedUnet of models/networks.py; (n, in_channels, H, W) float32, `dates` images one upon the other → logits."""
 
     def __init__(self, architecture: Mapping[str, Any]) -> None:
         super().__init__()
@@ -84,10 +97,13 @@ class FoldedDatedUnet(nn.Module):
         self.attention = nn.Conv2d(width, 1, 1)
         self.head = nn.Conv2d(width, self.fold**2, 3, padding=1)
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        dated = images.reshape(len(images), self.dates, -1, *images.shape[2:])
-        attended = attended_dates(self.body.features(dated.flatten(0, 1)), self.attention, dated, self.fold)
-        return functional.pixel_shuffle(self.head(attended), self.fold)
+    def forward(self, images: torch.Tensor, edge: int = 0) -> torch.Tensor:
+        out = self.body.left_out(edge)
+        features = self.body.features(images.reshape(len(images) * self.dates, -1, *images.shape[2:]), edge)
+        seen = without_edge(images, out)
+        dated = seen.reshape(len(images), self.dates, -1, *seen.shape[2:])
+        logits = functional.pixel_shuffle(self.head(attended_dates(features, self.attention, dated, self.fold)), self.fold)
+        return without_edge(logits, edge - out)
 
 
 def attended_dates(features: torch.Tensor, attention: nn.Module, images: torch.Tensor, fold: int) -> torch.Tensor:

@@ -13,6 +13,7 @@ from torch import nn
 
 from conf.errors import InputError
 from models.bundle import refuse_pickles
+from models.edges import without_edge
 
 EXAMPLE_PX = 256
 """Side of the image that shows which normalisation follows which convolution."""
@@ -21,7 +22,8 @@ FIRST_CONVOLUTION_BANDS = 3
 
 
 class _Framed(nn.Module):
-    """A network of the library with what the predictor asks of every network: the stride of its coarsest scale."""
+    """A network of the library with what the predictor asks of every network: the stride of its coarsest scale, and logits without an
+    edge of pixels that nobody reads, though they are computed."""
 
     def __init__(self, network: nn.Module, stride: int, frozen: bool, aids: tuple[str, ...]) -> None:
         super().__init__()
@@ -36,9 +38,9 @@ class _Framed(nn.Module):
             self.network.get_submodule("encoder").eval()
         return self
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
+    def forward(self, images: torch.Tensor, edge: int = 0) -> torch.Tensor:
         logits: torch.Tensor = self.network(images)
-        return logits if self.training else logits[:, :1]
+        return without_edge(logits if self.training else logits[:, :1], edge)
 
 
 def library_network(architecture: Mapping[str, Any]) -> nn.Module:

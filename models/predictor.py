@@ -1,6 +1,10 @@
 """The predictor: windows in, probabilities out. Loads safetensors bundles only, once per process; knows no MLflow."""
 
+import copy
 import hashlib
+import logging
+import math
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,9 +14,14 @@ from numpy.typing import NDArray
 
 from conf.errors import InputError
 from models.bundle import ModelSpec, read_spec, read_tensors
+from models.devices import DeviceError, devices_called, leased
 
 if TYPE_CHECKING:
     import torch
+
+    from models.backends import Network
+
+LOG = logging.getLogger(__name__)
 
 __all__ = ["ModelError", "ModelSpec", "Predictor", "load_predictor", "predictor_of", "read_spec"]
 
@@ -33,11 +42,12 @@ class ModelError(RuntimeError):
 class Predictor:
     """A network with its spec. Batches have one size, the last is padded, so no rounding depends on how many windows come."""
 
-    def __init__(self, spec: ModelSpec, network: "torch.nn.Module", batch: int, device: str) -> None:
+    def __init__(self, spec: ModelSpec, network: "Network", batch: int, devices: tuple[str, ...] = ("cpu",)) -> None:
         self.spec = spec
         self._network = network
+        self._placed: dict[str, Network] = {}
         self._batch = batch
-        self._device = device
+        self._devices = devices
         shape = (1, len(spec.channels), 1, 1)
         self._offset = np.asarray(spec.normalisation["offset"], np.float32).reshape(shape)
         self._inverse = (1 / np.asarray(spec.normalisation["scale"], np.float64)).astype(np.float32).reshape(shape)
@@ -46,17 +56,48 @@ class Predictor:
     def predict(self, windows: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Probabilities of the windows' centres: (n, channels, window, window), NaN = no data → uint8 (n, centre, centre), 0-250.
 
-        No data counts as a pixel of average value; masking the result is the caller's. Raises ModelError on a faulty output.
+        No data counts as a pixel of average value; masking the result is the caller's. Raises ModelError on a faulty output,
+        and where neither a smaller batch nor the CPU helps against too little memory.
         """
         side = self.spec.window
         expected = (len(self.spec.channels), side, side)
         if windows.shape[1:] != expected:
             raise ModelError(f"model {self.spec.name} takes windows {expected}, got {windows.shape[1:]}")
         results = np.empty((len(windows), self.spec.centre, self.spec.centre), np.uint8)
-        for start in range(0, len(windows), self._batch):
+        start = 0
+        while start < len(windows):
             part = windows[start : start + self._batch]
-            results[start : start + len(part)] = self._predict_batch(self._normalised(part))[: len(part)]
+            found = self._attempt(self._normalised(part))
+            if found is not None:
+                results[start : start + len(part)] = found[: len(part)]
+                start += len(part)
         return results
+
+    def _attempt(self, batch: NDArray[np.float32]) -> NDArray[np.uint8] | None:
+        """Probabilities of a batch, or None where the device's memory did not do: the next batch is smaller, or runs on the CPU."""
+        import torch
+
+        try:
+            with suppress(torch.OutOfMemoryError), leased(self._devices) as device:
+                return self._predict_batch(batch, device)
+        except DeviceError as error:
+            raise ModelError(str(error)) from None
+        self._ask_for_less()
+        return None
+
+    def _ask_for_less(self) -> None:
+        import torch
+
+        if self._batch > 1:
+            self._batch //= 2
+            LOG.warning("model %s: out of memory on %s, batches of %d from now on", self.spec.name, self._devices[0], self._batch)
+        elif self._devices != ("cpu",):
+            LOG.warning("model %s: out of memory on %s for a single window, on the CPU from now on", self.spec.name, self._devices[0])
+            self._devices = ("cpu",)
+            self._placed.clear()
+        else:
+            raise ModelError(f"model {self.spec.name}: out of memory for one window; give the worker more, or use a smaller model")
+        torch.cuda.empty_cache()
 
     def _normalised(self, part: NDArray[np.float32]) -> NDArray[np.float32]:
         batch = np.zeros((self._batch, *part.shape[1:]), np.float32)
@@ -67,25 +108,33 @@ class Predictor:
         np.nan_to_num(values, copy=False, nan=0.0)
         return batch
 
-    def _predict_batch(self, batch: NDArray[np.float32]) -> NDArray[np.uint8]:
+    def _predict_batch(self, batch: NDArray[np.float32], device: str) -> NDArray[np.uint8]:
         import torch
 
         with torch.inference_mode():
-            images = torch.from_numpy(batch).to(self._device).contiguous(memory_format=torch.channels_last)
+            images = torch.from_numpy(batch).to(device).contiguous(memory_format=torch.channels_last)
             views = [(zoom, axes) for zoom in self.spec.zooms for axes in MIRRORS[self.spec.flips]]
-            mean = torch.stack([self._probability(images, zoom, axes) for zoom, axes in views]).mean(0)
+            mean = torch.stack([self._probability(self._on(device), images, zoom, axes) for zoom, axes in views]).mean(0)
             return (self._calibrated(mean) * ONE).round().to(torch.uint8).cpu().numpy()
 
-    def _probability(self, images: "torch.Tensor", zoom: float, axes: tuple[int, ...]) -> "torch.Tensor":
+    def _on(self, device: str) -> "Network":
+        """The network's copy on a device."""
+        if device not in self._placed:
+            network: Any = self._network
+            self._placed[device] = network if device == "cpu" else copy.deepcopy(network).to(device)
+        return self._placed[device]
+
+    def _probability(self, network: "Network", images: "torch.Tensor", zoom: float, axes: tuple[int, ...]) -> "torch.Tensor":
         """Of the centres, from one look: with the halo that this zoom needs, made coarser, mirrored along the axes."""
         import torch
 
         halo, side = self.spec.halo_at(zoom), self.spec.window_at(zoom)
         near = slice(self.spec.halo - halo, self.spec.halo - halo + side)
         look = _resized(images[..., near, near], round(side * zoom))
-        logits = self._logits(look.flip(axes) if axes else look)
-        kept = slice(halo, halo + self.spec.centre)
-        centres = _resized(logits.flip(axes) if axes else logits, side)[:, 0, kept, kept]
+        left_out = _not_needed(halo, zoom)
+        logits = self._logits(network, look.flip(axes) if axes else look, round(left_out * zoom))
+        kept = slice(halo - left_out, halo - left_out + self.spec.centre)
+        centres = _resized(logits.flip(axes) if axes else logits, side - 2 * left_out)[:, 0, kept, kept]
         return torch.sigmoid(centres)
 
     def _calibrated(self, mean: "torch.Tensor") -> "torch.Tensor":
@@ -96,16 +145,27 @@ class Predictor:
 
         return torch.sigmoid(slope * torch.logit(mean, LEAST) + shift)
 
-    def _logits(self, images: "torch.Tensor") -> "torch.Tensor":
+    def _logits(self, network: "Network", images: "torch.Tensor", edge: int) -> "torch.Tensor":
         import torch
 
-        logits: torch.Tensor = self._network(images)
-        if logits.shape != (images.shape[0], 1, *images.shape[2:]):
+        from models.edges import without_edge
+
+        kept = without_edge(images, edge)
+        logits = network(images, edge)
+        if logits.shape != (images.shape[0], 1, *kept.shape[2:]):
             raise ModelError(f"model {self.spec.name} gave shape {tuple(logits.shape)} for windows {tuple(images.shape)}")
         if not torch.isfinite(logits).all():
             raise ModelError(f"model {self.spec.name} gave values that are not finite")
-        _refuse_constant(logits, images, self.spec.name)
+        _refuse_constant(logits, kept, self.spec.name)
         return logits
+
+
+def _not_needed(halo: int, zoom: float) -> int:
+    """Pixels of the image at a look's edge whose logits nobody reads: whole pixels of the look, too, two of which are left for resizing."""
+    if zoom == 1:
+        return halo
+    most = halo - math.ceil(2 / zoom)
+    return next((pixels for pixels in range(most, 0, -1) if (pixels * zoom).is_integer()), 0)
 
 
 def _resized(images: "torch.Tensor", side: int) -> "torch.Tensor":
@@ -127,20 +187,29 @@ def _refuse_constant(logits: "torch.Tensor", images: "torch.Tensor", name: str) 
 def load_predictor(path: str, sha256: str, threads: int = 1, batch: int = 1, backend: str = "cpu") -> Predictor:
     """The predictor of a bundle, loaded once per process. Raises InputError unless the file is sound and has that sha256.
 
-    `threads` is set for the whole process; `backend` is `cpu` or a CUDA device.
+    `threads` is set for the whole process; `backend` is `cpu`, `cuda` or `openvino`.
     """
     return _load(str(path), sha256, threads, batch, backend)
 
 
 def predictor_of(
-    spec: ModelSpec, tensors: dict[str, NDArray[np.float32]], path: str = "in memory", batch: int = 1, backend: str = "cpu"
+    spec: ModelSpec,
+    tensors: dict[str, NDArray[np.float32]],
+    path: str = "in memory",
+    batch: int = 1,
+    backend: str = "cpu",
+    threads: int = 1,
 ) -> Predictor:
     """The predictor of a spec and its weights. Raises InputError when they do not fit each other; `path` is for its message."""
     import torch
 
+    from models.backends import OpenVinoNetwork
+
     network = _network(spec, tensors, path)
     _refuse_uneven(spec, network.stride, path)
-    return Predictor(spec, network.to(backend).to(memory_format=torch.channels_last), batch, backend)
+    if backend == "openvino":
+        return Predictor(spec, OpenVinoNetwork(network, threads), batch)
+    return Predictor(spec, network.to(memory_format=torch.channels_last), batch, devices_called(backend))
 
 
 @lru_cache(maxsize=8)
@@ -150,7 +219,7 @@ def _load(path: str, sha256: str, threads: int, batch: int, backend: str) -> Pre
     found = hashlib.sha256(data).hexdigest()
     if found != sha256.lower():
         raise InputError(f"model {path}: sha256 is {found}, {sha256} was asked for; fetch the bundle again or pin the new one")
-    predictor = predictor_of(spec, read_tensors(data, path), path, batch, backend)
+    predictor = predictor_of(spec, read_tensors(data, path), path, batch, backend, threads)
     import torch
 
     torch.set_num_threads(threads)

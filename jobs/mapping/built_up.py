@@ -17,6 +17,7 @@ from jobs.job import Context, Tables, job
 from jobs.layer_models import check_images, checked_model, pin_of
 from jobs.planned_scenes import beside_neighbours, reading_of, scenes_named
 from jobs.tracking import tracking_uri
+from models.devices import check_backend
 from models.predictor import read_spec
 from models.registry import ModelPin, file_sha256, resolve_model
 from udfs.channels import BESIDE_COMPOSITE, Channels
@@ -27,7 +28,7 @@ from udfs.masks import PolygonFile, polygon_file, water_bands
 from udfs.rasters import ONE
 from udfs.speckle import LOOKS
 
-DATA_VERSION = 2
+DATA_VERSION = 3
 NVIDIA_DRIVER = Path("/proc/driver/nvidia")
 FILLED_BY_RUNNER = ("input_digest", "run_id")
 MASKS = ("water_path", "exclude_path")
@@ -54,7 +55,9 @@ class BuiltUpSettings(Settings):
     exclude_path: str | None = Field(None, description="vector file of ground to leave out, in any CRS: it becomes no data")
     batch: int = Field(1, ge=1, le=64, description="windows per network call")
     threads: int = Field(1, ge=1, le=64, description="CPU threads of the network in one process")
-    backend: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: cuda where the driver has it")
+    backend: Literal["auto", "cpu", "cuda", "openvino"] = Field(
+        "auto", description="what runs the network; auto: cuda where the driver has it, else cpu"
+    )
     read_ahead: int | None = Field(
         None,
         ge=1,
@@ -106,6 +109,7 @@ def model_sources(place: Place, settings: BuiltUpSettings) -> dict[str, str]:
     sensors = {sensor for layer in place.layers.values() for sensor in layer.sensors}
     if settings.water and not any(water_bands(sensor) for sensor in sensors):
         raise InputError(f"setting built_up.water = True: {', '.join(sorted(sensors))} has no class of water; give built_up.water_path")
+    check_backend(settings.backend)
     masks = {f"built_up.{name}": file.content for name, file in declared_masks(place, settings).items()}
     return {**{name: checked_model(place, settings.model, name).sha256 for name in place.layers}, **masks}
 

@@ -75,7 +75,7 @@ def test_what_one_sensor_shows_does_not_change_what_the_other_alone_says():
     with torch.no_grad():
         alone = runs(images)
         assert not torch.equal(runs(torch.cat([images[:, :3], other[:, 3:]], 1)), alone)
-        main = runs.heads["main"](runs.main.features(images[:, :3]))
+        main = runs.heads["main"](runs.main.features(images[:, :3], 0))
     assert torch.allclose(torch.nn.functional.pixel_shuffle(main, 2), alone, atol=1e-5)
 
 
@@ -260,3 +260,13 @@ def test_dates_count_in_any_order_and_one_without_data_not_at_all():
         part = runs(torch.cat([first, holed, missing], 1))
         assert torch.allclose(part[..., 52:], alone[..., 52:], atol=1e-5)
         assert torch.isfinite(runs(torch.zeros_like(images))).all()
+
+
+@pytest.mark.parametrize("architecture", [DUAL, DATED, LIBRARY])
+@pytest.mark.parametrize("edge", [6, 20])
+def test_logits_without_their_edge_are_the_same(architecture, edge):
+    runs = _as_it_runs(_used(architecture), architecture)
+    images = _images(architecture["in_channels"], side=96)
+    images[:, : architecture["in_channels"] // 2, 30:50, 10:70] = 0
+    with torch.no_grad():
+        assert torch.allclose(runs(images, edge), runs(images)[..., edge:-edge, edge:-edge], atol=1e-5)

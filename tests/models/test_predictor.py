@@ -143,16 +143,16 @@ def test_another_sha256_and_pickles_are_refused_without_being_opened(make_bundle
 @pytest.mark.parametrize(
     ("output", "says"),
     [
-        (lambda x: x[:, :1] * torch.nan, "not finite"),
-        (lambda x: x[:, :1, 4:], "gave shape"),
-        (lambda x: x[:, :2], "gave shape"),
-        (lambda x: x[:, :1] * 0 - 3, "constant -3"),
+        (lambda x, edge: x[:, :1, edge:-edge, edge:-edge] * torch.nan, "not finite"),
+        (lambda x, edge: x[:, :1, edge:-edge], "gave shape"),
+        (lambda x, edge: x[:, :2, edge:-edge, edge:-edge], "gave shape"),
+        (lambda x, edge: x[:, :1, edge:-edge, edge:-edge] * 0 - 3, "constant -3"),
     ],
 )
 def test_faulty_outputs_are_errors(make_bundle, output, says):
     spec = read_spec(make_bundle())
     with pytest.raises(ModelError, match=says):
-        Predictor(replace(spec, name="odd"), output, 1, "cpu").predict(_windows(1, 64))
+        Predictor(replace(spec, name="odd"), output, 1).predict(_windows(1, 64))
 
 
 def test_windows_of_another_shape_are_errors(make_bundle):
