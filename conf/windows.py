@@ -24,3 +24,8 @@ WINDOW_COLUMNS = {
 `labels`: uint8 (height, width), 0-250. `weights`: uint8 (height, width), tenths."""
 
 WINDOW_DDL = ", ".join(f"{name} {kind} NOT NULL" for name, kind in WINDOW_COLUMNS.items())
+
+
+def channel_names(bands: tuple[str, ...], dates: int) -> tuple[str, ...]:
+    """Of `dates` images one upon the other: of several each band's name with the date's number, from 1."""
+    return bands if dates == 1 else tuple(f"{band}@{number}" for number in range(1, dates + 1) for band in bands)

@@ -80,9 +80,10 @@ def held_out_orders(recipe: Recipe) -> list[str]:
 
 
 def _texts(recipe: Recipe, held_out: bool) -> list[str]:
-    bands = list(recipe.spec["bands"])
+    spec = untrained_spec(recipe)
+    shown = {"bands": [*spec.bands, *(spec.beside.bands if spec.beside else ())], "slots": spec.dates}
     groups = [group for group in recipe.windows if (group.split == "judge") == held_out]
-    return [json.dumps({**order, "bands": bands}, sort_keys=True) for group in groups for order in _orders(group)]
+    return [json.dumps({**order, **shown}, sort_keys=True) for group in groups for order in _orders(group)]
 
 
 def _orders(group: Group) -> list[dict[str, Any]]:

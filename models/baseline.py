@@ -20,7 +20,7 @@ def train_baseline(
     """Maps (0-250) of the judged windows, the threshold with the best F1 on the choosing ones, and what the course took."""
     torch.set_num_threads(1)
     normalise = normaliser(spec)
-    network = build_network({"kind": "library", "encoder": "resnet18", "in_channels": len(spec.bands)}, seed)
+    network = build_network({"kind": "library", "encoder": "resnet18", "in_channels": len(spec.channels)}, seed)
     # Flips, quarter turns and mild light: what a plain recipe has.
     change = Augmentation(gain=0.1, band_gain=0.05, offset=0.03)
     course = Course(seed=seed, steps=10**9, cpu_minutes=cpu_minutes, batch=8, side=256, learning_rate=1e-3, looks=5, augmentation=change)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conf.errors import InputError
+from conf.windows import channel_names
 
 KEY = "urbantrace"
 """Name of the entry of the header's metadata that holds the spec as JSON."""
@@ -21,6 +22,10 @@ HEADER_LIMIT = 1 << 20
 SUFFIX = ".safetensors"
 VALUES = ("reflectance", "rgb", "stretched", "decibel")
 Tensors = Mapping[str, NDArray[np.float32]]
+
+
+ADDED: dict[str, Any] = {"beside": None, "dates": 1}
+"""Fields of a spec that older bundles lack, with what is usual."""
 
 
 @dataclass(frozen=True)
@@ -64,17 +69,20 @@ class ModelSpec:
     zooms: tuple[float, ...] = (1.0,)
     """Sizes, as shares of its own, at which a window is shown to the network; probabilities are averaged. Coarser looks see further."""
     beside: Beside | None = None
+    dates: int = 1
+    """Images of `bands` that it sees one upon the other: those nearest the epoch's reference date, NaN where there are fewer."""
 
     @property
     def channels(self) -> tuple[str, ...]:
         """Bands of all that it sees, in the network's order; a sensor without data at a pixel is NaN in all of its own."""
-        return self.bands if self.beside is None else (*self.bands, *self.beside.bands)
+        own = channel_names(self.bands, self.dates)
+        return own if self.beside is None else (*own, *self.beside.bands)
 
     @property
     def facts(self) -> dict[str, Any]:
-        """As plain values, for JSON; what is beside only where there is something, so that older bundles keep their bytes."""
+        """As plain values, for JSON; of what was added later only what is not usual, so that older bundles keep their bytes."""
         values = asdict(self)
-        return values if self.beside else {name: value for name, value in values.items() if name != "beside"}
+        return {name: value for name, value in values.items() if name not in ADDED or value != ADDED[name]}
 
     @property
     def window(self) -> int:
@@ -199,6 +207,8 @@ def _check_spec(spec: ModelSpec) -> None:
             raise ValueError(f"{name} for {len(spec.normalisation[name])} of {len(spec.channels)} bands")
     if spec.architecture["in_channels"] != len(spec.channels):
         raise ValueError(f"{spec.architecture['in_channels']} channels for {len(spec.channels)} bands")
+    if spec.dates < 1 or (spec.dates > 1 and spec.beside):
+        raise ValueError(f"dates {spec.dates}, beside {spec.beside}: a second sensor goes with one date")
     if spec.beside:
         _check_beside(spec.beside, spec.bands)
 

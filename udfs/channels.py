@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from conf.sensors import SENSORS
+from conf.windows import channel_names
 from udfs.composites import CompositeName
 from udfs.compositing import Chosen, Region, composite_region
 from udfs.grid import Grid, PixelBounds
@@ -22,6 +23,12 @@ class Channels(NamedTuple):
     sensor: str
     bands: tuple[str, ...]
     composite: str
+    dates: int = 1
+    """Of composite `dates`: so many, all bands of one after all of the other."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return channel_names(self.bands, self.dates)
 
 
 def composite_channels(
@@ -33,7 +40,7 @@ def composite_channels(
     found = [
         composite_region(
             pool, tuple(scene for scene in scenes if scene.sensor == part.sensor), _called(part), grid, bounds, part.composite,
-            reference=reference, looks=looks, chosen=chosen, water_share=water_share,
+            reference=reference, looks=looks, chosen=chosen, water_share=water_share, dates=part.dates,
         )
         for part in parts
     ]  # fmt: skip
@@ -56,5 +63,5 @@ def _stacked(regions: list[Region]) -> Region:
         sound=first.sound | second.sound,
         pixels={**first.pixels, **second.pixels},
         water=water,
-        begins=(0, len(first.values)),
+        begins=(*first.begins, *(len(first.values) + begin for begin in second.begins)),
     )

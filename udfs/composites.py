@@ -120,6 +120,23 @@ class _First:
         return self._values
 
 
+class _Dates:
+    """At each pixel the first valid of the dates added, one upon the other, as many as the result has room for."""
+
+    def __init__(self, shape: Shape, looks: float) -> None:
+        self._values, self._count = np.full(shape, np.nan, np.float32), np.zeros(shape[1:], np.uint8)
+
+    def add(self, values: Values, scene: Scene) -> None:
+        bands = len(values)
+        valid = ~np.isnan(values[0])
+        for number in range(len(self._values) // bands):
+            np.copyto(self._values[number * bands :][:bands], values, where=valid & (self._count == number))
+        self._count += valid
+
+    def result(self) -> Values:
+        return self._values
+
+
 def _one_each(values: Values, scene: Scene) -> NDArray[np.float64]:
     return np.asarray(~np.isnan(values[0]), np.float64)
 
@@ -176,6 +193,7 @@ COMPOSITES: dict[str, Composite] = {
     "clear_mean": Composite("streaming", partial(_Mean, weigh=clear_weights), 32, margin=CLEAR_PX),
     "latest": Composite("streaming", _First, 16, order=lambda scenes, reference: by_date(scenes, reference)[::-1]),
     "best_date": Composite("streaming", _First, 16, order=nearest_first),
+    "dates": Composite("streaming", _Dates, 16, order=nearest_first),
     "temporal_mean": Composite("streaming", partial(_Mean, weigh=_one_each, power=True), 32, decibels=True),
     "despeckled": Composite("streaming", Despeckled, 64, margin=REACH_PX, decibels=True),
 }

@@ -57,7 +57,8 @@ class Region(NamedTuple):
     water: NDArray[np.bool_] | None = None
     """(height, width): permanent water by the scenes' own classes; None: not asked for."""
     begins: tuple[int, ...] = (0,)
-    """The first band of each sensor. One without data at a pixel is NaN there in all of its own."""
+    """The first band of each sensor, and of each date where several lie one upon the other. One without data at a pixel is NaN there
+    in all of its own."""
 
     @property
     def valid(self) -> NDArray[np.bool_]:
@@ -83,26 +84,28 @@ class _Work(NamedTuple):
 def composite_region(
     pool: ImagePool, scenes: tuple[Scene, ...], bands: tuple[str, ...], grid: Grid, bounds: PixelBounds, composite: str,
     *, reference: dt.date | None = None, looks: float = LOOKS, chosen: dict[str, Chosen] | None = None,
-    water_share: float | None = None,
+    water_share: float | None = None, dates: int = 1,
 ) -> Region:  # fmt: skip
     """The composite over `bounds`. A scene is left out of the pixels it cannot be read for and no other: cutting never shows.
 
     `chosen`: where scenes are not meant for all that they cover.
-    `reference`: the epoch's reference date, for best_date; `looks`: equivalent number of looks, for despeckled; `water_share`: of the
-    clear dates of a pixel at which permanent water is water. Holds at most
-    HELD_BYTES besides the result. Raises InputError where the composite does not exist or does not suit the scenes.
+    `reference`: the epoch's reference date, for best_date and dates; `looks`: equivalent number of looks, for despeckled;
+    `water_share`: of the clear dates of a pixel at which permanent water is water; `dates`: as many as composite dates lays one upon
+    the other, bands of one after bands of the other. Holds at most HELD_BYTES besides the result. Raises InputError where the composite
+    does not exist or does not suit the scenes.
     """
     how = suited(composite, {scene.sensor for scene in scenes})
     found: Found = {name: [] for name in sorted(scene.scene_id for scene in scenes)}
     water = None if water_share is None else np.zeros(bounds.shape_yx, bool)
     work = _Work(pool, how.order(scenes, reference), bands, grid, how, looks, chosen or {}, {}, [1], found, water_share, water)
-    values = np.full((len(bands), *bounds.shape_yx), np.nan, np.float32)
-    for piece in pieces(bounds, HELD_BYTES // how.held(len(scenes), len(bands)), how.margin):
+    values = np.full((dates * len(bands), *bounds.shape_yx), np.nan, np.float32)
+    for piece in pieces(bounds, HELD_BYTES // how.held(len(scenes), len(values)), how.margin):
         where = slice(piece.top - bounds.top, piece.bottom - bounds.top), slice(piece.left - bounds.left, piece.right - bounds.left)
         _make(work, piece, where, values[:, *where])
     pixels = {name: sum(int(np.bitwise_count(bits).sum()) for _, bits in parts) for name, parts in found.items()}
     used = tuple(name for name, count in pixels.items() if count)
-    return Region(values, used, work.failed, max(work.attempts), _sound(work, bounds.shape_yx), pixels, water)
+    begins = tuple(range(0, len(values), len(bands)))
+    return Region(values, used, work.failed, max(work.attempts), _sound(work, bounds.shape_yx), pixels, water, begins)
 
 
 def suited(composite: str, sensors: set[str], setting: str = "composite") -> Composite:

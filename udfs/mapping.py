@@ -59,6 +59,8 @@ class Recipe:
     batch: int
     backend: str
     settings_digest: str
+    dates: int = 1
+    """Images that the network sees, one upon the other."""
     beside: Channels | None = None
     """Of the layer's second sensor."""
     water_share: float | None = None
@@ -101,7 +103,7 @@ class Outcome(NamedTuple):
 
 def read_tile(pool: ImagePool, plan: Plan, recipe: Recipe) -> Region:
     """The composite of a tile and its halo, of each sensor, every pixel read once."""
-    own = Channels(plan.sensor, recipe.bands, recipe.composite)
+    own = Channels(plan.sensor, recipe.bands, recipe.composite, recipe.dates)
     return composite_channels(
         pool, plan.scenes, (own, recipe.beside) if recipe.beside else (own,), plan.grid, plan.tile.pixels.grown(recipe.halo),
         reference=plan.reference, looks=recipe.looks, chosen=chosen_pixels(plan.tile, plan.blocks or {}),

@@ -141,7 +141,7 @@ def _row(row: Any, plan: Plan, region: Region | None, how: Labelling) -> dict[st
     buildings = _buildings(row.footprints, plan)
     copied = {name: getattr(row, name) for name in COPIED} | {
         "footprints": len(buildings.outlines),
-        "band_names": [band for part in how.channels[row.layer] for band in part.bands],
+        "band_names": [name for part in how.channels[row.layer] for name in part.names],
     }
     if region is None:
         return {**EMPTY, **copied, "split": "dropped", "reason": row.reason}

@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from conf.errors import InputError
 from conf.place import Source
-from conf.windows import CHOOSE, FULL_LABEL, FULL_WEIGHT, JUDGE, TRAIN, UNLABELLED, WINDOW_COLUMNS
+from conf.windows import CHOOSE, FULL_LABEL, FULL_WEIGHT, JUDGE, TRAIN, UNLABELLED, WINDOW_COLUMNS, channel_names
 from udfs.catalogs import scenes_of
 from udfs.composites import median
 from udfs.grid import PixelBounds, native_grid
@@ -56,14 +56,17 @@ class Ground(NamedTuple):
 
 
 def simulated_sentinels(order: Mapping[str, Any]) -> Ground:
-    """A city's composite of `dates` (ISO), (bands, height, width), 10 m: of Sentinel-2's bands median reflectance, of Sentinel-1's the
-    mean power of an image beside each date, dB; labels from the built share by `softness`."""
+    """A city's composite of `dates` (ISO), (bands, height, width), 10 m: of Sentinel-2's bands median reflectance, or with `slots` so
+    many dates one upon the other, of Sentinel-1's the mean power of an image beside each date, dB; labels from the built share by
+    `softness`."""
     city, bands = _city(order), tuple(order["bands"])
     dates = [dt.date.fromisoformat(text) for text in order["dates"]]
     built = shares(city, dates[0].year, 10.0).built
     optical, radar = (tuple(band for band in bands if (band in RADAR) == wanted) for wanted in (False, True))
-    images = dict(zip(optical, _optical(city, dates, optical, built, order), strict=True)) | _mean_decibels(city, dates, radar)
-    ground = _simulated(order, np.stack([images[band] for band in bands]), softened(built, order["softness"]))
+    slots = order.get("slots", 1)
+    images = dict(zip(channel_names(optical, slots), _optical(city, dates, optical, built, order), strict=True))
+    images |= _mean_decibels(city, dates, radar)
+    ground = _simulated(order, np.stack([images[name] for name in channel_names(bands, slots)]), softened(built, order["softness"]))
     weights = np.where(sparse_ground(built >= BUILT_RULE), ground.weights * np.uint8(order["sparse_weight"]), ground.weights)
     return ground._replace(weights=weights)
 
@@ -71,7 +74,10 @@ def simulated_sentinels(order: Mapping[str, Any]) -> Ground:
 def _optical(city: City, dates: list[dt.date], bands: tuple[str, ...], built: Values, order: Mapping[str, Any]) -> Iterable[Values]:
     if not bands:
         return ()
-    composite = median([_clear_reflectance(city, date, order["cloud"], bands) for date in dates])
+    seen = [_clear_reflectance(city, date, order["cloud"], bands) for date in dates]
+    if (slots := order.get("slots", 1)) > 1:
+        return np.concatenate([*seen, *[np.full_like(seen[0], np.nan)] * slots][:slots])
+    composite = median(seen)
     return wetted(composite, built >= BUILT_RULE, order["wet"], order["seed"]) if order["wet"] else composite
 
 

@@ -93,7 +93,7 @@ def _digest(place: Place, name: str, sha256: str, settings: BuiltUpSettings) -> 
         decided["beside_composite"] = settings.beside_composite
     if masks := declared_masks(place, settings):
         decided["masks"] = {name: [file.crs, file.content] for name, file in masks.items()}
-    if "best_date" in (settings.composite, decided.get("beside_composite")):
+    if {"best_date", "dates"} & {settings.composite, decided.get("beside_composite")}:
         decided["references"] = {epoch.name: epoch.reference.isoformat() for epoch in place.epochs}
     declared = {"grid": place.grid, "sensor": layer.sensor, "resolution": layer.resolution, "threshold": layer.threshold}
     if layer.beside:
@@ -110,8 +110,18 @@ def model_sources(place: Place, settings: BuiltUpSettings) -> dict[str, str]:
     if settings.water and not any(water_bands(sensor) for sensor in sensors):
         raise InputError(f"setting built_up.water = True: {', '.join(sorted(sensors))} has no class of water; give built_up.water_path")
     check_backend(settings.backend)
+    for name in place.layers:
+        _check_dates(name, settings.composite, read_spec(pin_of(place, settings.model, name).path).dates)
     masks = {f"built_up.{name}": file.content for name, file in declared_masks(place, settings).items()}
     return {**{name: checked_model(place, settings.model, name).sha256 for name in place.layers}, **masks}
+
+
+def _check_dates(name: str, composite: str, dates: int) -> None:
+    if (composite == "dates") != (dates > 1):
+        wanted = (
+            f"sees {dates} dates: set it to dates" if dates > 1 else "sees one image: set it to median, or name a model of several dates"
+        )
+        raise InputError(f"setting built_up.composite = {composite!r}: the model of layer {name} {wanted}")
 
 
 def declared_masks(place: Place, settings: BuiltUpSettings) -> dict[str, PolygonFile]:
@@ -162,6 +172,7 @@ def recipe_of(name: str, settings: BuiltUpSettings, context: Context) -> Recipe:
         halo=spec.halo,
         threshold=round(ONE * (layer.threshold or spec.threshold)),
         composite=settings.composite,
+        dates=spec.dates,
         looks=settings.looks,
         min_clear=settings.min_clear,
         threads=settings.threads,

@@ -42,6 +42,7 @@ class TrainingTilesSettings(Settings):
     beside_composite: CompositeName = Field(
         BESIDE_COMPOSITE, json_schema_extra={"matters": UNLESS_USUAL}, description="as built_up.beside_composite"
     )
+    dates: int = Field(1, ge=1, le=12, description="with composite dates: images one upon the other, for a network that sees so many")
     looks: float = Field(LOOKS, ge=1, description="as built_up.looks")
     rule: Rule = Field(
         "fraction", description="label of a pixel: share covered by footprints, or whole where they hold its centre or touch it"
@@ -101,7 +102,7 @@ def _channels_of(layer: Layer, settings: TrainingTilesSettings) -> tuple[Channel
         sensor = SENSORS[key]
         own = tuple(band for band in left if sensor.band_called(band)) if settings.bands else sensor.band_names
         left = tuple(band for band in left if band not in own)
-        parts.append(Channels(key, own, composite))
+        parts.append(Channels(key, own, composite, settings.dates if composite == "dates" else 1))
     _check_names(layer, parts, left)
     return tuple(parts)
 

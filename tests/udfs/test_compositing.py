@@ -51,6 +51,19 @@ def test_composites(name: str, expected: list[float]) -> None:
     np.testing.assert_array_equal(made(name, stack)[0, 0], np.array(expected, np.float32))
 
 
+def test_dates_lie_one_upon_the_other_without_gaps() -> None:
+    """Each pixel has the dates that show it, in the order in which they come, and NaN when there are no more."""
+    stack = [np.array([values, np.array(values) + 100], np.float32).reshape(2, 1, 4) for values in (
+        [1, NAN, NAN, NAN], [2, 5, NAN, NAN], [NAN, 6, 8, NAN], [4, 7, NAN, NAN]
+    )]  # fmt: skip
+    running = COMPOSITES["dates"].start((6, 1, 4), LOOKS)
+    for values in stack:
+        running.add(values, None)
+    first, second, third = running.result()[::2, 0].tolist()
+    np.testing.assert_array_equal([first, second, third], [[1, 5, 8, NAN], [2, 6, NAN, NAN], [4, 7, NAN, NAN]])
+    np.testing.assert_array_equal(running.result()[1::2, 0], running.result()[::2, 0] + 100)
+
+
 @pytest.mark.parametrize("dates", [6, 40])
 def test_median_is_that_of_numpy_in_any_order_of_dates(dates: int) -> None:
     rng = np.random.default_rng(3)

@@ -53,6 +53,19 @@ def test_a_window_to_judge_keeps_the_image_and_only_its_columns_count(drone):
     assert (ground.weights[:, 20:] > 0).all()
 
 
+def test_bands_of_both_sentinels_and_dates_one_upon_the_other_come_in_the_order_asked_for():
+    order = {"kind": "simulated_sentinels", "source": "s", "split": "train", "share": 1, "seed": 9, "look": "arid", "size_m": 1280.0,
+             "dates": ["2020-02-01", "2020-08-01"], "cloud": 0.2, "wet": 0.0, "softness": 0.0, "sparse_weight": 1}  # fmt: skip
+    make = MAKERS["simulated_sentinels"]
+    both, optical, radar = (make({**order, "bands": bands}).values for bands in (["B11", "VH", "B02"], ["B02", "B11"], ["VV", "VH"]))
+    assert np.array_equal(both, np.stack([optical[1], radar[1], optical[0]]), equal_nan=True)
+    assert radar[0].mean() > radar[1].mean() + 3
+    single = [make({**order, "bands": ["B02", "B11"], "dates": [date]}).values for date in order["dates"]]
+    dated = make({**order, "bands": ["B02", "B11"], "slots": 3}).values
+    assert np.array_equal(dated[:4], np.concatenate(single), equal_nan=True)
+    assert np.isnan(dated[4:]).all()
+
+
 def test_a_batch_of_orders_gives_a_row_each_that_reads_back(drone):
     order, _ = drone
     specs = pa.record_batch([pa.array([json.dumps(order), json.dumps({**order, "split": "choose"})])], names=["spec"])
