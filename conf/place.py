@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 
 from conf.access import Access
 from conf.errors import InputError
+from conf.sensors import SENSORS
 from conf.settings import Settings, parse
 
 CONF = Path(__file__).parent
@@ -43,6 +44,13 @@ class Layer(Settings):
     resolution: float = Field(gt=0, description="pixel size, in the grid's units: metres on a utm grid, its scenes' own on a native one")
     feeds: Literal["built_m2", "none"] = Field("none", description="one layer of a place feeds built_m2")
     threshold: float | None = Field(None, gt=0, lt=1, description="probability from which a pixel counts; default: the model's")
+
+    @field_validator("sensor", "beside")
+    @classmethod
+    def known(cls, sensor: str | None) -> str | None:
+        if sensor is not None and sensor not in SENSORS:
+            raise ValueError(f"no such sensor; use one of {', '.join(sorted(SENSORS))}")
+        return sensor
 
     @model_validator(mode="after")
     def two_sensors(self) -> "Layer":

@@ -92,9 +92,7 @@ def _check_suits(name: str, layer: Layer, spec: ModelSpec) -> None:
 
 
 def _check_sensor(name: str, key: str, model: str, seen: ModelSpec | Beside) -> None:
-    sensor = SENSORS.get(key)
-    if sensor is None:
-        raise InputError(f"layer {name}: sensor {key} is unknown; use one of {', '.join(sorted(SENSORS))}")
+    sensor = SENSORS[key]
     if key not in seen.sensors or sensor.values != seen.values:
         raise InputError(f"layer {name}: model {model} is for {', '.join(seen.sensors)} ({seen.values}), not {key}; name another model")
     missing = [band for band in seen.bands if sensor.band_called(band) is None]

@@ -104,6 +104,7 @@ def _digest(place: Place, name: str, sha256: str, settings: BuiltUpSettings) -> 
 def model_sources(place: Place, settings: BuiltUpSettings) -> dict[str, str]:
     """Layer to the sha256 of its model, mask to its file's; raises InputError where a model, the composite, the water class or a file
     does not suit."""
+    models = {name: checked_model(place, settings.model, name).sha256 for name in place.layers}
     suited(settings.composite, {layer.sensor for layer in place.layers.values()})
     suited(settings.beside_composite, {layer.beside for layer in place.layers.values() if layer.beside}, "built_up.beside_composite")
     sensors = {sensor for layer in place.layers.values() for sensor in layer.sensors}
@@ -113,7 +114,7 @@ def model_sources(place: Place, settings: BuiltUpSettings) -> dict[str, str]:
     for name in place.layers:
         _check_dates(name, settings.composite, read_spec(pin_of(place, settings.model, name).path).dates)
     masks = {f"built_up.{name}": file.content for name, file in declared_masks(place, settings).items()}
-    return {**{name: checked_model(place, settings.model, name).sha256 for name in place.layers}, **masks}
+    return {**models, **masks}
 
 
 def _check_dates(name: str, composite: str, dates: int) -> None:

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save
 from scipy.ndimage import gaussian_filter
 
 from conf.errors import InputError
-from models.bundle import KEY, read_spec
+from models.bundle import KEY, Beside, read_spec
 from models.inference import FoldedUnet
 from models.networks import build_network, folded_tensors
 from models.predictor import ModelError, Predictor, load_predictor
@@ -127,6 +127,26 @@ def test_faulty_bundles_are_refused_in_one_line(make_bundle, fault):
     with pytest.raises(InputError, match=says) as error:
         _load(path)
     assert "\n" not in str(error.value)
+
+
+def test_a_second_image_is_in_the_header_and_nothing_of_it_where_there_is_none(make_bundle):
+    shape = {"in_channels": 4, "widths": [4, 6], "decoder": [4], "dilation": 1, "fold": 1, "kind": "slim_unet"}
+    normal = {"offset": [0.3, 0.3, -11.0, -18.0], "scale": [0.1, 0.1, 4.0, 4.0], "clip": 6.0}
+    beside = Beside(("sentinel1_grd",), ("VV", "VH"))
+    path = make_bundle(name="two", architecture=shape, normalisation=normal, beside=beside)
+    spec = read_spec(path)
+    assert spec.beside == beside and spec.channels == ("red", "nir", "VV", "VH")
+    predictor, windows = _load(path), _windows(1, 64, bands=4)
+    assert not np.array_equal(predictor.predict(windows), predictor.predict(windows + np.array([0, 0, 0, 4])[:, None, None]))
+    assert "beside" not in json.loads(_metadata(make_bundle())[KEY])
+    for wrong, says in (
+        ({"beside": replace(beside, bands=("VV", "nir"))}, r"\['nir'\] are the first image's, too"),
+        ({"beside": replace(beside, values="decibels")}, "values decibels"),
+        ({"beside": None}, "4 of 2 bands"),
+        ({"beside": replace(beside, bands=("VV",))}, "4 of 3 bands"),
+    ):
+        with pytest.raises(InputError, match=says):
+            read_spec(make_bundle(**{"name": "wrong", "architecture": shape, "normalisation": normal, **wrong}))
 
 
 def test_another_sha256_and_pickles_are_refused_without_being_opened(make_bundle, tmp_path):

@@ -1,6 +1,8 @@
 """A layer of Sentinel-2 with Sentinel-1 beside it, from scenes to probabilities: both, and either alone where the other has no image."""
 
 import datetime as dt
+import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -8,12 +10,12 @@ import numpy as np
 import pytest
 import rasterio
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from conf.errors import InputError
 from conf.place import Epoch, Layer, Place, Source
-from conf.settings import digest
 from conf.tables import BUILT_UP, TILES, TRAINING_TILES
 from jobs.digests import origin_now
 from jobs.footprint_readers import FootprintSource
@@ -22,13 +24,14 @@ from jobs.layer_models import check_images
 from jobs.mapping.built_up import BuiltUpSettings, built_up, layer_digests, model_sources
 from jobs.mapping.scenes import ScenesSettings, scenes
 from jobs.mapping.tiles import TilesSettings, tiles
-from jobs.planned_scenes import scenes_named
 from jobs.table_checks import check_rows, check_schema
 from jobs.training.footprints import FootprintsSettings, footprints
 from jobs.training.training_tiles import TrainingTilesSettings, training_sources, training_tiles
 from models.bundle import Beside, read_spec
 from models.predictor import load_predictor
-from tests.random_model import BANDS, RADAR, write_random_model
+from tests.random_model import RADAR, write_random_model
+from udfs.catalogs import scenes_of
+from udfs.labels import perceptual_hash
 from udfs.rasters import NO_DATA, decode_raster
 from udfs.simulation.catalog import write_catalog
 from udfs.simulation.scene_files import VECTORS, YEAR, CityFiles, city_of, done, year_images
@@ -169,10 +172,10 @@ def test_labelled_ground_has_the_channels_of_both(spark: SparkSession, ground: G
     settings = TrainingTilesSettings(bands=(*OPTICAL, "VH"), least_valid=0.01, least_fit=0.0, block_km=50.0, choose=0.0, judge=0.0)
     s2, s1 = optical(ground.imagery), radar(ground.imagery)[1:]
     training_sources(ground.place, settings)
-    for there, values in ((found, [s2, s1]), (found.where(F.col("sensor") != "sentinel1_grd"), [s2, np.full_like(s1, np.nan)]),
-                          (found.where(F.col("sensor") != "sentinel2_l2a"), [np.full_like(s2, np.nan), s1])):  # fmt: skip
+    known = footprints.run({"tiles": planned(spark, ground.place, found)}, FootprintsSettings(sources=(source,)), context).persist()
+    only_radar = found.where(F.col("sensor") != "sentinel2_l2a")
+    for there, values in ((found, [s2, s1]), (only_radar, [np.full_like(s2, np.nan), s1])):
         plan = planned(spark, ground.place, there)
-        known = footprints.run({"tiles": plan}, FootprintsSettings(sources=(source,)), context)
         rows = training_tiles.run({"scenes": there, "tiles": plan, "footprints": known}, settings, context)
         check_schema(rows, TRAINING_TILES)
         check_rows(rows, TRAINING_TILES)
@@ -185,4 +188,69 @@ def test_labelled_ground_has_the_channels_of_both(spark: SparkSession, ground: G
             np.testing.assert_allclose(made, wanted[row["tile_id"]].astype(np.float16), rtol=2e-3)
             weights = np.frombuffer(row["weights"], np.uint8).reshape(TILE_PX, TILE_PX)
             np.testing.assert_array_equal(weights > 0, ~np.isnan(wanted[row["tile_id"]]).all(axis=0))
-            assert row["hash"] is not None or np.isnan(made).all(axis=0).mean() > 1 / 8
+            assert row["hash"] == perceptual_hash(wanted[row["tile_id"]][2:] if there is only_radar else wanted[row["tile_id"]][:2])
+
+
+def test_declarations_of_layer_and_model_must_fit(ground: Ground, tmp_path: Path) -> None:
+    folder, one = tmp_path, write_random_model(tmp_path / "one.safetensors")
+    two = write_random_model(tmp_path / "two.safetensors", OPTICAL, Beside(("sentinel2_l1c",), ("B11",), "reflectance"))
+    linear = write_random_model(tmp_path / "linear.safetensors", OPTICAL, Beside(("sentinel1_linear",), ("VV",)))
+    for layer, says in (
+        ({"model": ground.model}, r"sees a second sensor; set layers\.a\.beside to one of sentinel1_grd"),
+        ({"model": one, "beside": "sentinel1_grd"}, r"sees one sensor only; take layers\.a\.beside out"),
+        ({"model": ground.model, "beside": "rgb"}, r"random, beside sentinel2_l2a, is for sentinel1_grd \(decibel\), not rgb"),
+        ({"model": linear, "beside": "sentinel1_linear"}, r"is for sentinel1_linear \(decibel\), not"),
+    ):
+        with pytest.raises(InputError, match=says):
+            model_sources(place_with(folder, **layer), BuiltUpSettings())
+    for beside, says in (("rgb", "the layer's own sensor"), ("sentinel9", "no such sensor; use one of")):
+        with pytest.raises(ValidationError, match=says):
+            Layer(sensor="rgb", beside=beside, resolution=1)
+    assert model_sources(ground.place, BuiltUpSettings()).keys() == {"a"}
+    with pytest.raises(InputError, match=r"built_up\.beside_composite despeckled is for backscatter"):
+        model_sources(place_with(folder, model=two, beside="sentinel2_l1c"), BuiltUpSettings(beside_composite="despeckled"))
+
+
+def test_images_of_both_sensors_need_the_models_bands(ground: Ground) -> None:
+    scenes = scenes_of((Source(stac=str(ground.imagery / "catalog.json")),), ground.place.folder)
+    spec = {"a": read_spec(ground.model.partition("#")[0])}
+    check_images(ground.place, {"a": scenes}, spec)
+    lacking = [
+        replace(scene, hrefs={name: href for name, href in scene.hrefs.items() if scene.sensor != "sentinel1_grd" or name != "VH"})
+        for scene in scenes
+    ]
+    with pytest.raises(InputError, match=r"scene S1_\d+ has no band VH"):
+        check_images(ground.place, {"a": lacking}, spec)
+
+
+def test_what_is_beside_decides_digests_and_where_there_is_nothing_shows_in_none(ground: Ground, tmp_path: Path) -> None:
+    def digests(place: Place, **settings: Any) -> tuple[str, str]:
+        chosen = BuiltUpSettings(**settings)
+        return layer_digests(place, chosen)["a"], origin_now(declared_jobs()["tiles"], place, {}, None, {}).input_digest
+
+    alone = place_with(tmp_path, model=ground.model)
+    assert digests(alone) == digests(alone, beside_composite="despeckled")
+    assert digests(ground.place)[0] != digests(alone)[0] and digests(ground.place)[1] != digests(alone)[1]
+    assert digests(ground.place)[0] != digests(ground.place, beside_composite="despeckled")[0]
+    assert "beside_composite" not in BuiltUpSettings().digested() and "beside_composite" not in TrainingTilesSettings().digested()
+    assert BuiltUpSettings(beside_composite="mean").digested()["beside_composite"] == "mean", "a change needs --recompute"
+
+
+def test_bands_to_learn_from_are_those_of_both(ground: Ground, tmp_path: Path) -> None:
+    for place, bands, says in (
+        (ground.place, ("B02", "HH"), "sentinel2_l2a and sentinel1_grd have no band HH"),
+        (ground.place, ("B02",), "none of sensor sentinel1_grd"),
+        (place_with(tmp_path, beside="sentinel2_l1c"), (), "both sensors have a band B01"),
+    ):
+        with pytest.raises(InputError, match=says):
+            training_sources(place, TrainingTilesSettings(bands=bands, beside_composite="median"))
+
+
+def test_an_epoch_without_one_of_the_sensors_is_said(
+    spark: SparkSession, ground: Ground, found: DataFrame, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "jobs"):
+        planned(spark, ground.place, found)
+        assert not caplog.records
+        planned(spark, ground.place, found.where(F.col("sensor") != "sentinel1_grd"))
+    assert "layer a: no scene of sentinel1_grd in epoch two_years" in caplog.text

@@ -23,7 +23,7 @@ def epoch(year):
 
 
 PLACE = Place(
-    name="city", epochs=tuple(epoch(year) for year in (2000, 2010, 2020)), layers={"b": Layer(sensor="s", model="m", resolution=10)}
+    name="city", epochs=tuple(epoch(year) for year in (2000, 2010, 2020)), layers={"b": Layer(sensor="rgb", model="m", resolution=10)}
 )
 ROWS = [
     ("A", "2000", 50e6, 90e6, 90e6, None, 310e3, "2000"),
