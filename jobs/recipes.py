@@ -129,10 +129,19 @@ def typed(kind: Any, values: dict[str, Any]) -> Any:
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
+def halo_text(spec: Any, figures: dict[str, float]) -> str:
+    """The halo as declared, beside what was measured (models/halo.py)."""
+    return (
+        f"Halo {spec.halo} pixels. All but a ten-millionth of the gradient's energy lies within {figures['halo_by_gradient']:g} pixels; "
+        f"moved windows change {figures['changed_percent']:.3f} % of pixels by more than one step, 0.01 % is allowed."
+    )
+
+
 def card_text(recipe: Recipe, spec: Any, figures: dict[str, float], sources: list[str], sha256: str) -> str:
     """The model card, Markdown."""
     lines = [f"# {spec.name}", ""]
     lines += [f"Weights `{sha256[:16]}…`, {spec.window} x {spec.window} pixel windows of which {spec.centre} x {spec.centre} are kept.", ""]
+    lines += [halo_text(spec, figures), ""]
     for heading, text in recipe.card.items():
         lines += [f"## {heading}", text.strip(), ""]
     lines += ["## Figures on the windows that the threshold was chosen on", "", "| figure | value |", "| --- | --- |"]

@@ -13,14 +13,19 @@ from models.devices import check_backend
 class Network(Protocol):
     """Normalised images float32 (n, bands, H, W) → logits (n, 1, H - 2 edge, W - 2 edge)."""
 
+    @property
+    def stride(self) -> int:
+        """Pixels by which windows may be shifted without another rounding of the coarse scales."""
+
     def __call__(self, images: torch.Tensor, edge: int) -> torch.Tensor: ...
 
 
 class OpenVinoNetwork:
     """A network as OpenVINO runs it on CPU threads, in float32; compiled anew, in a second, for each shape of images."""
 
-    def __init__(self, network: nn.Module, threads: int) -> None:
+    def __init__(self, network: Any, threads: int) -> None:
         check_backend("openvino")
+        self.stride: int = network.stride
         self._network = network
         self._threads = threads
         self._compiled: dict[tuple[torch.Size, int], Callable[..., Any]] = {}

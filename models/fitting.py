@@ -11,6 +11,7 @@ from conf.windows import CHOOSE, FULL_LABEL, FULL_WEIGHT, TRAIN, UNLABELLED
 from models.augmentation import Normaliser
 from models.bundle import ModelSpec
 from models.calibration import calibrated, fitted_calibration, reliability
+from models.halo import halo_figures
 from models.judging import judged_window
 from models.library_networks import as_shipped
 from models.metrics import scores, threshold_of_best_f1, threshold_of_equal_area
@@ -71,12 +72,14 @@ def fit(
         cpu_seconds += trained.cpu_seconds
     choosing = [window for window in windows if window.split == CHOOSE]
     tensors = folded_tensors(trained.network)
-    raw, labels = _mapped(predictor_of(spec, tensors), choosing)
+    predictor = predictor_of(spec, tensors)
+    raw, labels = _mapped(predictor, choosing)
     calibration = fitted_calibration(raw, labels)
     probabilities = calibrated(raw, calibration)
     threshold = round(THRESHOLDS[rule](probabilities, labels), 2)
     figures = judged(probabilities, labels, threshold) | {"cpu_minutes": cpu_seconds / 60, "steps": float(trained.steps)}
     figures |= {"calibration_error": reliability(probabilities, labels).error, "raw_calibration_error": reliability(raw, labels).error}
+    figures |= halo_figures(predictor, [window.values for window in choosing])
     shipped = replace(spec, threshold=threshold, calibration=calibration, architecture=as_shipped(spec.architecture))
     return Fitted(shipped, tensors, figures)
 

@@ -44,7 +44,7 @@ class Predictor:
 
     def __init__(self, spec: ModelSpec, network: "Network", batch: int, devices: tuple[str, ...] = ("cpu",)) -> None:
         self.spec = spec
-        self._network = network
+        self.network = network
         self._placed: dict[str, Network] = {}
         self._batch = batch
         self._devices = devices
@@ -67,7 +67,7 @@ class Predictor:
         start = 0
         while start < len(windows):
             part = windows[start : start + self._batch]
-            found = self._attempt(self._normalised(part))
+            found = self._attempt(self.normalised(part))
             if found is not None:
                 results[start : start + len(part)] = found[: len(part)]
                 start += len(part)
@@ -99,8 +99,9 @@ class Predictor:
             raise ModelError(f"model {self.spec.name}: out of memory for one window; give the worker more, or use a smaller model")
         torch.cuda.empty_cache()
 
-    def _normalised(self, part: NDArray[np.float32]) -> NDArray[np.float32]:
-        batch = np.zeros((self._batch, *part.shape[1:]), np.float32)
+    def normalised(self, part: NDArray[np.float32]) -> NDArray[np.float32]:
+        """As the network sees it; windows with their no data as 0, and as many empty ones as fill a batch."""
+        batch = np.zeros((max(self._batch, len(part)), *part.shape[1:]), np.float32)
         values = batch[: len(part)]
         np.subtract(part, self._offset, out=values)
         np.multiply(values, self._inverse, out=values)
@@ -120,7 +121,7 @@ class Predictor:
     def _on(self, device: str) -> "Network":
         """The network's copy on a device."""
         if device not in self._placed:
-            network: Any = self._network
+            network: Any = self.network
             self._placed[device] = network if device == "cpu" else copy.deepcopy(network).to(device)
         return self._placed[device]
 
@@ -128,14 +129,18 @@ class Predictor:
         """Of the centres, from one look: with the halo that this zoom needs, made coarser, mirrored along the axes."""
         import torch
 
-        halo, side = self.spec.halo_at(zoom), self.spec.window_at(zoom)
-        near = slice(self.spec.halo - halo, self.spec.halo - halo + side)
-        look = _resized(images[..., near, near], round(side * zoom))
+        halo, look = self.spec.halo_at(zoom), self.look(images, zoom)
         left_out = _not_needed(halo, zoom)
         logits = self._logits(network, look.flip(axes) if axes else look, round(left_out * zoom))
         kept = slice(halo - left_out, halo - left_out + self.spec.centre)
-        centres = _resized(logits.flip(axes) if axes else logits, side - 2 * left_out)[:, 0, kept, kept]
+        centres = resized(logits.flip(axes) if axes else logits, self.spec.window_at(zoom) - 2 * left_out)[:, 0, kept, kept]
         return torch.sigmoid(centres)
+
+    def look(self, images: "torch.Tensor", zoom: float) -> "torch.Tensor":
+        """What the network sees of windows (n, bands, window, window) at one of its zooms."""
+        halo, side = self.spec.halo_at(zoom), self.spec.window_at(zoom)
+        near = slice(self.spec.halo - halo, self.spec.halo - halo + side)
+        return resized(images[..., near, near], round(side * zoom))
 
     def _calibrated(self, mean: "torch.Tensor") -> "torch.Tensor":
         slope, shift = self.spec.calibration["slope"], self.spec.calibration["shift"]
@@ -168,7 +173,7 @@ def _not_needed(halo: int, zoom: float) -> int:
     return next((pixels for pixels in range(most, 0, -1) if (pixels * zoom).is_integer()), 0)
 
 
-def _resized(images: "torch.Tensor", side: int) -> "torch.Tensor":
+def resized(images: "torch.Tensor", side: int) -> "torch.Tensor":
     """(n, bands, side, side); bilinear, low-passed first where pixels get larger."""
     from torch.nn import functional
 
