@@ -56,7 +56,8 @@ def changed_by_moving(predictor: Predictor, grounds: Sequence[Ground]) -> float:
 
 
 def halo_by_gradient(predictor: Predictor, grounds: Sequence[Ground]) -> int:
-    """Pixels around, a multiple of half the network's stride so that windows are one of the whole, beyond which at most REST of the gradient's energy lies, at any zoom."""
+    """Pixels around, beyond which at most REST of the gradient's energy lies, at any zoom; a multiple of half the network's stride, so that
+    windows are one of the whole."""
     spec = predictor.spec
     windows = np.stack([_of_side(ground, spec.window) for ground in grounds]).astype(np.float32)
     images = torch.from_numpy(predictor.normalised(windows))
