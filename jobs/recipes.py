@@ -120,8 +120,11 @@ def _variable(match: re.Match[str]) -> str:
 
 
 def untrained_spec(recipe: Recipe) -> ModelSpec:
-    """The spec of a network before its threshold is chosen."""
-    return spec_of({"threshold": 0.5, **recipe.spec})
+    """The spec of a network before its threshold is chosen. Raises InputError."""
+    try:
+        return spec_of({"threshold": 0.5, **recipe.spec})
+    except (TypeError, ValueError) as error:
+        raise InputError(f"recipe of {recipe.spec.get('name')}: spec: {error}; correct it in conf/training") from None
 
 
 def typed(kind: Any, values: dict[str, Any]) -> Any:

@@ -69,6 +69,7 @@ class ModelSpec:
     zooms: tuple[float, ...] = (1.0,)
     """Sizes, as shares of its own, at which a window is shown to the network; probabilities are averaged. Coarser looks see further."""
     beside: Beside | None = None
+    """What it sees of a second sensor."""
     dates: int = 1
     """Images of `bands` that it sees one upon the other: those nearest the epoch's reference date, NaN where there are fewer."""
 

@@ -158,6 +158,25 @@ def test_a_bad_item_among_many_is_counted_and_all_bad_ones_are_refused(spark: Sp
         scenes.run({}, ScenesSettings(sources=(Source(items=str(path), collections=("nobody-knows",)),)), context)
 
 
+def test_a_native_grid_is_that_of_the_layers_own_sensor(spark: SparkSession, tmp_path: Path) -> None:
+    """Radar pixels of 20 m, half a pixel beside."""
+    own = images(spark, ("o", "2021-08-03", shapely.box(75.0, 0.45, 75.05, 0.5)))
+    radar = images(spark, ("r", "2021-08-04", shapely.box(74.9, 0.4, 75.3, 0.6))).withColumn("sensor", F.lit("sentinel1_grd"))
+    transforms = (10, 0, 500_000, 0, -10, 60_000), (20, 0, 500_005, 0, -20, 60_005)
+    own, radar = (
+        rows.withColumn("transform", F.array(*(F.lit(float(value)) for value in transform)))
+        for rows, transform in zip((own, radar), transforms, strict=True)
+    )
+    place = place_at(tmp_path).model_copy(update={"grid": "native"})
+    layer = Layer(sensor="sentinel2_l2a", beside="sentinel1_grd", resolution=10.0)
+    both = planned(spark, place.model_copy(update={"layers": {"a": layer}}), own.union(radar))
+    alone = planned(spark, place, own)
+    assert {row["grid"] for row in both} == {row["grid"] for row in alone}
+    assert {row["tile_id"] for row in alone} < {row["tile_id"] for row in both}, "ground of either is planned"
+    named = {tuple(scene["scene_id"] for scene in row["scenes"]) for row in both if row["epoch"] == "2021"}
+    assert {("r",), ("o", "r")} <= named
+
+
 def test_an_area_holds_on_a_native_grid_too(spark: SparkSession, tmp_path: Path) -> None:
     found = images(spark, ("e", "2021-08-03", shapely.box(74.9, 0.4, 75.3, 0.6)))
     native = place_at(tmp_path).model_copy(update={"grid": "native"})
