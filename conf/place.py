@@ -44,6 +44,7 @@ class Layer(Settings):
     resolution: float = Field(gt=0, description="pixel size, in the grid's units: metres on a utm grid, its scenes' own on a native one")
     feeds: Literal["built_m2", "none"] = Field("none", description="one layer of a place feeds built_m2")
     threshold: float | None = Field(None, gt=0, lt=1, description="probability from which a pixel counts; default: the model's")
+    world_region: str | None = Field(None, description="takes the model's threshold for ground in it, instead of that for all ground")
 
     @field_validator("sensor", "beside")
     @classmethod

@@ -33,6 +33,7 @@ TRAINING_TILES = Table(
         Column("region", "string", "world region; null: none declared", nullable=True),
         Column("split", "string", "train, choose, judge, or dropped"),
         Column("reason", "string", "why it is dropped", nullable=True),
+        Column("sensor", "string", "of the images: a key of conf/sensors.py", nullable=True),
         Column("band_names", "array<string>", "bands of the values, in order"),
         Column("bands", "int", "number of bands", nullable=True),
         Column("height", "int", "pixels", nullable=True),

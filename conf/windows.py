@@ -12,6 +12,7 @@ TRAIN, CHOOSE, UNLABELLED, JUDGE = "train", "choose", "unlabelled", "judge"
 WINDOW_COLUMNS = {
     "source": "string",
     "split": "string",
+    "sensor": "string",
     "share": "double",
     "bands": "int",
     "height": "int",
@@ -20,7 +21,8 @@ WINDOW_COLUMNS = {
     "labels": "binary",
     "weights": "binary",
 }
-"""Name to Spark type. `share`: how often it is drawn, relative to its pixels. `values`: float16 (bands, height, width), NaN = no data.
+"""Name to Spark type. `sensor`: a key of conf/sensors.py, or what is simulated. `share`: how often it is drawn, relative to its pixels.
+`values`: float16 (bands, height, width), NaN = no data.
 `labels`: uint8 (height, width), 0-250. `weights`: uint8 (height, width), tenths."""
 
 WINDOW_DDL = ", ".join(f"{name} {kind} NOT NULL" for name, kind in WINDOW_COLUMNS.items())

@@ -8,6 +8,8 @@ from importlib import metadata
 from pathlib import Path
 
 PACKAGES = ("conf", "models", "udfs", "jobs")
+CODE_ZIP = "urbantrace.zip"
+"""Its name on executors, beside which their processes run."""
 ROOT = Path(__file__).parents[1]
 
 

@@ -1,4 +1,4 @@
-"""Ground that no course learns from: what a finished network is judged on."""
+"""Windows as jobs make them: those to learn from, and ground that no course learns from."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,9 +6,10 @@ from urllib.parse import unquote, urlparse
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyspark.sql import SparkSession
 
 from conf.errors import InputError
-from conf.windows import JUDGE
+from conf.windows import JUDGE, WINDOW_DDL
 from jobs.job import Tables
 from jobs.recipes import Recipe, held_out_orders, untrained_spec
 from models.streaming import held_windows
@@ -31,6 +32,13 @@ def held_out_windows(recipe: Recipe, tables: Tables, path: Path) -> list[Window]
     if not found:
         raise InputError(f"network {recipe.spec['name']}: no held-out ground; give its recipe windows of split `judge`, or `tiles`")
     return found
+
+
+def written_windows(spark: SparkSession, orders: list[str], folder: Path) -> list[str]:
+    """Windows of orders as Parquet files in a folder, made by Spark; their paths."""
+    ordered = spark.createDataFrame([(text,) for text in orders], "spec string").repartition(len(orders))
+    ordered.mapInArrow(window_batches, WINDOW_DDL).write.mode("overwrite").parquet(str(folder))
+    return sorted(str(path) for path in folder.glob("*.parquet"))
 
 
 def made_windows(orders: list[str], path: Path) -> list[Window]:

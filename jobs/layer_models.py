@@ -76,6 +76,11 @@ def _check_bands(name: str, sensor: Sensor, seen: ModelSpec | Beside, scenes: li
         raise InputError(f"layer {name}: scene {scenes[0].scene_id} has no band {', '.join(lacking[0])}; add it to the source")
 
 
+def threshold_of(layer: Layer, spec: ModelSpec) -> float:
+    """The probability from which a pixel of a layer counts."""
+    return layer.threshold or spec.thresholds.get(layer.world_region or "", spec.threshold)
+
+
 def _check_suits(name: str, layer: Layer, spec: ModelSpec) -> None:
     _check_sensor(name, layer.sensor, spec.name, spec)
     if layer.beside and spec.beside:
@@ -85,6 +90,12 @@ def _check_suits(name: str, layer: Layer, spec: ModelSpec) -> None:
     elif spec.beside:
         others = ", ".join(spec.beside.sensors)
         raise InputError(f"layer {name}: model {spec.name} sees a second sensor; set layers.{name}.beside to one of {others}")
+    if layer.world_region and layer.world_region not in spec.thresholds:
+        known = ", ".join(sorted(spec.thresholds)) or "none"
+        raise InputError(
+            f"layer {name}: model {spec.name} has no threshold for world region {layer.world_region}, but for: {known}; "
+            f"leave layers.{name}.world_region out for that of all ground"
+        )
     if BLOCK_PX % spec.centre or spec.halo >= REACH_PX - MARGIN_PX:
         sides = f"keeps {spec.centre} pixels and sees {spec.halo} around"
         rule = f"the first must divide {BLOCK_PX}, the second be under {REACH_PX - MARGIN_PX}"

@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 from sedona.spark import SedonaContext
 
 from conf.errors import InputError
-from jobs.code_version import write_code_zip
+from jobs.code_version import CODE_ZIP, write_code_zip
 
 SPARK_CONF = Path(__file__).parents[1] / "conf" / "spark.conf"
 JARS = (
@@ -80,6 +80,6 @@ def _ship_code(spark: SparkSession) -> None:
     """Workers fetch the zip from the driver. Each driver writes its own: no run beside it can change it under the workers' hands."""
     folder = tempfile.mkdtemp(prefix="urbantrace-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    code = Path(folder) / "urbantrace.zip"
+    code = Path(folder) / CODE_ZIP
     write_code_zip(code)
     spark.sparkContext.addPyFile(str(code))

@@ -18,6 +18,11 @@ def tracking_uri(place: Place) -> str:
     return place.tracking_uri or f"sqlite:///{Path(place.warehouse).absolute() / 'mlflow.db'}"
 
 
+def artifacts_of(place: Place) -> str:
+    """Where the files of models lie in a store that is made here."""
+    return str(Path(place.warehouse).absolute() / "mlartifacts")
+
+
 def check_store(place: Place) -> None:
     """Raises InputError when a configured store cannot be used; reads only. The default one is made by the first run that writes."""
     if place.tracking_uri is None:
@@ -53,7 +58,7 @@ class Tracking:
     def open(self) -> None:
         """Start making the store, if it is not there."""
         if self._ready is None:
-            self._ready = self._pool.submit(_ensure, tracking_uri(self.place), str(Path(self.place.warehouse).absolute() / "mlartifacts"))
+            self._ready = self._pool.submit(_ensure, tracking_uri(self.place), artifacts_of(self.place))
 
     def log(self, job: str, run: dict[str, Any], summary: Summary) -> None:
         """One MLflow run: settings hash, code version, model, rows, figures; in the background, in order."""

@@ -19,8 +19,8 @@ DEEP_PX = 10
 def aid_targets(labels: torch.Tensor, aids: tuple[str, ...]) -> torch.Tensor:
     """Labels 0-1 (n, 1, H, W) to (n, aids, H, W), 0-1. `edge`: 1 on both sides of an outline; `distance`: pixels to the outside, as a
     share of DEEP_PX. What lies beyond the image is neither inside nor outside."""
-    made = [_targets(label[0].numpy() > 0.5, aids) for label in labels]
-    return torch.from_numpy(np.stack(made).astype(np.float32))
+    made = [_targets(label[0].cpu().numpy() > 0.5, aids) for label in labels]
+    return torch.from_numpy(np.stack(made).astype(np.float32)).to(labels.device)
 
 
 def _targets(built: NDArray[np.bool_], aids: tuple[str, ...]) -> NDArray[np.float64]:

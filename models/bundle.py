@@ -24,7 +24,7 @@ VALUES = ("reflectance", "rgb", "stretched", "decibel")
 Tensors = Mapping[str, NDArray[np.float32]]
 
 
-ADDED: dict[str, Any] = {"beside": None, "dates": 1}
+ADDED: dict[str, Any] = {"beside": None, "dates": 1, "thresholds": {}}
 """Fields of a spec that older bundles lack, with what is usual."""
 
 
@@ -72,6 +72,8 @@ class ModelSpec:
     """What it sees of a second sensor."""
     dates: int = 1
     """Images of `bands` that it sees one upon the other: those nearest the epoch's reference date, NaN where there are fewer."""
+    thresholds: dict[str, float] = field(default_factory=dict)
+    """World region to the threshold for ground in it, where choosing ground told one."""
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -199,6 +201,8 @@ def _typed(kind: Any, values: Mapping[str, Any]) -> Any:
 def _check_spec(spec: ModelSpec) -> None:
     if spec.centre <= 0 or spec.halo < 0 or not 0 < spec.threshold < 1:
         raise ValueError(f"centre {spec.centre}, halo {spec.halo}, threshold {spec.threshold}")
+    if not all(0 < value < 1 for value in spec.thresholds.values()):
+        raise ValueError(f"thresholds {spec.thresholds}")
     if spec.values not in VALUES or spec.flips not in (1, 2, 4):
         raise ValueError(f"values {spec.values}, flips {spec.flips}")
     if not spec.zooms or not all(0 < zoom <= 1 for zoom in spec.zooms):

@@ -1,4 +1,4 @@
-"""Two networks on the same held-out ground: by how much one is better, in each world region, and whether that may be chance."""
+"""Two networks on the same held-out ground: by how much one is better, by world region and by sensor, and whether that may be chance."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -6,19 +6,26 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.judging import Judged, counts_of
+from models.judging import Groups, Judged, counts_of, masks_of
 from models.metrics import Interval, bootstrap_difference, bootstrap_f1
 
 EVERYWHERE = "all"
 
 
 class Comparison(NamedTuple):
-    """Pixel F1 of the champion and the challenger on a region's ground, and their difference (challenger less champion)."""
+    """Pixel F1 of the champion and the challenger on a group's ground, and their difference (challenger less champion)."""
 
-    region: str
+    kind: str
+    """`region`, `sensor`, or `all`."""
+    name: str
     champion: Interval
     challenger: Interval
     difference: Interval
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return self.name if self.kind == EVERYWHERE else f"{self.kind} {self.name}"
 
     @property
     def is_worse(self) -> bool:
@@ -33,15 +40,16 @@ class Maps(NamedTuple):
     threshold: float
 
 
-def compared(champion: Maps, challenger: Maps, regions: Sequence[str], seed: int) -> list[Comparison]:
-    """A comparison for each region, by name, and one for all ground. `regions`: of the windows."""
+def compared(champion: Maps, challenger: Maps, groups: Groups, seed: int) -> list[Comparison]:
+    """A comparison for each group of windows on which anything was to be found, and one for all ground."""
     counts = [counts_of(*maps) for maps in (champion, challenger)]
-    named = np.repeat(regions, [len(each) for each in counts[0]])
+    sizes = [len(each) for each in counts[0]]
     one, other = map(np.concatenate, counts)
     told = (one.sum(1) > 0) | (other.sum(1) > 0)
-    groups = {**{name: told & (named == name) for name in sorted(set(regions))}, EVERYWHERE: told}
-    return [_comparison(name, one[chosen], other[chosen], seed) for name, chosen in groups.items()]
+    chosen = [(kind, name, told & np.repeat(mask, sizes)) for kind, name, mask in masks_of(groups)]
+    found = [(kind, name, mask) for kind, name, mask in chosen if mask.any()]
+    return [_comparison(kind, name, one[mask], other[mask], seed) for kind, name, mask in [*found, (EVERYWHERE, EVERYWHERE, told)]]
 
 
-def _comparison(name: str, one: NDArray[np.int64], other: NDArray[np.int64], seed: int) -> Comparison:
-    return Comparison(name, bootstrap_f1(one, seed), bootstrap_f1(other, seed), bootstrap_difference(one, other, seed))
+def _comparison(kind: str, name: str, one: NDArray[np.int64], other: NDArray[np.int64], seed: int) -> Comparison:
+    return Comparison(kind, name, bootstrap_f1(one, seed), bootstrap_f1(other, seed), bootstrap_difference(one, other, seed))

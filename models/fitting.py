@@ -1,6 +1,5 @@
-"""From windows to a bundle: train, learn from unlabelled ground, choose the threshold, judge, write."""
+"""From windows to a bundle: train, learn from unlabelled ground, calibrate, choose thresholds, judge."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -11,21 +10,17 @@ from conf.windows import CHOOSE, FULL_LABEL, FULL_WEIGHT, TRAIN, UNLABELLED
 from models.augmentation import Normaliser
 from models.bundle import ModelSpec
 from models.calibration import calibrated, fitted_calibration, reliability
+from models.checkpoints import Look
 from models.halo import halo_figures
-from models.judging import judged_window
+from models.judging import Judged, Square, judged_window, worst_squares
 from models.library_networks import as_shipped
-from models.metrics import scores, threshold_of_best_f1, threshold_of_equal_area
+from models.metrics import scores
 from models.networks import build_network, folded_tensors
-from models.predictor import ONE, Predictor, predictor_of
+from models.predictor import ONE, predictor_of
 from models.streaming import WindowStream
-from models.training import Course, Report, predict_map, train
-from models.windows import Window
-
-THRESHOLDS: dict[str, Callable[[NDArray[np.float64], NDArray[np.bool_]], float]] = {
-    "best_f1": threshold_of_best_f1,
-    "equal_area": threshold_of_equal_area,
-    "half": lambda probabilities, labels: 0.5,
-}
+from models.thresholds import THRESHOLDS, region_thresholds
+from models.training import Course, Machine, Report, predict_map, train
+from models.windows import Window, region_of
 
 
 @dataclass(frozen=True)
@@ -43,11 +38,14 @@ class Teaching:
 
 
 class Fitted(NamedTuple):
-    """A trained network as it is shipped, and its figures on the choosing windows."""
+    """A trained network as it is shipped, its figures and worst squares on the choosing windows, and how its courses went."""
 
     spec: ModelSpec
     tensors: dict[str, NDArray[np.float32]]
     figures: dict[str, float]
+    worst: list[Square]
+    looks: list[Look]
+    """Steps of a second course are counted on from those of the first."""
 
 
 def fit(
@@ -58,30 +56,45 @@ def fit(
     rule: str,
     report: Report,
     stream: WindowStream | None = None,
+    machine: Machine | None = None,
 ) -> Fitted:
-    """Train the spec's architecture on windows, and on those of a stream, and choose its threshold by `rule` (a key of THRESHOLDS) on
-    those of split `choose`."""
+    """Train the spec's architecture on windows, and on those of a stream; calibrate it and choose its thresholds by `rule` (a key of
+    THRESHOLDS) on those of split `choose`."""
     normalise = normaliser(spec)
     network = build_network(spec.architecture, course.seed)
-    trained = train(network, _as_labelled(windows), normalise, course, report, stream)
-    cpu_seconds = trained.cpu_seconds
+    trained = train(network, _as_labelled(windows), normalise, course, report, stream, machine)
+    cpu_seconds, looks = trained.cpu_seconds, trained.looks
     if teaching.steps:
         taught = [pseudo_labelled(trained.network, window, normalise, teaching) for window in windows]
         second = replace(course, steps=teaching.steps, seed=course.seed + 1, learning_rate=course.learning_rate / 2)
-        trained = train(trained.network, taught, normalise, second, report, stream)
+        before = trained.steps
+        trained = train(trained.network, taught, normalise, second, report, stream, machine, 2)
         cpu_seconds += trained.cpu_seconds
-    choosing = [window for window in windows if window.split == CHOOSE]
+        looks = [*looks, *(look._replace(step=before + look.step) for look in trained.looks)]
     tensors = folded_tensors(trained.network)
+    chosen, figures, worst = _chosen(spec, tensors, [window for window in windows if window.split == CHOOSE], rule)
+    figures |= {"cpu_minutes": cpu_seconds / 60, "steps": float(trained.steps)}
+    return Fitted(chosen, tensors, figures, worst, looks)
+
+
+def _chosen(
+    spec: ModelSpec, tensors: dict[str, NDArray[np.float32]], choosing: list[Window], rule: str
+) -> tuple[ModelSpec, dict[str, float], list[Square]]:
+    """The spec with calibration and thresholds, and how good that is on the choosing windows."""
     predictor = predictor_of(spec, tensors)
-    raw, labels = _mapped(predictor, choosing)
-    calibration = fitted_calibration(raw, labels)
-    probabilities = calibrated(raw, calibration)
-    threshold = round(THRESHOLDS[rule](probabilities, labels), 2)
-    figures = judged(probabilities, labels, threshold) | {"cpu_minutes": cpu_seconds / 60, "steps": float(trained.steps)}
-    figures |= {"calibration_error": reliability(probabilities, labels).error, "raw_calibration_error": reliability(raw, labels).error}
+    maps = [judged_window(predictor, window) for window in choosing]
+    raw, labels = _sure_pixels(maps, choosing)
+    calibration = fitted_calibration(np.concatenate(raw), np.concatenate(labels))
+    each = [calibrated(values, calibration) for values in raw]
+    probabilities, known = np.concatenate(each), np.concatenate(labels)
+    threshold = round(THRESHOLDS[rule](probabilities, known), 2)
+    thresholds = region_thresholds(each, labels, [region_of(window.source) for window in choosing], rule, threshold)
+    figures = judged(probabilities, known, threshold) | {"calibration_error": reliability(probabilities, known).error}
+    figures["raw_calibration_error"] = reliability(np.concatenate(raw), known).error
     figures |= halo_figures(predictor, [window.values for window in choosing])
-    shipped = replace(spec, threshold=threshold, calibration=calibration, architecture=as_shipped(spec.architecture))
-    return Fitted(shipped, tensors, figures)
+    mended = [item._replace(probability=np.rint(ONE * calibrated(item.probability / ONE, calibration)).astype(np.uint8)) for item in maps]
+    chosen = replace(spec, threshold=threshold, calibration=calibration, thresholds=thresholds, architecture=as_shipped(spec.architecture))
+    return chosen, figures, worst_squares(mended, choosing, threshold)
 
 
 def normaliser(spec: ModelSpec) -> Normaliser:
@@ -112,13 +125,11 @@ def pseudo_labelled(network: Any, window: Window, normalise: Normaliser, teachin
     return window._replace(split=TRAIN, share=window.share * teaching.share, labels=labels, weights=weights)
 
 
-def _mapped(predictor: Predictor, windows: list[Window]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Probabilities, as maps hold them, and labels (n,) of all fully weighted pixels of windows."""
-    judged_windows = [judged_window(predictor, window) for window in windows]
+def _sure_pixels(maps: list[Judged], windows: list[Window]) -> tuple[list[NDArray[np.float64]], list[NDArray[np.bool_]]]:
+    """Of each window, probabilities, as maps hold them, and labels (n,) of all fully weighted pixels."""
     sure = [window.weights >= FULL_WEIGHT for window in windows]
-    maps = [item.probability[mask] for item, mask in zip(judged_windows, sure, strict=True)]
-    labels = [item.truth[mask] for item, mask in zip(judged_windows, sure, strict=True)]
-    return np.concatenate(maps) / ONE, np.concatenate(labels)
+    probabilities = [item.probability[mask] / ONE for item, mask in zip(maps, sure, strict=True)]
+    return probabilities, [item.truth[mask] for item, mask in zip(maps, sure, strict=True)]
 
 
 def _as_labelled(windows: list[Window]) -> list[Window]:

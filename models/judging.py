@@ -1,6 +1,7 @@
 """Judging a finished network on held-out windows, through the same predictor that makes maps."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,10 +16,15 @@ from models.windows import Window
 
 BLOCK_PX = 64
 """Side of the squares of ground that the bootstrap draws, pixels."""
-
+SQUARE_PX = 128
+"""Side of the squares that are shown as the worst, pixels."""
 
 DENSITIES = {"sparse": (0.0, 0.05), "medium": (0.05, 0.3), "dense": (0.3, 1.01)}
 """Class of settlement density to the shares of built ground, from and below."""
+
+
+Groups = Mapping[str, Sequence[str]]
+"""Kind of group, such as `region`, to the name of each window's; an empty name is none."""
 
 
 class Judged(NamedTuple):
@@ -49,12 +55,45 @@ def predicted_map(predictor: Predictor, values: NDArray[Any]) -> NDArray[np.uint
     return result[:height, :width]
 
 
+class Square(NamedTuple):
+    """A part of a window: image (bands, height, width), the rest as in Judged; `wrong`: how many of its judged pixels are."""
+
+    name: str
+    image: NDArray[np.float32]
+    judged: Judged
+    wrong: int
+
+    @property
+    def share(self) -> float:
+        """Of judged pixels that are wrong."""
+        return self.wrong / int(self.judged.valid.sum())
+
+
+def worst_squares(judged: Sequence[Judged], windows: Sequence[Window], threshold: float, most: int = 8) -> list[Square]:
+    """The squares of SQUARE_PX with most wrong pixels, worst first, at most two of a window."""
+    found = []
+    for item, window in zip(judged, windows, strict=True):
+        found += sorted(_squares(item, window, threshold), key=lambda square: -square.wrong)[:2]
+    return sorted(found, key=lambda square: (-square.wrong, square.name))[:most]
+
+
+def _squares(item: Judged, window: Window, threshold: float) -> Iterator[Square]:
+    """Those that are judged on half of their ground or more."""
+    height, width = item.truth.shape
+    for row, col in itertools.product(range(0, height, SQUARE_PX), range(0, width, SQUARE_PX)):
+        block = np.s_[row : row + SQUARE_PX, col : col + SQUARE_PX]
+        part = Judged(item.probability[block], item.truth[block], item.valid[block])
+        if part.valid.mean() >= 0.5:
+            wrong = ((part.probability >= threshold * ONE) != part.truth)[part.valid].sum()
+            yield Square(f"{window.source}, row {row}, column {col}", window.values[:, *block].astype(np.float32), part, int(wrong))
+
+
 def counts_of(judged: Sequence[Judged], threshold: float) -> list[NDArray[np.int64]]:
     """Of each window, hits, false alarms, misses (n, 3) of its blocks."""
     return [block_counts(item.probability >= threshold * ONE, item.truth, item.valid, BLOCK_PX) for item in judged]
 
 
-def pixel_figures(judged: list[Judged], threshold: float, seed: int) -> dict[str, float]:
+def pixel_figures(judged: Sequence[Judged], threshold: float, seed: int) -> dict[str, float]:
     """F1 with bounds, precision, recall, IoU, area ratio, calibration error, and what calling everything built scores."""
     counts = np.concatenate(counts_of(judged, threshold))
     counts = counts[counts.sum(1) > 0]
@@ -69,20 +108,57 @@ def pixel_figures(judged: list[Judged], threshold: float, seed: int) -> dict[str
     return figures | {"area_ratio": (hits + false_alarms) / truth, "everything_f1": everything.f1, "everything_iou": everything.iou}
 
 
-def grouped_figures(judged: list[Judged], regions: list[str], threshold: float, seed: int) -> dict[str, float]:
-    """Pixel F1 with bounds of each world region, `pixel_f1_region_<name>`, and of blocks of ground by the share that is truly built,
-    `pixel_f1_density_<class>`; groups without any built or found pixel are left out. `regions`: of the windows."""
+def has_built(judged: Sequence[Judged]) -> bool:
+    """Whether any judged pixel is truly built: without one there is no F1."""
+    return any((item.truth & item.valid).any() for item in judged)
+
+
+def grouped_figures(judged: Sequence[Judged], groups: Groups, threshold: float, seed: int) -> dict[str, float]:
+    """Pixel F1 with bounds, `pixel_f1_<kind>_<name>`, and calibration error, `calibration_error_<kind>_<name>`, of each group of windows;
+    and F1 of blocks of ground by the share that is truly built, `pixel_f1_density_<class>`. Groups without any built or found pixel have
+    no F1, those without judged pixels no figure."""
     counts = counts_of(judged, threshold)
     shares = np.concatenate([_built_shares(item) for item in judged])
-    blocks, named = np.concatenate(counts), np.repeat(regions, [len(each) for each in counts])
-    groups = {f"region_{name}": named == name for name in sorted(set(regions))}
-    groups |= {f"density_{name}": (shares >= least) & (shares < most) for name, (least, most) in DENSITIES.items()}
+    blocks, sizes = np.concatenate(counts), [len(each) for each in counts]
+    chosen = {f"{kind}_{name}": np.repeat(mask, sizes) for kind, name, mask in masks_of(groups)}
+    chosen |= {f"density_{name}": (shares >= least) & (shares < most) for name, (least, most) in DENSITIES.items()}
     figures: dict[str, float] = {}
-    for name, chosen in groups.items():
-        told = blocks[chosen & (blocks.sum(1) > 0)]
+    for name, mask in chosen.items():
+        told = blocks[mask & (blocks.sum(1) > 0)]
         if len(told):
             figures |= with_bounds(f"pixel_f1_{name}", bootstrap_f1(told, seed))
+    return figures | grouped_calibration(judged, groups)
+
+
+def grouped_calibration(judged: Sequence[Judged], groups: Groups) -> dict[str, float]:
+    """The expected calibration error of each group that has judged pixels."""
+    figures = {}
+    for kind, name, mask in masks_of(groups):
+        own = [item for item, chosen in zip(judged, mask, strict=True) if chosen and item.valid.any()]
+        if own:
+            figures[f"calibration_error_{kind}_{name}"] = reliability_of(own).error
     return figures
+
+
+def own_threshold_figures(judged: Sequence[Judged], regions: Sequence[str], thresholds: Mapping[str, float], seed: int) -> dict[str, float]:
+    """Of each world region with a threshold of its own and built ground: that, pixel F1 with bounds and mapped over true area there."""
+    figures: dict[str, float] = {}
+    for region in sorted(set(regions) & set(thresholds)):
+        own = [item for item, name in zip(judged, regions, strict=True) if name == region]
+        if not has_built(own):
+            continue
+        found = pixel_figures(own, thresholds[region], seed)
+        kept = ("pixel_f1", "pixel_f1_lower", "pixel_f1_upper", "area_ratio")
+        figures |= {f"own_threshold_{name}_region_{region}": found[name] for name in kept}
+        figures[f"own_threshold_region_{region}"] = thresholds[region]
+    return figures
+
+
+def masks_of(groups: Groups) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
+    """Kind, name and windows of each group."""
+    for kind, names in groups.items():
+        for name in sorted(set(names) - {""}):
+            yield kind, name, np.array([each == name for each in names])
 
 
 def _built_shares(item: Judged) -> NDArray[np.float64]:
@@ -93,7 +169,7 @@ def _built_shares(item: Judged) -> NDArray[np.float64]:
     return np.asarray(built / np.maximum(judged, 1))
 
 
-def reliability_of(judged: list[Judged]) -> Reliability:
+def reliability_of(judged: Sequence[Judged]) -> Reliability:
     """Of all judged pixels."""
     probabilities = np.concatenate([item.probability[item.valid] for item in judged]) / ONE
     return reliability(probabilities, np.concatenate([item.truth[item.valid] for item in judged]))

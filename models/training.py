@@ -1,10 +1,10 @@
-"""Training: windows in, the best network on the choosing windows out. The same seed and threads give the same network."""
+"""Training: windows in, the best network on the choosing windows out. The same seed, threads and processes give the same network."""
 
-import copy
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +16,8 @@ from torch.nn import functional
 from conf.windows import CHOOSE, FULL_LABEL, FULL_WEIGHT, TRAIN, UNLABELLED
 from models.aids import aid_loss
 from models.augmentation import Augmentation, Crops, Normaliser, draw_crops
+from models.checkpoints import Look, Progress, begun, restore, save
+from models.distributed import agreed, alike, averaging, itself, processes, rank, summed
 from models.inference import chosen, seen_by
 from models.losses import consistency_loss, dual_loss, segmentation_loss
 from models.metrics import scores, threshold_of_best_f1
@@ -28,12 +30,13 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Course:
-    """How a network is trained. Ends after `steps`, or earlier after `cpu_minutes`, which then depends on the machine."""
+    """How a network is trained. Ends after `steps`, or earlier after `cpu_minutes` of a process, which then depends on the machine."""
 
     seed: int = 1
     steps: int = 1000
     cpu_minutes: float = 12.0
     batch: int = 8
+    """Crops of a step, by all processes together."""
     side: int = 192
     learning_rate: float = 2e-3
     weight_decay: float = 0.01
@@ -45,6 +48,8 @@ class Course:
     """Windows of a stream that each step brings into memory."""
     looks: int = 6
     """How often the choosing windows are looked at."""
+    patience: int = 0
+    """The course ends after so many looks without a better F1; 0 = it goes on."""
     keep: str = "best"
     """`best`: the network with the best F1 on the choosing windows. `last`: that at the course's end, where the choosing ground is
     too small to choose by."""
@@ -53,7 +58,7 @@ class Course:
     consistency: float = 0.0
     """Of a network of two sensors: weight of their agreement on windows of split `unlabelled`, of which each step draws a batch."""
     half: bool = True
-    """Convolve in bfloat16 where the processor has it, 1.6 times as fast; it is ten times as slow where it has not."""
+    """Convolve in bfloat16 where the device has it, 1.6 times as fast on a CPU; it is ten times as slow where it has not."""
     augmentation: Augmentation = field(default_factory=Augmentation)
 
     def __post_init__(self) -> None:
@@ -61,52 +66,119 @@ class Course:
             raise ValueError(f"keep {self.keep}: use best or last")
 
 
+@dataclass(frozen=True)
+class Machine:
+    """Where a course runs; nothing of it is learned from. On CPUs the same processes and threads give the same bytes."""
+
+    device: str = "cpu"
+    """`cpu`, or a CUDA device."""
+    checkpoints: Path | None = None
+    """Folder in which an unfinished course is kept, a file for each of a network's courses; None: it is not kept."""
+    seconds: float = 60.0
+    """Between two checkpoints."""
+
+
 class Trained(NamedTuple):
-    """The kept network and how the course went: (step, F1 on choosing windows, threshold)."""
+    """The kept network, on the CPU, and how the course went."""
 
     network: nn.Module
-    history: list[tuple[int, float, float]]
+    looks: list[Look]
     steps: int
     cpu_seconds: float
+    """Of all processes."""
 
 
 def train(
-    network: nn.Module, windows: list[Window], normalise: Normaliser, course: Course, report: Report, stream: WindowStream | None = None
+    network: nn.Module,
+    windows: list[Window],
+    normalise: Normaliser,
+    course: Course,
+    report: Report,
+    stream: WindowStream | None = None,
+    machine: Machine | None = None,
+    number: int = 1,
 ) -> Trained:
     """Train on windows of split `train` and on those of a stream; keep the running mean of weights, the best on those of split `choose`
-    or the last."""
-    torch.manual_seed(course.seed)
-    random = np.random.default_rng(course.seed)
+    or the last. A course that was cut off goes on from its checkpoint, `number` tells a network's courses apart."""
+    machine = machine or Machine()
+    path = machine.checkpoints / f"{number}.safetensors" if machine.checkpoints else None
+    progress = _begun(network, course, machine.device, path, report)
     learning, choosing, unlabelled = ([window for window in windows if window.split == name] for name in (TRAIN, CHOOSE, UNLABELLED))
-    network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    mean = copy.deepcopy(network)
-    optimizer = torch.optim.AdamW(network.parameters(), lr=course.learning_rate, weight_decay=course.weight_decay)
-    best, best_state, history = -1.0, copy.deepcopy(mean.state_dict()), []
-    start, step, done, next_look = time.process_time(), 0, 0.0, 1 / course.looks
+    share, parallel = _share(course), averaging(progress.network)
+    started, saved = time.process_time() - progress.cpu_seconds, time.monotonic()
+    if stream:
+        stream.go_to(course.fresh * progress.step)
+    (done,) = agreed([_done(progress, course)], machine.device)
     while done < 1:
-        for group in optimizer.param_groups:
-            group["lr"] = course.learning_rate * _pace(done, course.warm_share)
-        drawn = [*learning, *(stream.windows() if stream else ())]
-        crops = [
-            draw_crops(part, course.batch, course.side, normalise, course.augmentation, random)
-            for part in ((drawn, unlabelled) if course.consistency else (drawn,))
+        labelled, random = [*learning, *(stream.windows() if stream else ())], _random(course.seed, progress.step)
+        drawn = [
+            draw_crops(part, share, course.side, normalise, course.augmentation, random)
+            for part in ((labelled, unlabelled) if course.consistency else (labelled,))
         ]
-        loss = _step(network, optimizer, crops, course)
+        crops = [Crops(*(part.to(machine.device) for part in each)) for each in drawn]
+        loss = _taken(progress, parallel, crops, done, course)
         if stream:
             stream.move_on(course.fresh)
-        _follow(mean, network, min(course.average, (1 + step) / (10 + step)))
-        step += 1
-        done = max(step / course.steps, (time.process_time() - start) / 60 / course.cpu_minutes)
-        if done >= next_look:
-            next_look += 1 / course.looks
-            f1, threshold = _look(mean, choosing, normalise)
-            history.append((step, f1, threshold))
-            report(f"step {step}: loss {loss:.4f}, F1 {f1:.4f} at {threshold:.2f}, {time.process_time() - start:.0f} CPU s")
-            if f1 > best:
-                best, best_state = f1, copy.deepcopy(mean.state_dict())
-    if course.keep == "best":
-        mean.load_state_dict(best_state)
-    return Trained(mean.eval(), history, step, time.process_time() - start)
+        progress.cpu_seconds = time.process_time() - started
+        (done,) = agreed([_done(progress, course)], machine.device)
+        if done >= (len(progress.looks) + 1) / course.looks:
+            _look(progress, choosing, normalise, loss, report, machine.device)
+            (done,) = agreed([_done(progress, course)], machine.device)
+        if path and rank() == 0 and (done >= 1 or time.monotonic() - saved >= machine.seconds):
+            save(progress, path)
+            saved = time.monotonic()
+    kept = progress.best if course.keep == "best" else progress.mean
+    return Trained(alike(kept).eval().to("cpu"), progress.looks, progress.step, summed(progress.cpu_seconds, machine.device))
+
+
+def _begun(network: nn.Module, course: Course, device: str, path: Path | None, report: Report) -> Progress:
+    progress = begun(network, course.learning_rate, course.weight_decay, device)
+    if path and path.is_file():
+        restore(progress, path)
+        report(f"goes on after step {progress.step}")
+    return progress
+
+
+def _taken(progress: Progress, parallel: nn.Module, crops: list[Crops], done: float, course: Course) -> float:
+    """Take one step and let the running mean follow; the loss."""
+    for group in progress.optimizer.param_groups:
+        group["lr"] = course.learning_rate * _pace(done, course.warm_share)
+    loss = _step(parallel, progress.optimizer, crops, course)
+    _follow(progress.mean, progress.network, min(course.average, (1 + progress.step) / (10 + progress.step)))
+    progress.step += 1
+    return loss
+
+
+def _share(course: Course) -> int:
+    """Crops of a step that this process draws."""
+    if course.batch % processes():
+        raise ValueError(f"batch {course.batch} cannot be shared by {processes()} processes; take a divisor of it")
+    return course.batch // processes()
+
+
+def _random(seed: int, step: int) -> np.random.Generator:
+    """Of one step in this process: what it draws does not depend on the steps before, so that a course can go on anywhere."""
+    key = [seed, step] if processes() == 1 else [seed, step, processes(), rank()]
+    torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
+    return np.random.default_rng(key)
+
+
+def _done(progress: Progress, course: Course) -> float:
+    """Share of the course that is over."""
+    if course.patience and progress.looks_without_gain >= course.patience:
+        return 1.0
+    return max(progress.step / course.steps, progress.cpu_seconds / 60 / course.cpu_minutes)
+
+
+def _look(progress: Progress, choosing: list[Window], normalise: Normaliser, loss: float, report: Report, device: str) -> None:
+    """Judge the running mean, in the first process alone. `loss`: of this process's crops."""
+    found = _judged(progress.mean, choosing, normalise) if rank() == 0 else (0.0, 0.0)
+    f1, threshold = agreed(found, device)
+    if f1 > progress.best_f1:
+        progress.best.load_state_dict(progress.mean.state_dict())
+    loss = summed(loss, device) / processes()
+    progress.looks.append(Look(progress.step, f1, threshold, loss))
+    report(f"step {progress.step}: loss {loss:.4f}, F1 {f1:.4f} at {threshold:.2f}, {progress.cpu_seconds:.0f} CPU s")
 
 
 def predict_map(network: nn.Module, values: NDArray[np.float16] | NDArray[np.float32], normalise: Normaliser) -> NDArray[np.float32]:
@@ -114,12 +186,13 @@ def predict_map(network: nn.Module, values: NDArray[np.float16] | NDArray[np.flo
     height, width = values.shape[1:]
     image = normalise(torch.from_numpy(values.astype(np.float32)))[None]
     image = functional.pad(image, (0, -width % 32, 0, -height % 32))
+    image = image.to(next(network.parameters(), image).device)
     network.eval()
     with torch.inference_mode():
         given = network(image.contiguous(memory_format=torch.channels_last))
         if isinstance(network, DualStream):
             given = chosen(given, image[:, : network.split], image[:, network.split :])
-        logits: NDArray[np.float32] = given[0, 0, :height, :width].numpy()
+        logits: NDArray[np.float32] = given[0, 0, :height, :width].cpu().numpy()
     return logits
 
 
@@ -136,10 +209,11 @@ def labelled_logits(network: nn.Module, windows: list[Window], normalise: Normal
 def _step(network: nn.Module, optimizer: torch.optim.Optimizer, crops: list[Crops], course: Course) -> float:
     """`crops`: labelled ones and, where sensors are to agree on ground without labels, some of that."""
     network.train()
-    with torch.autocast("cpu", torch.bfloat16, enabled=course.half and _has_bfloat16()):
-        images = torch.cat([each.images for each in crops])
+    images = torch.cat([each.images for each in crops])
+    device = images.device.type
+    with torch.autocast(device, torch.bfloat16, enabled=course.half and _has_bfloat16(device)):
         logits = network(images.contiguous(memory_format=torch.channels_last)).float()
-    loss = _loss(network, crops, logits, course)
+    loss = _loss(itself(network), crops, logits, course)
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -158,7 +232,9 @@ def _loss(network: nn.Module, crops: list[Crops], logits: torch.Tensor, course: 
     return loss + course.consistency * consistency_loss(logits[count:], seen[count:]) if len(crops) > 1 else loss
 
 
-def _has_bfloat16() -> bool:
+def _has_bfloat16(device: str) -> bool:
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 
@@ -178,7 +254,7 @@ def _follow(mean: nn.Module, network: nn.Module, keep: float) -> None:
                 kept.copy_(now)
 
 
-def _look(network: nn.Module, choosing: list[Window], normalise: Normaliser) -> tuple[float, float]:
+def _judged(network: nn.Module, choosing: list[Window], normalise: Normaliser) -> tuple[float, float]:
     logits, labels = labelled_logits(network, choosing, normalise)
     probabilities = 1 / (1 + np.exp(-logits))
     threshold = threshold_of_best_f1(probabilities, labels)

@@ -20,6 +20,8 @@ class Window(NamedTuple):
     values: NDArray[np.float16]
     labels: NDArray[np.uint8]
     weights: NDArray[np.uint8]
+    sensor: str = ""
+    """A key of conf/sensors.py, or what is simulated; empty: not told."""
 
 
 def read_windows(paths: Iterable[str]) -> list[Window]:
@@ -30,12 +32,19 @@ def read_windows(paths: Iterable[str]) -> list[Window]:
     return sorted(map(window_of, rows), key=lambda window: (window.source, window.split))
 
 
+def read_sources(paths: Iterable[str]) -> list[tuple[str, str]]:
+    """Source and split of the windows of Parquet files; nothing else is read."""
+    import pyarrow.parquet as pq
+
+    return [(row["source"], row["split"]) for path in paths for row in pq.read_table(path, columns=["source", "split"]).to_pylist()]
+
+
 def window_of(row: dict[str, Any]) -> Window:
     """A row with the columns of conf/windows.py."""
     shape = (row["height"], row["width"])
     values = np.frombuffer(row["values"], np.float16).reshape(row["bands"], *shape)
     labels, weights = (np.frombuffer(row[name], np.uint8).reshape(shape) for name in ("labels", "weights"))
-    return Window(row["source"], row["split"], row["share"], values, labels, weights)
+    return Window(row["source"], row["split"], row["share"], values, labels, weights, row.get("sensor") or "")
 
 
 def windows_digest(windows: Iterable[Window]) -> str:
@@ -54,3 +63,9 @@ def region_of(source: str) -> str:
     words = source.split()
     name = words[2] if words[0].startswith("simulated") and len(words) > 2 else source.partition("/")[0]
     return re.sub(r"[^\w.: -]", "_", name)
+
+
+def groups_of(windows: Iterable[Window]) -> dict[str, list[str]]:
+    """World region and sensor of each window."""
+    listed = list(windows)
+    return {"region": [region_of(window.source) for window in listed], "sensor": [window.sensor for window in listed]}

@@ -141,6 +141,7 @@ def _row(row: Any, plan: Plan, region: Region | None, how: Labelling) -> dict[st
     buildings = _buildings(row.footprints, plan)
     copied = {name: getattr(row, name) for name in COPIED} | {
         "footprints": len(buildings.outlines),
+        "sensor": plan.sensor,
         "band_names": [name for part in how.channels[row.layer] for name in part.names],
     }
     if region is None:

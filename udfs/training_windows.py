@@ -170,7 +170,12 @@ def window_batches(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch
     for batch in batches:
         for text in batch.column("spec").to_pylist():
             order = json.loads(text)
-            yield _row(MAKERS[order["kind"]](order))
+            yield _row(MAKERS[order["kind"]](order), sensor_of(order))
+
+
+def sensor_of(order: Mapping[str, Any]) -> str:
+    """Of an order: the images' sensor, or what is simulated."""
+    return str(order.get("sensor") or order["kind"].removeprefix("simulated_"))
 
 
 def stretched(values: Values) -> Values:
@@ -234,12 +239,12 @@ def _burnt(shapes: Shapes, shape_yx: tuple[int, ...], transform: Any, gap_px: in
     return np.where(numbers > 0, FULL_LABEL, 0).astype(np.uint8), gaps
 
 
-def _row(ground: Ground) -> pa.RecordBatch:
+def _row(ground: Ground, sensor: str) -> pa.RecordBatch:
     split = ground.split
     if split not in (TRAIN, CHOOSE, UNLABELLED, JUDGE):
         raise InputError(f"split {split} of {ground.source}: use {TRAIN}, {CHOOSE}, {UNLABELLED} or {JUDGE}")
     values = [
-        ground.source, split, float(ground.share), *ground.values.shape,
+        ground.source, split, sensor, float(ground.share), *ground.values.shape,
         ground.values.astype(np.float16).tobytes(), ground.labels.tobytes(), ground.weights.tobytes(),
     ]  # fmt: skip
     kinds = {"string": pa.string(), "double": pa.float64(), "int": pa.int32(), "binary": pa.binary()}

@@ -14,7 +14,7 @@ from conf.place import Place
 from conf.settings import UNLESS_USUAL, Settings, digest
 from conf.tables import BUILT_UP
 from jobs.job import Context, Tables, job
-from jobs.layer_models import check_images, checked_model, pin_of
+from jobs.layer_models import check_images, checked_model, pin_of, threshold_of
 from jobs.planned_scenes import beside_neighbours, reading_of, scenes_named
 from jobs.tracking import tracking_uri
 from models.devices import check_backend
@@ -98,6 +98,8 @@ def _digest(place: Place, name: str, sha256: str, settings: BuiltUpSettings) -> 
     declared = {"grid": place.grid, "sensor": layer.sensor, "resolution": layer.resolution, "threshold": layer.threshold}
     if layer.beside:
         declared["beside"] = layer.beside
+    if layer.world_region:
+        declared["world_region"] = layer.world_region
     return digest({"data_version": DATA_VERSION, "settings": decided, "layer": declared, "model_sha256": sha256})
 
 
@@ -171,7 +173,7 @@ def recipe_of(name: str, settings: BuiltUpSettings, context: Context) -> Recipe:
         bands=spec.bands,
         centre=spec.centre,
         halo=spec.halo,
-        threshold=round(ONE * (layer.threshold or spec.threshold)),
+        threshold=round(ONE * threshold_of(layer, spec)),
         composite=settings.composite,
         dates=spec.dates,
         looks=settings.looks,

@@ -16,14 +16,25 @@ from conf.place import Place
 from conf.settings import Settings
 from jobs.held_out import held_out_windows, made_windows
 from jobs.job import Context, Tables, job
+from jobs.judged_pictures import draw_outlines, draw_reliability, draw_worst
 from jobs.recipes import Recipe, held_out_orders, orders, read_recipe, untrained_spec
-from jobs.tracking import tracking_uri
-from models.calibration import Reliability
-from models.judging import Judged, grouped_figures, has_objects, judged_window, object_figures, pixel_figures, reliability_of
+from jobs.tracking import artifacts_of, tracking_uri
+from models.judging import (
+    Judged,
+    grouped_figures,
+    has_objects,
+    judged_window,
+    object_figures,
+    own_threshold_figures,
+    pixel_figures,
+    reliability_of,
+    worst_squares,
+)
 from models.metrics import matched_objects
 from models.predictor import ModelSpec, load_predictor
-from models.registry import resolve_model
-from models.windows import Window, region_of
+from models.registry import ModelPin, ensure_store, resolve_model
+from models.run_logs import log_files
+from models.windows import Window, groups_of
 from udfs.tracing import polygons_from_mask
 
 LOG = logging.getLogger(__name__)
@@ -56,17 +67,35 @@ def evaluate(tables: Tables, settings: EvaluateSettings, context: Context) -> No
     pin = resolve_model(_uri(settings), tracking_uri(context.place))
     predictor = load_predictor(pin.path, pin.sha256)
     windows = held_out_windows(recipe, tables, folder / f"{settings.network}.parquet")
-    judged = [judged_window(predictor, window) for window in windows]
-    figures = _figures(judged, predictor.spec, predictor.spec.threshold, settings)
-    figures |= grouped_figures(judged, [region_of(window.source) for window in windows], predictor.spec.threshold, settings.seed)
+    judged, groups = [judged_window(predictor, window) for window in windows], groups_of(windows)
+    spec = predictor.spec
+    figures = _figures(judged, spec, spec.threshold, settings)
+    figures |= grouped_figures(judged, groups, spec.threshold, settings.seed)
+    figures |= own_threshold_figures(judged, groups["region"], spec.thresholds, settings.seed)
     if settings.baseline_minutes:
         figures |= _baseline(recipe, windows, settings, folder)
-    _draw(windows[0], judged[0], predictor.spec.threshold, folder / f"{settings.network}.png")
-    _draw_reliability(reliability_of(judged), folder / f"{settings.network}_reliability.png")
     text = json.dumps({"model": pin.name, "version": pin.version, "sha256": pin.sha256, **figures}, indent=1, sort_keys=True)
-    (folder / f"{settings.network}.json").write_text(text + "\n", encoding="utf-8")
+    path = folder / f"{settings.network}.json"
+    path.write_text(text + "\n", encoding="utf-8")
     LOG.info("%s", text)
     context.figures.update(figures)
+    _keep([path, *_pictures(windows, judged, spec.threshold, folder / settings.network)], pin, settings, context.place)
+
+
+def _pictures(windows: list[Window], judged: list[Judged], threshold: float, stem: Path) -> list[Path]:
+    """Of the first window, of the reliability, and of the worst squares."""
+    first, reliability, worst = (stem.with_name(f"{stem.name}{end}.png") for end in ("", "_reliability", "_worst"))
+    draw_outlines(windows[0].values, judged[0], threshold, first)
+    draw_reliability(reliability_of(judged), reliability)
+    draw_worst(worst_squares(judged, windows, threshold), threshold, worst)
+    return [first, reliability, worst]
+
+
+def _keep(paths: list[Path], pin: ModelPin, settings: EvaluateSettings, place: Place) -> None:
+    """In the run of the model's version; a model that is named by its file has none."""
+    if _uri(settings).startswith("models:"):
+        ensure_store(tracking_uri(place), artifacts_of(place))
+        log_files(tracking_uri(place), pin, paths, "evaluation")
 
 
 def _uri(settings: EvaluateSettings) -> str:
@@ -112,34 +141,3 @@ def _baseline(recipe: Recipe, windows: list[Window], settings: EvaluateSettings,
     judged = [Judged(probability, item.labels >= 125, item.weights > 0) for probability, item in zip(maps, windows, strict=True)]
     figures = _figures(judged, spec, threshold, settings) | plain
     return {f"baseline_{name}": value for name, value in figures.items() if not name.startswith("everything")}
-
-
-def _draw(window: Window, item: Judged, threshold: float, path: Path) -> None:
-    """Outlines of what was found (yellow) and of the truth (white) over the first window's image; unjudged ground is dark."""
-    from matplotlib.figure import Figure
-
-    bands = [min(index, len(window.values) - 1) for index in ((0, 1, 2) if len(window.values) == 3 else (2, 1, 0))]
-    image = window.values[bands].astype(np.float32)
-    low, high = np.nanpercentile(image, [1, 99])
-    shown = np.nan_to_num((image - low) / (high - low)).clip(0, 1) * np.where(item.valid, 1.0, 0.4)
-    figure = Figure(figsize=(12, 12 * image.shape[1] / image.shape[2]))
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.imshow(shown.transpose(1, 2, 0))
-    axes.axis("off")
-    for mask, colour in ((item.truth, "white"), (item.probability >= threshold * 250, "yellow")):
-        if mask.any():
-            axes.contour(mask, [0.5], colors=[colour], linewidths=1.0)
-    figure.savefig(path, dpi=100)
-
-
-def _draw_reliability(found: Reliability, path: Path) -> None:
-    """Share that is labelled over mean probability, one point a bin, its size by pixels; on the line probabilities come true."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5, 5), layout="constrained")
-    axes = figure.add_subplot()
-    axes.plot([0, 1], [0, 1], color="grey", linewidth=1)
-    axes.plot(found.predicted, found.observed, color="tab:blue")
-    axes.scatter(found.predicted, found.observed, 4 + 200 * found.pixels / found.pixels.sum(), color="tab:blue")
-    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="mean probability", ylabel="share labelled", title=f"calibration error {found.error:.3f}")
-    figure.savefig(path, dpi=100)

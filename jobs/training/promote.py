@@ -1,4 +1,4 @@
-"""Promote: the challenger becomes champion, unless it is worse in any world region beyond what chance explains. Moves one alias.
+"""Promote: the challenger becomes champion, unless it is worse in a world region or for a sensor beyond chance. Moves one alias.
 Run: ./spark-submit.sh promote --set promote.network=buildings_15cm
 Parallel over nothing: held-out ground is small; the maps are made window by window as in built_up."""
 
@@ -20,7 +20,7 @@ from models.comparing import Comparison, Maps, compared
 from models.judging import judged_window
 from models.predictor import load_predictor
 from models.registry import CHALLENGER, CHAMPION, ModelPin, make_champion, resolve_model
-from models.windows import Window, region_of
+from models.windows import Window, groups_of
 
 LOG = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ def promote_sources(place: Place, settings: PromoteSettings) -> Any:
     optional=("training_tiles",), writes=(), settings=PromoteSettings, parallel_over="nothing", in_flow=False, sources=promote_sources,
 )  # fmt: skip
 def promote(tables: Tables, settings: PromoteSettings, context: Context) -> None:
-    """Raises GateError where the challenger is worse in a region."""
+    """Raises GateError where the challenger is worse in a region or for a sensor."""
     champion, challenger = _pins(context.place, settings)
     if not settings.rollback:
         _judge(champion, challenger, tables, settings, context)
@@ -69,15 +69,14 @@ def _pins(place: Place, settings: PromoteSettings) -> tuple[ModelPin, ModelPin]:
 def _judge(champion: ModelPin, challenger: ModelPin, tables: Tables, settings: PromoteSettings, context: Context) -> None:
     folder = context.storage / "evaluation"
     windows = held_out_windows(read_recipe(settings.network), tables, folder / f"{settings.network}.parquet")
-    regions = [region_of(window.source) for window in windows]
-    found = compared(_maps(champion, windows), _maps(challenger, windows), regions, settings.seed)
+    found = compared(_maps(champion, windows), _maps(challenger, windows), groups_of(windows), settings.seed)
     _write(found, champion, challenger, folder / f"{settings.network}_promotion.json")
     for each in found:
-        context.figures[f"difference_{each.region}"] = each.difference.value
+        context.figures[f"difference_{each.title}"] = each.difference.value
     worse = [each for each in found if each.is_worse]
     if worse:
         named = ", ".join(
-            f"{each.region} {each.difference.value:+.3f} ({each.difference.lower:+.3f} to {each.difference.upper:+.3f})" for each in worse
+            f"{each.title} {each.difference.value:+.3f} ({each.difference.lower:+.3f} to {each.difference.upper:+.3f})" for each in worse
         )
         raise GateError(
             f"model {challenger.name} version {challenger.version} is worse than champion {champion.version}: F1 of {named}; it stays"
@@ -91,7 +90,7 @@ def _maps(pin: ModelPin, windows: list[Window]) -> Maps:
 
 def _write(found: list[Comparison], champion: ModelPin, challenger: ModelPin, path: Path) -> None:
     rows = [{**each._asdict(), "worse": each.is_worse} for each in found]
-    values = {"champion": champion.sha256, "challenger": challenger.sha256, "regions": rows}
+    values = {"champion": champion.sha256, "challenger": challenger.sha256, "groups": rows}
     text = json.dumps(values, indent=1)
     path.write_text(text + "\n", encoding="utf-8")
     LOG.info("%s", text)

@@ -1,35 +1,42 @@
 """Train: a network from its recipe in conf/training: windows, course, threshold, bundle, model card, registry.
 Run: ./spark-submit.sh train --set train.network=buildings_15cm
-Parallel over training windows; the course itself runs on the driver."""
+Parallel over training windows; the course runs on the driver, or on `processes`. Cut off, it goes on from its last minute."""
 
-import hashlib
 import logging
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import Field
-from pyspark.sql import DataFrame
 
+from conf.errors import InputError
 from conf.place import Place
 from conf.settings import Settings
-from conf.windows import CHOOSE, TRAIN, WINDOW_DDL
-from jobs.held_out import tile_files
+from jobs.courses import CourseOrder, Device, Taught, forget, taught
+from jobs.distributing import taught_on_processes
+from jobs.held_out import tile_files, written_windows
 from jobs.job import Context, Tables, job
-from jobs.recipes import Recipe, card_text, orders, read_recipe, typed, untrained_spec
-from jobs.tracking import tracking_uri
+from jobs.judged_pictures import draw_worst
+from jobs.recipes import Recipe, card_text, orders, read_recipe
+from jobs.tracking import artifacts_of, tracking_uri
+from models.bundle import write_bundle
 from models.registry import BUNDLE, WEIGHTS, file_sha256, register_model
-from udfs.training_windows import window_batches
+from models.run_logs import log_files, log_looks
 
 LOG = logging.getLogger(__name__)
-MOST_TO_CHOOSE_ON = 64
-"""Tiles of split `choose` that thresholds and checkpoints are chosen on."""
 
 
 class TrainSettings(Settings):
     """Which network, and where it goes."""
 
     network: str = Field("built_up_10m", pattern=r"^[a-z0-9_]+$", description="a recipe of conf/training")
-    threads: int = Field(1, ge=1, description="of the course; another number gives other last digits")
+    threads: int = Field(1, ge=1, description="of the course, in each process; another number gives other last digits")
+    processes: int = Field(
+        1,
+        ge=1,
+        le=256,
+        description="that share each step's crops; with a local master on this machine, else a task each. Must divide batch",
+    )
+    device: Device = Field("auto", description="auto: cuda where it is there; several processes take GPUs only for cuda")
     steps: int | None = Field(None, ge=1, description="of the first course; default: the recipe's")
     weights: str = Field(
         str(WEIGHTS), description="folder for <network>/model.safetensors and CARD.md", json_schema_extra={"matters": False}
@@ -38,8 +45,17 @@ class TrainSettings(Settings):
 
 
 def train_sources(place: Place, settings: TrainSettings) -> Any:
-    """The recipe's orders; raises InputError for an unknown recipe or data that are not declared."""
-    return orders(read_recipe(settings.network))
+    """The recipe's orders; raises InputError for an unknown recipe, data that are not declared, processes that cannot share a step, or a
+    GPU that is not there."""
+    recipe = read_recipe(settings.network)
+    batch = int(recipe.course.get("batch", 8))
+    if batch % settings.processes:
+        raise InputError(f"train.processes {settings.processes}: {batch} crops of a step cannot be shared; use a divisor of {batch}")
+    if settings.device == "cuda" and settings.processes == 1:
+        from models.distributed import device_of
+
+        device_of(settings.device)
+    return orders(recipe)
 
 
 @job(
@@ -48,58 +64,37 @@ def train_sources(place: Place, settings: TrainSettings) -> Any:
 )  # fmt: skip
 def train(tables: Tables, settings: TrainSettings, context: Context) -> None:
     recipe = read_recipe(settings.network)
-    files = _written_windows(recipe, context, settings.network) if recipe.windows else []
-    made = _fitted(recipe, files, tile_files(tables) if recipe.tiles else [], settings)
-    cost = made.figures["cpu_minutes"] / 60 * context.place.price_per_cpu_hour
-    context.figures.update(made.figures | {"cost_usd": cost})
+    folder = context.storage / "training" / settings.network
+    order = CourseOrder(
+        recipe=recipe,
+        windows=tuple(written_windows(context.spark, orders(recipe), folder)) if recipe.windows else (),
+        tiles=tuple(tile_files(tables)) if recipe.tiles else (),
+        steps=settings.steps, threads=settings.threads, processes=settings.processes, device=settings.device,
+        checkpoints=str(context.storage / "courses" / settings.network),
+    )  # fmt: skip
+    made = taught(order, LOG.info) if settings.processes == 1 else taught_on_processes(context.spark, order)
+    path = _written(recipe, made, Path(settings.weights))
+    picture = draw_worst(made.fitted.worst, made.fitted.spec.threshold, folder.with_name(f"{settings.network}_worst.png"))
+    cost = made.fitted.figures["cpu_minutes"] / 60 * context.place.price_per_cpu_hour
+    context.figures.update(made.fitted.figures | {"cost_usd": cost})
     if settings.register_version:
-        artifacts = Path(context.place.warehouse).absolute() / "mlartifacts"
-        tags = {"origin": "trained", "data_sha256": made.data_sha256}
-        register_model(tracking_uri(context.place), str(artifacts), made.path, made.figures, tags)
+        _register(context.place, path, made, picture)
+    forget(order)
 
 
-class _Made(NamedTuple):
-    """A bundle, its figures, and the digest of what it learned from."""
-
-    path: Path
-    figures: dict[str, float]
-    data_sha256: str
-
-
-def _written_windows(recipe: Recipe, context: Context, network: str) -> list[str]:
-    """The ordered windows as Parquet files in the place's folder."""
-    folder = context.storage / "training" / network
-    texts = orders(recipe)
-    ordered = context.spark.createDataFrame([(text,) for text in texts], "spec string").repartition(len(texts))
-    made: DataFrame = ordered.mapInArrow(window_batches, WINDOW_DDL)
-    made.write.mode("overwrite").parquet(str(folder))
-    return sorted(str(path) for path in folder.glob("*.parquet"))
-
-
-def _fitted(recipe: Recipe, files: list[str], tiles: list[str], settings: TrainSettings) -> _Made:
-    import torch
-
-    from models.augmentation import Augmentation
-    from models.bundle import write_bundle
-    from models.fitting import Teaching, fit
-    from models.streaming import WindowStream, held_windows, tiles_digest
-    from models.training import Course
-    from models.windows import read_windows, windows_digest
-
-    torch.set_num_threads(settings.threads)
-    spec = untrained_spec(recipe)
-    windows = [*read_windows(files), *(held_windows(tiles, CHOOSE, spec.channels, MOST_TO_CHOOSE_ON) if recipe.tiles else ())]
-    course = Course(
-        **{**recipe.course, **({"steps": settings.steps} if settings.steps else {})}, augmentation=typed(Augmentation, recipe.augmentation)
-    )
-    stream = WindowStream(tiles, TRAIN, spec.channels, recipe.tiles, course.seed) if recipe.tiles else None
-    fitted = fit(spec, windows, course, Teaching(**recipe.teaching), recipe.threshold, LOG.info, stream)
-    path = Path(settings.weights) / spec.name / BUNDLE
+def _written(recipe: Recipe, made: Taught, folder: Path) -> Path:
+    """The bundle, with its card beside it."""
+    fitted = made.fitted
+    path = folder / fitted.spec.name / BUNDLE
     write_bundle(path, fitted.spec, fitted.tensors)
-    sources = sorted({f"{window.source} ({window.split})" for window in windows})
-    sources += [f"table training_tiles, {stream.count} tiles (train)"] if stream else []
-    data = windows_digest(windows) + (tiles_digest(tiles) if tiles else "")
-    data_sha256 = hashlib.sha256(data.encode()).hexdigest()
-    card = card_text(recipe, fitted.spec, fitted.figures, [*sources, f"sha256 over all of it: {data_sha256}"], file_sha256(path))
-    path.with_name("CARD.md").write_text(card, encoding="utf-8")
-    return _Made(path, fitted.figures, data_sha256)
+    sources = [*made.sources, f"sha256 over all of it: {made.data_sha256}"]
+    path.with_name("CARD.md").write_text(card_text(recipe, fitted.spec, fitted.figures, sources, file_sha256(path)), encoding="utf-8")
+    return path
+
+
+def _register(place: Place, path: Path, made: Taught, picture: Path) -> None:
+    tags = {"origin": "trained", "data_sha256": made.data_sha256}
+    pin = register_model(tracking_uri(place), artifacts_of(place), path, made.fitted.figures, tags)
+    looks = [(look.step, {f"look_{name}": value for name, value in look._asdict().items() if name != "step"}) for look in made.fitted.looks]
+    log_looks(tracking_uri(place), pin, looks)
+    log_files(tracking_uri(place), pin, [picture], "pictures")

@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from jobs.training.evaluate import EvaluateSettings, evaluate, evaluate_sources
 from jobs.training.train import TrainSettings, train, train_sources
 from models.bundle import ModelSpec, read_spec
 from models.registry import resolve_model
+from models.tracking import open_client
 
 PLACE = {
     "name": "anywhere",
@@ -112,6 +114,10 @@ def test_a_recipe_goes_all_the_way(spark, tmp_path, monkeypatch):
     pin = resolve_model("models:/tiny@champion", tracking_uri(place))
     assert read_spec(pin.path) == read_spec(made)
     card = (tmp_path / "weights" / "tiny" / "CARD.md").read_text()
+    client = open_client(tracking_uri(place))
+    version = client.get_model_version("tiny", "1")
+    assert [(one.step, one.value) for one in client.get_metric_history(version.run_id, "look_f1")] == [(30, pytest.approx(0.95, abs=0.05))]
+    assert [file.path for file in client.list_artifacts(version.run_id, "pictures")] == ["pictures/tiny_worst.png"]
     assert "finds roofs" in card and re.search(r"sha256 over all of it: [0-9a-f]{64}", card)
 
     settings = EvaluateSettings(network="tiny", min_object_px=10)
@@ -121,6 +127,10 @@ def test_a_recipe_goes_all_the_way(spark, tmp_path, monkeypatch):
     assert figures["pixel_f1"] > 0.9 > figures["everything_f1"]
     assert figures["pixel_f1_lower"] <= figures["pixel_f1"] <= figures["pixel_f1_upper"]
     assert figures["objects_true"] > 3
+    assert figures["pixel_f1_sensor_rgb"] == figures[f"pixel_f1_region_{tmp_path.name}"] == figures["pixel_f1"]
+    assert {Path(file.path).name for file in client.list_artifacts(version.run_id, "evaluation")} == {
+        "tiny.json", "tiny.png", "tiny_reliability.png", "tiny_worst.png",
+    }  # fmt: skip
     assert 0 < figures["calibration_error"] < 0.1
     assert (place.folder / "evaluation" / "tiny_reliability.png").stat().st_size > 1000
     assert (place.folder / "evaluation" / "tiny.png").stat().st_size > 1000

@@ -40,6 +40,14 @@ def test_folding_keeps_what_the_trained_network_gives(fold, dilation):
         assert torch.allclose(folded(images), trained.eval()(images), atol=1e-4)
 
 
+def test_what_a_bundle_does_not_say_is_not_in_its_bytes(make_bundle):
+    plain, told = make_bundle(), make_bundle(name="told", thresholds={"sahel": 0.3})
+    assert read_spec(told).thresholds == {"sahel": 0.3} and read_spec(plain).thresholds == {}
+    assert b"thresholds" not in plain.read_bytes()
+    with pytest.raises(InputError, match="thresholds"):
+        read_spec(make_bundle(name="wrong", thresholds={"sahel": 1.3}))
+
+
 def test_one_window_gives_the_same_alone_and_in_any_company(make_bundle):
     predictor = _load(make_bundle(), batch=2)
     windows = _windows(3, 64)

@@ -1,6 +1,5 @@
 """Windows out of files larger than memory: each once in a pass, in an order that only the seed decides."""
 
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from conf.errors import InputError
-from models.streaming import WindowStream, held_windows, tiles_digest
+from models.streaming import WindowStream, held_windows, regions_in, tiles_digest
 
 BANDS, SIDE = 4, 64
 LEVELS = np.array([0, 0.25, 0.5, 0.75], np.float16)[:, None, None]
@@ -41,7 +40,12 @@ def write_tiles(folder: Path, files: int = 3, rows: int = 40) -> list[str]:
 
 
 def names_of(stream: WindowStream, count: int) -> list[str]:
-    return [window.source for window in islice(stream._coming, count)]
+    """Of the windows that come next; the stream holds one."""
+    found = []
+    for _ in range(count):
+        stream.move_on(1)
+        found.append(stream.windows()[0].source)
+    return found
 
 
 def test_each_window_comes_once_in_a_pass_and_passes_differ(tmp_path: Path) -> None:
@@ -73,6 +77,36 @@ def test_those_held_change_little_by_little(tmp_path: Path) -> None:
     stream.move_on(2)
     after = [window.source for window in stream.windows()]
     assert len(after) == 10 and 1 <= sum(one != other for one, other in zip(before, after, strict=True)) <= 2
+
+
+@pytest.mark.parametrize("moved", [0, 1, 37, 150])
+def test_a_stream_goes_to_where_another_has_moved(tmp_path: Path, moved: int) -> None:
+    paths = write_tiles(tmp_path)
+    one, other = (WindowStream(paths, "train", "abcd", 10, 3) for _ in range(2))
+    one.move_on(moved)
+    other.go_to(moved)
+    for _ in range(2):
+        assert [window.source for window in one.windows()] == [window.source for window in other.windows()]
+        one.move_on(70)
+        other.move_on(70)
+    other.go_to(0)
+    assert [window.source for window in other.windows()] == [w.source for w in WindowStream(paths, "train", "abcd", 10, 3).windows()]
+
+
+def test_a_region_is_left_out_or_taken_alone(tmp_path: Path) -> None:
+    (path,), nothing = write_tiles(tmp_path, 1, 4), bytes(SIDE**2)
+    arrays = {"split": "train", "values": nothing * 2 * BANDS, "labels": nothing, "weights": nothing}
+    regions = ("hills", None, "flat", "hills")
+    rows = [{**row, **arrays, "region": region} for row, region in zip(pq.read_table(path).to_pylist(), regions, strict=True)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "r.parquet")
+    paths = [str(tmp_path / "r.parquet")]
+    stream = WindowStream(paths, "train", "abcd", 9, 1, without="hills")
+    assert sorted(window.source for window in stream.windows()) == ["flat/t0002", "t0001"]
+    only, others = (held_windows(paths, "train", "abcd", 9, **{kind: "hills"}) for kind in ("only", "without"))
+    assert [window.source for window in only] == ["hills/t0000", "hills/t0003"]
+    assert len(others) == 2 and regions_in(paths) == {"hills", "flat"}
+    with pytest.raises(InputError, match="no tile of split judge, other regions than flat"):
+        WindowStream(paths, "judge", "abcd", 9, 1, without="flat")
 
 
 def test_memory_does_not_grow_with_the_files(tmp_path: Path) -> None:

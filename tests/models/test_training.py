@@ -6,18 +6,23 @@ import numpy as np
 import pytest
 import torch
 
+from models import training
 from models.augmentation import Augmentation, Normaliser, draw_crops
 from models.fitting import Teaching, fit, pseudo_labelled
 from models.losses import power_jaccard, segmentation_loss
-from models.training import Course
+from models.networks import build_network
+from models.streaming import WindowStream
+from models.thresholds import region_thresholds
+from models.training import Course, Machine, train
 from models.windows import Window
 from tests.models.conftest import TINY
+from tests.models.test_streaming import write_tiles
 
 torch.set_num_threads(1)
 PLAIN = Normaliser([0.0, 0.0], [1.0, 1.0], 10.0)
 
 
-def _window(split="train", seed=1, side=72):
+def window_of(split="train", seed=1, side=72):
     """Built where the first band is bright; no data and no label in a corner."""
     random = np.random.default_rng(seed)
     built = np.kron(random.random((side // 8, side // 8)) < 0.4, np.ones((8, 8))) > 0
@@ -37,7 +42,7 @@ def test_power_jaccard_by_hand_and_unlabelled_pixels_do_not_count():
 
 @pytest.mark.parametrize("change", [Augmentation(), Augmentation(turn=True, scale=(0.8, 1.3))])
 def test_crops_turn_image_and_label_together(change):
-    images, labels, weights = draw_crops([_window()], 16, 40, PLAIN, change, np.random.default_rng(2))
+    images, labels, weights = draw_crops([window_of()], 16, 40, PLAIN, change, np.random.default_rng(2))
     sure = (weights > 0.99) & ((labels < 0.02) | (labels > 0.98))
     assert sure.float().mean() > 0.4
     bright = images[:, :1] > 0.3
@@ -47,15 +52,15 @@ def test_crops_turn_image_and_label_together(change):
 
 def test_light_changes_the_image_and_never_the_label():
     change = Augmentation(gain=0.2, band_gain=0.1, offset=0.1, noise=0.05, blur=1.0, haze=0.3, gamma=0.2, holes=1.0)
-    before, after = (draw_crops([_window()], 4, 48, PLAIN, item, np.random.default_rng(2)) for item in (Augmentation(), change))
+    before, after = (draw_crops([window_of()], 4, 48, PLAIN, item, np.random.default_rng(2)) for item in (Augmentation(), change))
     assert not torch.equal(before.images, after.images)
     assert torch.equal(before.labels[0], after.labels[0])
 
 
 def test_snow_hides_what_is_under_it():
     snowy = Augmentation(snow=1.0, snow_reflectance=(0.9, 0.1))
-    plain, change = (draw_crops([_window(side=200)], 6, 96, PLAIN, item, np.random.default_rng(4)) for item in (Augmentation(), snowy))
-    again = draw_crops([_window(side=200)], 6, 96, PLAIN, snowy, np.random.default_rng(4))
+    plain, change = (draw_crops([window_of(side=200)], 6, 96, PLAIN, item, np.random.default_rng(4)) for item in (Augmentation(), snowy))
+    again = draw_crops([window_of(side=200)], 6, 96, PLAIN, snowy, np.random.default_rng(4))
     assert all(torch.equal(one, other) for one, other in zip(change, again, strict=True))
     snow = change.images[:, 0] - change.images[:, 1]
     white, hidden = snow > 0.5, (change.weights[:, 0] == 0) & (change.images[:, 0] != 0)
@@ -68,7 +73,7 @@ def test_snow_hides_what_is_under_it():
 
 
 def test_a_course_learns_and_repeats():
-    windows = [_window(), _window(seed=2), _window("choose", 3), _window("unlabelled", 4)]
+    windows = [window_of(), window_of(seed=2), window_of("choose", 3), window_of("unlabelled", 4)]
     course = Course(steps=40, batch=4, side=48, learning_rate=0.02, looks=2, half=False)
     first, second = (fit(TINY, windows, course, Teaching(steps=10), "equal_area", lambda text: None) for _ in range(2))
     assert first.figures["f1"] > 0.9
@@ -77,9 +82,78 @@ def test_a_course_learns_and_repeats():
     assert first.spec.threshold == second.spec.threshold != TINY.threshold
 
 
+class Cut(Exception):
+    """What cuts a course off."""
+
+
+@pytest.mark.parametrize("at", [11, 34])
+def test_a_course_that_is_cut_off_goes_on_to_the_same_bytes(at, tmp_path, monkeypatch):
+    """In its first course, and in its second, which learns from what the first one said."""
+    windows = [window_of(), window_of(seed=2), window_of("choose", 3), window_of("unlabelled", 4)]
+    course = Course(steps=24, batch=4, side=48, learning_rate=0.02, looks=3, half=False, augmentation=Augmentation(noise=0.05))
+    given = (TINY, windows, course, Teaching(steps=18), "equal_area", lambda text: None)
+    whole = fit(*given)
+    machine = Machine(checkpoints=tmp_path / "kept", seconds=0)
+    steps, step = [], training._step
+
+    def cut(*values):
+        steps.append(1)
+        if len(steps) == at:
+            raise Cut
+        return step(*values)
+
+    monkeypatch.setattr(training, "_step", cut)
+    with pytest.raises(Cut):
+        fit(*given, machine=machine)
+    resumed = fit(*given, machine=machine)
+    assert len(steps) == 24 + 18 + 1
+    assert all(np.array_equal(whole.tensors[name], resumed.tensors[name]) for name in whole.tensors)
+    assert whole.spec == resumed.spec and whole.looks == resumed.looks
+    assert [look.step for look in whole.looks] == [8, 16, 24, 30, 36, 42]
+    assert {path.name for path in (tmp_path / "kept").iterdir()} == {"1.safetensors", "2.safetensors"}
+
+
+def test_a_course_on_a_stream_goes_on_where_it_was_in_it(tmp_path, monkeypatch):
+    paths = write_tiles(tmp_path)
+    course = Course(steps=6, batch=2, side=32, looks=1, half=False, fresh=2)
+    choosing = [window_of("choose")]
+    seen = []
+
+    def learn(steps, folder):
+        stream = WindowStream(paths, "train", "ab", 3, 5)
+        network = build_network(TINY.architecture, 1)
+        machine = Machine(checkpoints=tmp_path / folder, seconds=0)
+        return train(network, choosing, PLAIN, replace(course, steps=steps), lambda text: None, stream, machine).network
+
+    draw = training.draw_crops
+    monkeypatch.setattr(training, "draw_crops", lambda drawn, *rest: seen.append([w.source for w in drawn]) or draw(drawn, *rest))
+    learn(6, "whole")
+    learn(4, "cut")
+    learn(6, "cut")
+    assert seen[:6] == seen[6:] and seen[3] != seen[4]
+
+
+def test_a_course_ends_when_looks_bring_nothing_more(monkeypatch):
+    course = Course(steps=400, batch=2, side=32, looks=40, half=False, patience=3)
+    scores = iter([0.1, 0.4, float("nan"), 0.4, 0.2, 0.9])
+    monkeypatch.setattr(training, "_judged", lambda *given: (next(scores), 0.5))
+    trained = train(build_network(TINY.architecture, 1), [window_of()], PLAIN, course, lambda text: None)
+    assert (trained.steps, len(trained.looks)) == (50, 5)  # 0.4 comes twice: no gain, and the earlier one is kept
+
+
+def test_regions_with_enough_ground_have_thresholds_between_their_own_and_that_of_all():
+    random = np.random.default_rng(1)
+    sizes = {"wide": 64 * 64**2, "small": 20 * 64**2, "tiny": 2 * 64**2, "bare": 30 * 64**2}
+    probabilities = [random.random(size) for size in sizes.values()]
+    shares = {"wide": 0.8, "small": 0.8, "tiny": 0.8, "bare": 2.0}
+    labels = [values >= shares[name] for name, values in zip(sizes, probabilities, strict=True)]
+    found = region_thresholds(probabilities, labels, list(sizes), "equal_area", 0.4)
+    assert found == {"wide": pytest.approx((0.8 + 0.4) / 2, abs=0.01), "small": pytest.approx((20 * 0.8 + 64 * 0.4) / 84, abs=0.01)}
+
+
 def test_the_last_network_is_kept_where_choosing_ground_would_mislead():
-    misleading = _window("choose", 3)
-    windows = [_window(), misleading._replace(labels=250 - misleading.labels)]
+    misleading = window_of("choose", 3)
+    windows = [window_of(), misleading._replace(labels=250 - misleading.labels)]
     course = Course(steps=40, batch=4, side=48, learning_rate=0.02, looks=8, half=False)
     best, last = (fit(TINY, windows, replace(course, keep=keep), Teaching(), "half", lambda text: None) for keep in ("best", "last"))
     assert last.figures["f1"] < best.figures["f1"] - 0.05
@@ -88,7 +162,7 @@ def test_the_last_network_is_kept_where_choosing_ground_would_mislead():
 
 
 def test_only_sure_answers_become_labels_and_rules_stand():
-    window = _window("unlabelled")._replace(labels=np.zeros((72, 72), np.uint8))
+    window = window_of("unlabelled")._replace(labels=np.zeros((72, 72), np.uint8))
     window.weights[:] = 0
     window.weights[20:30, 20:30] = 10
 

@@ -10,7 +10,7 @@ from affine import Affine
 
 from conf.errors import InputError
 from conf.windows import WINDOW_COLUMNS
-from udfs.training_windows import MAKERS, softened, sparse_ground, stretched, window_batches
+from udfs.training_windows import MAKERS, sensor_of, softened, sparse_ground, stretched, window_batches
 from udfs.weak_labels import DRY_FLAT_WEIGHT, landsat_rules, sentinel2_rules
 
 
@@ -71,7 +71,8 @@ def test_a_batch_of_orders_gives_a_row_each_that_reads_back(drone):
     specs = pa.record_batch([pa.array([json.dumps(order), json.dumps({**order, "split": "choose"})])], names=["spec"])
     rows = pa.Table.from_batches(window_batches(iter([specs]))).to_pylist()
     assert [row["split"] for row in rows] == ["train", "choose"]
-    assert list(rows[0]) == list(WINDOW_COLUMNS)
+    assert list(rows[0]) == list(WINDOW_COLUMNS) and rows[0]["sensor"] == "rgb"
+    assert sensor_of({"kind": "simulated_sentinel2", "sensor": None}) == "sentinel2"
     values = np.frombuffer(rows[0]["values"], np.float16).reshape(rows[0]["bands"], rows[0]["height"], rows[0]["width"])
     assert np.allclose(values, MAKERS["footprints"](order).values, atol=1e-3)
 

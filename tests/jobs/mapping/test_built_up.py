@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from conf.errors import InputError
 from conf.place import Epoch, Layer, Place, Source
 from conf.tables import TABLES
 from jobs.job import Context
-from jobs.mapping.built_up import BuiltUpSettings, built_up, layer_digests, model_sources
+from jobs.mapping.built_up import BuiltUpSettings, built_up, layer_digests, model_sources, recipe_of
 from jobs.mapping.scenes import ScenesSettings, scene_sources, scenes
 from jobs.mapping.tiles import TilesSettings, tiles
 from jobs.table_checks import check_rows, check_schema
+from models.bundle import read_spec, read_tensors, write_bundle
+from models.registry import file_sha256
 from tests.images_on_disk import ORIGIN, tilted, write
 from tests.jobs.toy_place import refused
 from tests.random_model import BANDS, write_random_model
@@ -120,6 +123,24 @@ def test_model_must_suit_its_layer(model: str, tmp_path: Path, images: Path) -> 
         model_sources(place_with(model, tmp_path, images, sensor="rgb"), BuiltUpSettings())
     with pytest.raises(InputError, match="pixels of 20 m"):
         model_sources(place_with(model, tmp_path, images, resolution=20.0).model_copy(update={"grid": "utm"}), BuiltUpSettings())
+
+
+def test_a_world_region_takes_the_models_threshold_for_it(model: str, tmp_path: Path, images: Path) -> None:
+    given = Path(model.partition("#")[0])
+    told = tmp_path / "told.safetensors"
+    write_bundle(told, replace(read_spec(given), thresholds={"sahel": 0.3, "andes": 0.62}), read_tensors(given.read_bytes(), given))
+    uri = f"{told}#sha256={file_sha256(told)}"
+    thresholds = {}
+    for region, threshold in ((None, None), ("andes", None), ("andes", 0.5)):
+        place = place_with(uri, tmp_path / "w", images, world_region=region, threshold=threshold)
+        recipe = recipe_of("a", BuiltUpSettings(), Context(None, place, "run", place.folder))  # type: ignore[arg-type]
+        thresholds[region, threshold] = (recipe.threshold, recipe.settings_digest)
+    assert [value for value, _ in thresholds.values()] == [100, 155, 125]
+    assert len({digest for _, digest in thresholds.values()}) == 3
+    with pytest.raises(InputError, match=r"no threshold for world region sahara, but for: andes, sahel; leave layers\.a\.world_region out"):
+        model_sources(place_with(uri, tmp_path, images, world_region="sahara"), BuiltUpSettings())
+    with pytest.raises(InputError, match="but for: none"):
+        model_sources(place_with(model, tmp_path, images, world_region="andes"), BuiltUpSettings())
 
 
 def test_sources_check_before_anything_is_written(images: Path, model: str, tmp_path: Path) -> None:

@@ -53,10 +53,10 @@ def test_the_gate_and_the_way_back(spark: SparkSession, tmp_path: Path, monkeypa
     with pytest.raises(InputError, match="challenger"):
         promote_sources(place, PromoteSettings(network="tiny"))
     register_model(uri, str(tmp_path / "a"), bad, {}, {})
-    with pytest.raises(GateError, match=r"version 2 is worse than champion 1: F1 of hills -1\.000"):
+    with pytest.raises(GateError, match=r"version 2 is worse than champion 1: F1 of region hills -1\.000"):
         promote.run(tables, PromoteSettings(network="tiny"), context)
     assert resolve_model("models:/tiny@champion", uri) == first
-    figures = {row["region"]: row for row in json.loads((place.folder / "evaluation" / "tiny_promotion.json").read_text())["regions"]}
+    figures = {row["name"]: row for row in json.loads((place.folder / "evaluation" / "tiny_promotion.json").read_text())["groups"]}
     assert figures["hills"]["worse"] and not figures["flat"]["worse"]
 
     promote.run(tables, PromoteSettings(network="tiny", model="models:/tiny/2", rollback=True), context)

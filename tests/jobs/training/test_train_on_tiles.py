@@ -1,5 +1,6 @@
 """A recipe that learns from table training_tiles: all the way to a bundle that finds what the footprints showed."""
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from conf.errors import InputError
 from conf.place import Place
 from jobs import recipes
 from jobs.job import Context
-from jobs.training.train import TrainSettings, train
+from jobs.training.train import TrainSettings, train, train_sources
+from models.bundle import read_spec
 from models.predictor import load_predictor
 from models.registry import file_sha256
 
@@ -69,3 +71,22 @@ def test_a_course_on_tiles_learns_from_their_split_alone(spark: SparkSession, tm
     found = predictor.predict(np.pad(values, ((0, 0), (16, 16), (16, 16)), constant_values=np.nan)[None])[0]
     labels = np.frombuffer(held["labels"], np.uint8).reshape(64, 64) > 0
     assert ((found >= 250 * predictor.spec.threshold) == labels).mean() > 0.95
+
+
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")  # PySpark leaves the pipe of its launcher to the garbage collector
+def test_two_processes_share_a_course_that_spark_starts(spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(RECIPE))
+    monkeypatch.setattr(recipes, "FOLDER", tmp_path)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    place = Place.model_validate({**PLACE, "warehouse": str(tmp_path / "w")})
+    context = Context(spark, place, "run", place.folder)
+    with pytest.raises(InputError, match="2 crops of a step cannot be shared; use a divisor of 2"):
+        train_sources(place, TrainSettings(network="tiny", processes=3))
+    rows = [tile(n, split) for n, split in enumerate(["train"] * 10 + ["choose"] * 3)]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "tiles.parquet")
+    wanted = TrainSettings(network="tiny", weights=str(tmp_path / "weights"), register_version=False, processes=2)
+    train.run({"training_tiles": spark.read.parquet(str(tmp_path / "tiles.parquet"))}, wanted, context)
+    assert context.figures["f1"] > 0.9
+    assert read_spec(tmp_path / "weights" / "tiny" / "model.safetensors").name == "tiny"
+    assert not (place.folder / "courses" / "tiny").exists()
+    gc.collect()
