@@ -107,6 +107,13 @@ BUILT_UP = Table(
         Column("model_name", "string", "registered name"),
         Column("model_version", "string", "registered version, or path", identity=False),
         Column("model_sha256", "string", "of the weights"),
+        Column(
+            "model_labels",
+            "string",
+            "what the model learned from: simulated, weak (simulated cities and spectral rules), footprints, measured or unknown",
+            identity=False,
+            nullable=True,
+        ),
         Column("settings_digest", "string", "sha256 over settings, model and code version", identity=False),
         _DIGEST,
         _RUN,

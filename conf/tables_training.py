@@ -43,6 +43,7 @@ TRAINING_TILES = Table(
         Column("weights", "binary", "uint8 (height, width), tenths; 0 = no label", nullable=True),
         Column("footprints", "int", "that meet it"),
         Column("built_share", "double", "mean label, 0-1", nullable=True),
+        Column("sealed_share", "double", "share of sealed surfaces, 0-1, that labels count; null: none are given", nullable=True),
         Column("image_date", "date", "middle one of the images used", nullable=True),
         Column("label_date", "date", "middle one of the footprints", nullable=True),
         Column("shift_down", "double", "labels were moved so many pixels south", nullable=True),

@@ -17,6 +17,7 @@ from conf.errors import InputError
 from conf.place import Place, load_place
 from jobs.fingerprint import fingerprint
 from jobs.flow import FLOWS, Options, dry_run, run_flow, run_job
+from jobs.gate import GateError
 from jobs.job import Job, declared_jobs
 from jobs.listing import job_lines
 from jobs.pilot import share_of
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _dispatch(options, jobs)
     except InputError as error:
         return _refused(str(error), BAD_INPUT)
-    except (PlaceHeld, TableError) as error:
+    except (PlaceHeld, TableError, GateError) as error:
         return _refused(str(error), FAILED)
     except (Py4JError, OSError) as error:
         if was_stopped(error):

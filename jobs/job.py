@@ -1,6 +1,7 @@
 """A job as data: what it reads, writes and is set by. The runner does the rest."""
 
 import importlib
+import logging
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from conf.place import Place
 from conf.settings import Settings
 
+LOG = logging.getLogger(__name__)
 Tables = Mapping[str, DataFrame]
 
 
@@ -27,6 +29,14 @@ class Context:
     pins: dict[str, Any] = field(default_factory=dict)
     """What the job's `pins` gave when the run was prepared: a model is resolved once in a run."""
     figures: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    """What whoever uses the result must know; printed with the summary."""
+
+    def say_once(self, note: str) -> None:
+        """Log a note, however many batches meet it, and keep it for the summary."""
+        if note not in self.notes:
+            self.notes.append(note)
+            LOG.warning("%s", note)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from conf.errors import InputError
 from conf.settings import Settings, parse
-from models.bundle import ModelSpec, spec_of
+from models.bundle import UNKNOWN, ModelSpec, spec_of
 
 FOLDER = Path(__file__).parents[1] / "conf" / "training"
 VARIABLE = re.compile(r"\$\{([A-Z_]+)\}")
@@ -67,6 +67,14 @@ def read_recipe(network: str) -> Recipe:
     text = VARIABLE.sub(_variable, path.read_text(encoding="utf-8"))
     recipe: Recipe = parse(Recipe, yaml.safe_load(text), "train")
     return recipe
+
+
+def labels_of(spec: Any) -> str:
+    """Where a network's labels came from; of a bundle that does not tell, what the recipe of its name says."""
+    path = FOLDER / f"{spec.name}.yaml"
+    if spec.labels != UNKNOWN or not path.is_file():
+        return str(spec.labels)
+    return str(yaml.safe_load(path.read_text(encoding="utf-8"))["spec"].get("labels", UNKNOWN))
 
 
 def orders(recipe: Recipe) -> list[str]:

@@ -136,6 +136,7 @@ class Runner:
         finally:
             summary.seconds = time.monotonic() - started
             summary.figures |= context.figures
+            summary.notes = context.notes
             self.runs.finish(state, seconds=summary.seconds, rows=summary.rows, message=message)
         self.tracking.log(item.job.name, self.runs.current or {}, summary)
 

@@ -23,6 +23,7 @@ class Summary:
     area_m2: float = 0.0
     tiles: dict[str, int] = field(default_factory=dict)
     figures: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def add_tiles(self, rows: DataFrame) -> None:
         """Count the rows of a batch by status."""
@@ -45,7 +46,7 @@ class Summary:
         """For people, one fact a line."""
         head = f"{self.job}: {self.rows} rows in {self.seconds:.1f} s -> {self.lies_at}"
         figures = [f"  {name} = {value:g}" for name, value in sorted(self.figures.items())]
-        return [head, *(self._tile_lines() if self.tiles else []), *figures]
+        return [head, *(self._tile_lines() if self.tiles else []), *figures, *(f"  note: {note}" for note in self.notes)]
 
     def _tile_lines(self) -> list[str]:
         counts = ", ".join(f"{self.tiles.get(status, 0)} {status}" for status in STATUSES)

@@ -21,10 +21,15 @@ HEADER_LIMIT = 1 << 20
 
 SUFFIX = ".safetensors"
 VALUES = ("reflectance", "rgb", "stretched", "decibel")
+UNCALIBRATED = {"slope": 1.0, "shift": 0.0}
+UNKNOWN = "unknown"
+LABELS = ("simulated", "weak", "footprints", "measured", UNKNOWN)
+"""Where the labels that a network learned from came from: simulated cities; these and spectral rules on real images; published
+footprints; a survey or drawn outlines; not told."""
 Tensors = Mapping[str, NDArray[np.float32]]
 
 
-ADDED: dict[str, Any] = {"beside": None, "dates": 1, "thresholds": {}}
+ADDED: dict[str, Any] = {"beside": None, "dates": 1, "thresholds": {}, "labels": UNKNOWN}
 """Fields of a spec that older bundles lack, with what is usual."""
 
 
@@ -62,7 +67,7 @@ class ModelSpec:
     architecture: dict[str, Any]
     normalisation: dict[str, Any]
     """`offset`, `scale` per channel and `clip`: the network sees clip((value - offset) / scale)."""
-    calibration: dict[str, float] = field(default_factory=lambda: {"slope": 1.0, "shift": 0.0})
+    calibration: dict[str, float] = field(default_factory=lambda: dict(UNCALIBRATED))
     """Probability = sigmoid(slope * logit of the looks' mean probability + shift)."""
     flips: int = 1
     """Mirrored copies whose probabilities are averaged: 1, 2 or 4."""
@@ -74,6 +79,8 @@ class ModelSpec:
     """Images of `bands` that it sees one upon the other: those nearest the epoch's reference date, NaN where there are fewer."""
     thresholds: dict[str, float] = field(default_factory=dict)
     """World region to the threshold for ground in it, where choosing ground told one."""
+    labels: str = UNKNOWN
+    """One of LABELS."""
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -207,6 +214,12 @@ def _check_spec(spec: ModelSpec) -> None:
         raise ValueError(f"values {spec.values}, flips {spec.flips}")
     if not spec.zooms or not all(0 < zoom <= 1 for zoom in spec.zooms):
         raise ValueError(f"zooms {spec.zooms}")
+    if spec.labels not in LABELS:
+        raise ValueError(f"labels {spec.labels}")
+    _check_channels(spec)
+
+
+def _check_channels(spec: ModelSpec) -> None:
     for name in ("offset", "scale"):
         if len(spec.normalisation[name]) != len(spec.channels):
             raise ValueError(f"{name} for {len(spec.normalisation[name])} of {len(spec.channels)} bands")

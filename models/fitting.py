@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from conf.windows import CHOOSE, FULL_LABEL, FULL_WEIGHT, TRAIN, UNLABELLED
 from models.augmentation import Normaliser
-from models.bundle import ModelSpec
+from models.bundle import UNCALIBRATED, ModelSpec, Tensors
 from models.calibration import calibrated, fitted_calibration, reliability
 from models.checkpoints import Look
 from models.halo import halo_figures
@@ -71,19 +71,20 @@ def fit(
         trained = train(trained.network, taught, normalise, second, report, stream, machine, 2)
         cpu_seconds += trained.cpu_seconds
         looks = [*looks, *(look._replace(step=before + look.step) for look in trained.looks)]
-    tensors = folded_tensors(trained.network)
-    chosen, figures, worst = _chosen(spec, tensors, [window for window in windows if window.split == CHOOSE], rule)
-    figures |= {"cpu_minutes": cpu_seconds / 60, "steps": float(trained.steps)}
-    return Fitted(chosen, tensors, figures, worst, looks)
+    choosing = [window for window in windows if window.split == CHOOSE]
+    made = finished(spec, folded_tensors(trained.network), choosing, rule)
+    shipped = replace(made.spec, architecture=as_shipped(spec.architecture))
+    figures = made.figures | {"cpu_minutes": cpu_seconds / 60, "steps": float(trained.steps)}
+    figures |= halo_figures(predictor_of(spec, made.tensors), [window.values for window in choosing])
+    return Fitted(shipped, made.tensors, figures, made.worst, looks)
 
 
-def _chosen(
-    spec: ModelSpec, tensors: dict[str, NDArray[np.float32]], choosing: list[Window], rule: str
-) -> tuple[ModelSpec, dict[str, float], list[Square]]:
-    """The spec with calibration and thresholds, and how good that is on the choosing windows."""
-    predictor = predictor_of(spec, tensors)
+def finished(spec: ModelSpec, tensors: Tensors, choosing: list[Window], rule: str) -> Fitted:
+    """A network with its calibration and its thresholds by `rule` (a key of THRESHOLDS) on windows to choose on, and how good that is
+    there."""
+    predictor = predictor_of(replace(spec, calibration=dict(UNCALIBRATED)), dict(tensors))
     maps = [judged_window(predictor, window) for window in choosing]
-    raw, labels = _sure_pixels(maps, choosing)
+    raw, labels = _labelled_pixels(maps)
     calibration = fitted_calibration(np.concatenate(raw), np.concatenate(labels))
     each = [calibrated(values, calibration) for values in raw]
     probabilities, known = np.concatenate(each), np.concatenate(labels)
@@ -91,10 +92,9 @@ def _chosen(
     thresholds = region_thresholds(each, labels, [region_of(window.source) for window in choosing], rule, threshold)
     figures = judged(probabilities, known, threshold) | {"calibration_error": reliability(probabilities, known).error}
     figures["raw_calibration_error"] = reliability(np.concatenate(raw), known).error
-    figures |= halo_figures(predictor, [window.values for window in choosing])
     mended = [item._replace(probability=np.rint(ONE * calibrated(item.probability / ONE, calibration)).astype(np.uint8)) for item in maps]
-    chosen = replace(spec, threshold=threshold, calibration=calibration, thresholds=thresholds, architecture=as_shipped(spec.architecture))
-    return chosen, figures, worst_squares(mended, choosing, threshold)
+    chosen = replace(spec, threshold=threshold, calibration=calibration, thresholds=thresholds)
+    return Fitted(chosen, dict(tensors), figures, worst_squares(mended, choosing, threshold), [])
 
 
 def normaliser(spec: ModelSpec) -> Normaliser:
@@ -125,11 +125,10 @@ def pseudo_labelled(network: Any, window: Window, normalise: Normaliser, teachin
     return window._replace(split=TRAIN, share=window.share * teaching.share, labels=labels, weights=weights)
 
 
-def _sure_pixels(maps: list[Judged], windows: list[Window]) -> tuple[list[NDArray[np.float64]], list[NDArray[np.bool_]]]:
-    """Of each window, probabilities, as maps hold them, and labels (n,) of all fully weighted pixels."""
-    sure = [window.weights >= FULL_WEIGHT for window in windows]
-    probabilities = [item.probability[mask] / ONE for item, mask in zip(maps, sure, strict=True)]
-    return probabilities, [item.truth[mask] for item, mask in zip(maps, sure, strict=True)]
+def _labelled_pixels(maps: list[Judged]) -> tuple[list[NDArray[np.float64]], list[NDArray[np.bool_]]]:
+    """Of each window, probabilities, as maps hold them, and labels (n,) of all labelled pixels: also of doubtful ones, for a label older
+    than its image leaves what is built full weight, and all the rest less."""
+    return [item.probability[item.valid] / ONE for item in maps], [item.truth[item.valid] for item in maps]
 
 
 def _as_labelled(windows: list[Window]) -> list[Window]:

@@ -97,6 +97,15 @@ def register_model(tracking_uri: str, artifacts: str, path: Path, metrics: Mappi
         return _register(client, artifacts, read_spec(path), path, metrics, tags)
 
 
+def is_registered(tracking_uri: str, name: str) -> bool:
+    """Whether the store exists and knows a model of this name."""
+    if not _exists(tracking_uri):
+        return False
+    client = open_client(tracking_uri)
+    with one_line_errors(tracking_uri):
+        return bool(client.search_registered_models(f"name = '{name}'", max_results=1))
+
+
 def make_champion(tracking_uri: str, pin: ModelPin) -> None:
     """Move alias champion to a version. Runs that go on keep the version that they began with."""
     client = open_client(tracking_uri)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from conf.errors import InputError
-from models.windows import Window, window_of
+from models.windows import Window, window_of, windows_digest
 
 COLUMNS = ("tile_id", "region", "split", "sensor", "band_names", "bands", "height", "width", "values", "labels", "weights")
 """Of table `training_tiles`, which rows become windows. Older tables tell no sensor."""
@@ -24,15 +24,22 @@ class _Group(NamedTuple):
 
 
 class _Wanted(NamedTuple):
-    """Tiles of a split, of one world region or of all others where such a one is named."""
+    """Tiles of a split, of one world region or of all others where such a one is named, and of one layer where it is."""
 
     split: str
     only: str | None = None
     without: str | None = None
+    layer: str | None = None
 
-    def takes(self, split: str, region: str | None) -> bool:
-        """Whether a tile is one of them; None stands for no region declared."""
-        return split == self.split and (self.only is None or region == self.only) and (self.without is None or region != self.without)
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Those that tell whether a tile is one of them."""
+        return ("split", "region", "layer") if self.layer else ("split", "region")
+
+    def takes(self, split: str, region: str | None, layer: str | None = None) -> bool:
+        """Whether a tile is one of them; region None stands for no region declared."""
+        fits = split == self.split and (self.only is None or region == self.only) and (self.without is None or region != self.without)
+        return fits and self.layer in (None, layer)
 
 
 class WindowStream:
@@ -108,8 +115,8 @@ def _groups(path: str, wanted: _Wanted) -> list[_Group]:
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
-        read = (file.read_row_group(number, ["split", "region"]).to_pydict() for number in range(file.num_row_groups))
-        counts = [sum(map(wanted.takes, columns["split"], columns["region"])) for columns in read]
+        read = (file.read_row_group(number, list(wanted.columns)).to_pydict() for number in range(file.num_row_groups))
+        counts = [sum(map(wanted.takes, *(columns[name] for name in wanted.columns))) for columns in read]
     return [_Group(path, number, count) for number, count in enumerate(counts) if count]
 
 
@@ -117,10 +124,10 @@ def _read(group: _Group, wanted: _Wanted, bands: tuple[str, ...]) -> Iterator[Wi
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(group.path, buffer_size=BUFFER_BYTES) as file:
-        columns = [name for name in COLUMNS if name in file.schema_arrow.names]
-        for batch in file.iter_batches(1, [group.number], columns):
+        columns = [name for name in (*COLUMNS, *wanted.columns) if name in file.schema_arrow.names]
+        for batch in file.iter_batches(1, [group.number], list(dict.fromkeys(columns))):
             (row,) = batch.to_pylist()
-            if wanted.takes(row["split"], row["region"]):
+            if wanted.takes(**{name: row[name] for name in wanted.columns}):
                 given = {**row, "source": _source(row), "share": 1.0}
                 yield _with_bands(window_of(given), row["band_names"], bands)
 
@@ -159,6 +166,23 @@ def tiles_digest(paths: Sequence[str]) -> str:
             for batch in file.iter_batches(64, columns=["tile_id", "split", "scenes_used", "labels", "weights"]):
                 found += [hashlib.sha256(repr(tuple(row.values())).encode()).hexdigest() for row in batch.to_pylist()]
     return hashlib.sha256("".join(sorted(found)).encode()).hexdigest()
+
+
+def drawn_windows(paths: Sequence[str], layer: str, split: str, bands: Sequence[str], most: int, seed: int) -> list[Window]:
+    """At most `most` windows of a layer's split, all over the place: those whose digests with the seed are lowest, in this order, in
+    whichever files they lie. No more than these are held. Raises InputError where there is none."""
+    wanted = _Wanted(split, layer=layer)
+    found: dict[str, Window] = {}
+    for path in sorted(paths):
+        for group in _groups(path, wanted):
+            for window in _read(group, wanted, tuple(bands)):
+                found[hashlib.sha256(f"{seed} {windows_digest([window])}".encode()).hexdigest()] = window
+                if len(found) > most:
+                    del found[max(found)]
+    if not found:
+        where = f"layer {layer} in split {split}"
+        raise InputError(f"training_tiles: no tile of {where}; make them with other shares, or with smaller blocks")
+    return [found[name] for name in sorted(found)]
 
 
 def held_windows(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from conf.windows import CHOOSE, FULL_LABEL, FULL_WEIGHT, TRAIN, UNLABELLED
+from conf.windows import CHOOSE, FULL_LABEL, TRAIN, UNLABELLED
 from models.aids import aid_loss
 from models.augmentation import Augmentation, Crops, Normaliser, draw_crops
 from models.checkpoints import Look, Progress, begun, restore, save
@@ -197,12 +197,12 @@ def predict_map(network: nn.Module, values: NDArray[np.float16] | NDArray[np.flo
 
 
 def labelled_logits(network: nn.Module, windows: list[Window], normalise: Normaliser) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Logits and labels (n,) of all fully weighted pixels of windows."""
+    """Logits and labels (n,) of all labelled pixels of windows."""
     logits, labels = [], []
     for window in windows:
-        sure = window.weights >= FULL_WEIGHT
-        logits.append(predict_map(network, window.values, normalise)[sure])
-        labels.append(window.labels[sure] >= FULL_LABEL / 2)
+        known = window.weights > 0
+        logits.append(predict_map(network, window.values, normalise)[known])
+        labels.append(window.labels[known] >= FULL_LABEL / 2)
     return np.concatenate(logits).astype(np.float64), np.concatenate(labels)
 
 

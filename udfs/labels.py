@@ -57,6 +57,21 @@ def rasterised(shapes: Shapes, shape_yx: tuple[int, int], rule: Rule) -> NDArray
     return np.asarray(np.rint(share * FULL_LABEL), np.uint8)
 
 
+def with_sealed(labels: NDArray[np.uint8], sealed: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Labels 0-250 of the share that footprints and sealed surfaces (0-1, NaN: not told) cover together; both (height, width)."""
+    added = np.rint(np.nan_to_num(sealed, nan=0.0).clip(0, 1) * FULL_LABEL)
+    return np.asarray(np.minimum(labels + added, FULL_LABEL), np.uint8)
+
+
+def unsure_beside(covered: NDArray[np.uint8], reach: int) -> NDArray[np.bool_]:
+    """Pixels (height, width) within `reach` of a footprint that footprints, 0-250, cover by less than a half: yards and streets, which
+    may be sealed or not."""
+    if reach == 0 or not covered.any():
+        return np.zeros(covered.shape, bool)
+    near = ndimage.distance_transform_edt(covered == 0) <= reach
+    return np.asarray(near & (covered < FULL_LABEL / 2))
+
+
 def estimated_shift(values: NDArray[np.float32], labels: NDArray[np.uint8], most: int) -> Shift | None:
     """Where labels (height, width) fit the image (bands, height, width; NaN = no data) best, up to `most` pixels away.
 

@@ -42,6 +42,8 @@ class Recipe:
     model_name: str
     model_version: str
     model_sha256: str
+    model_labels: str
+    """What the model learned from, as `labels` of its spec."""
     bands: tuple[str, ...]
     """In the network's order."""
     centre: int
@@ -278,6 +280,7 @@ def _result(work: _Work, read: tuple[Region, float]) -> dict[str, Any]:
         "model_name": work.recipe.model_name,
         "model_version": work.recipe.model_version,
         "model_sha256": work.recipe.model_sha256,
+        "model_labels": work.recipe.model_labels,
         "settings_digest": work.recipe.settings_digest,
         "seconds": reading + time.monotonic() - started,
     }

@@ -27,12 +27,15 @@ LIMITS = (
 
 
 def model_table(models: pd.DataFrame) -> str:
-    """Columns layer, model_name, model_version, model_sha256, threshold (0-250)."""
+    """Columns layer, model_name, model_version, model_labels, model_sha256, threshold (0-250)."""
     rows = [
-        [row["layer"], row["model_name"], str(row["model_version"]), f"{row['threshold'] / 250:.3f}", row["model_sha256"]]
+        [
+            row["layer"], row["model_name"], str(row["model_version"]), f"{row['threshold'] / 250:.3f}",
+            row["model_labels"] or "–", row["model_sha256"],
+        ]
         for row in models.to_dict("records")
-    ]
-    return table(["layer", "model", "version", "threshold", "sha256 of the weights"], rows, "models")
+    ]  # fmt: skip
+    return table(["layer", "model", "version", "threshold", "labels learned from", "sha256 of the weights"], rows, "models")
 
 
 def scene_table(scenes: pd.DataFrame) -> str:

@@ -24,11 +24,14 @@ from udfs.labels import (
     label_weights,
     perceptual_hash,
     rasterised,
+    unsure_beside,
+    with_sealed,
 )
 from udfs.lanes import Lane, read_ahead
 from udfs.mapping import Plan, plan_of
 from udfs.planning import on_grid
 from udfs.scenes import Scene
+from udfs.sealed import sealed_share
 from udfs.speckle import LOOKS
 
 COPIED = ("layer", "epoch", "tile_id", "region", "geometry", "xmin", "ymin", "xmax", "ymax")
@@ -51,6 +54,12 @@ class Labelling:
     """R2 that the labels of MANY footprints must have on the image."""
     least_valid: float = 0.5
     """Share of the tile that must have data."""
+    built_up: str | None = None
+    """The layer whose labels are of built-up ground, not of roofs alone."""
+    sealed: str | None = None
+    """Raster of its sealed surfaces."""
+    unsure_px: int = 0
+    """Without it: so near a footprint, ground that none covers by half has no label."""
 
 
 class Buildings(NamedTuple):
@@ -72,9 +81,16 @@ class Labelled(NamedTuple):
 
 
 def labelled(
-    values: NDArray[np.float32], known: NDArray[np.bool_], buildings: Buildings, image_date: dt.date | None, how: Labelling
+    values: NDArray[np.float32],
+    known: NDArray[np.bool_],
+    buildings: Buildings,
+    image_date: dt.date | None,
+    how: Labelling,
+    sealed: NDArray[np.float32] | None = None,
+    unsure_px: int = 0,
 ) -> Labelled:
-    """The labels of ground with data where it is `known` (height, width), by an image of it (bands, height, width), NaN = no data."""
+    """The labels of ground with data where it is `known` (height, width), by an image of it (bands, height, width), NaN = no data;
+    `sealed`: share of sealed surfaces (height, width)."""
     if known.mean() < how.least_valid:
         return Labelled(None, None, None, f"data in {known.mean():.0%} of it, {how.least_valid:.0%} wanted")
     shape = (known.shape[0], known.shape[1])
@@ -89,9 +105,11 @@ def labelled(
     moved = (
         buildings.outlines if shift is None else shapely.transform(buildings.outlines, lambda xy: xy + np.array([shift.right, shift.down]))
     )
-    labels = rasterised(moved, shape, how.rule)
+    covered = rasterised(moved, shape, how.rule)
+    labels = covered if sealed is None else with_sealed(covered, sealed)
+    told = known & ~unsure_beside(covered, unsure_px)
     days = None if image_date is None else days_from_label(image_date, buildings.label_dates)
-    return Labelled(labels, label_weights(labels, _sure(moved, buildings.confidence, shape), known, days), shift, None)
+    return Labelled(labels, label_weights(labels, _sure(moved, buildings.confidence, shape), told, days), shift, None)
 
 
 def _sure(outlines: NDArray[np.object_], confidence: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
@@ -147,11 +165,12 @@ def _row(row: Any, plan: Plan, region: Region | None, how: Labelling) -> dict[st
     if region is None:
         return {**EMPTY, **copied, "split": "dropped", "reason": row.reason}
     image_date = _middle([scene.datetime.date() for scene in plan.scenes if scene.scene_id in region.used])
-    image = _image(region, how.least_valid)
-    result = labelled(image, region.valid, buildings, image_date, how)
+    image, (sealed, unsure_px) = _image(region, how.least_valid), _beside_roofs(row, plan, how)
+    result = labelled(image, region.valid, buildings, image_date, how, sealed, unsure_px)
     known = {
         "image_date": image_date, "label_date": _middle([day for day in buildings.label_dates if day]),
         "scenes_used": sorted(region.used), **_moved(result.shift),
+        "sealed_share": None if sealed is None else float(np.nan_to_num(sealed).mean(dtype=np.float64)),
     }  # fmt: skip
     failed = min(region.failed, default=None)
     reason = f"scene {failed}: {region.failed[failed]}" if failed is not None else result.reason
@@ -173,8 +192,15 @@ def _image(region: Region, least_valid: float) -> NDArray[np.float32]:
 
 EMPTY: dict[str, Any] = dict.fromkeys((
     "reason", "bands", "height", "width", "values", "labels", "weights", "built_share", "image_date", "label_date", "shift_down",
-    "shift_right", "fit", "hash",
+    "shift_right", "fit", "hash", "sealed_share",
 )) | {"scenes_used": []}  # fmt: skip
+
+
+def _beside_roofs(row: Any, plan: Plan, how: Labelling) -> tuple[NDArray[np.float32] | None, int]:
+    """Of a tile of the built-up layer: sealed surfaces where a raster tells them, else how far around footprints labels are unsure."""
+    if row.layer != how.built_up:
+        return None, 0
+    return (None, how.unsure_px) if how.sealed is None else (sealed_share(how.sealed, plan.grid, plan.tile.pixels), 0)
 
 
 def _moved(shift: Shift | None) -> dict[str, float | None]:

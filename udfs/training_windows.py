@@ -26,6 +26,7 @@ from udfs.reading import read_scene
 from udfs.simulation.aerial import render_rgb, rgb_bounds
 from udfs.simulation.city import City, plan_city
 from udfs.simulation.land import BUILT_RULE, building_label, built_label, shares
+from udfs.simulation.looks import SCORED_LOOKS
 from udfs.simulation.optical import render_landsat, render_sentinel2
 from udfs.simulation.radar import render_sentinel1
 from udfs.simulation.seeds import fractal_noise, generator
@@ -185,8 +186,8 @@ def stretched(values: Values) -> Values:
 
 
 def _city(order: Mapping[str, Any]) -> City:
-    if order["look"] == "default":
-        raise InputError("look default: the scored city's look is never trained on; use another")
+    if order["look"] in SCORED_LOOKS:
+        raise InputError(f"look {order['look']}: cities that results are judged by are never trained on; use another")
     return plan_city(order["seed"], order["look"], order["size_m"])
 
 

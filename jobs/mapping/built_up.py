@@ -16,7 +16,9 @@ from conf.tables import BUILT_UP
 from jobs.job import Context, Tables, job
 from jobs.layer_models import check_images, checked_model, pin_of, threshold_of
 from jobs.planned_scenes import beside_neighbours, reading_of, scenes_named
+from jobs.recipes import labels_of
 from jobs.tracking import tracking_uri
+from jobs.unadapted import shows_real_ground, unadapted_note
 from models.devices import check_backend
 from models.predictor import read_spec
 from models.registry import ModelPin, file_sha256, resolve_model
@@ -26,6 +28,7 @@ from udfs.compositing import suited
 from udfs.mapping import Recipe, built_up_batches
 from udfs.masks import PolygonFile, polygon_file, water_bands
 from udfs.rasters import ONE
+from udfs.scenes import Scene
 from udfs.speckle import LOOKS
 
 DATA_VERSION = 3
@@ -150,8 +153,16 @@ def built_up(tables: Tables, settings: BuiltUpSettings, context: Context) -> Dat
     # Checked before the first write already, but for images that this run has only just made.
     images = {name: [scene for scene in scenes.values() if scene.sensor in layer.sensors] for name, layer in context.place.layers.items()}
     check_images(context.place, images, specs)
+    _say_unadapted(images, recipes, context)
     shell = partial(built_up_batches, recipes=recipes, **reading_of(scenes, context, settings.read_ahead))
     return beside_neighbours(planned.drop("settings_digest"), context, settings.partitions).mapInPandas(shell, _ddl())
+
+
+def _say_unadapted(images: dict[str, list[Scene]], recipes: dict[str, Recipe], context: Context) -> None:
+    for name, recipe in recipes.items():
+        note = unadapted_note(name, f"{recipe.model_name} version {recipe.model_version}", recipe.model_labels)
+        if note and shows_real_ground(images[name]):
+            context.say_once(note)
 
 
 def _ddl() -> str:
@@ -170,6 +181,7 @@ def recipe_of(name: str, settings: BuiltUpSettings, context: Context) -> Recipe:
         model_name=pin.name,
         model_version=pin.version,
         model_sha256=pin.sha256,
+        model_labels=labels_of(spec),
         bands=spec.bands,
         centre=spec.centre,
         halo=spec.halo,

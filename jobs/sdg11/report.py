@@ -13,12 +13,14 @@ from conf.settings import Settings
 from jobs.coverage_rows import coverage_rows
 from jobs.job import Context, Tables, job
 from jobs.map_frames import building_counts, grid_of, map_pixels, polygons_of, scenes_of, states_of
+from jobs.unadapted import unadapted_note
 from udfs.map_pixels import MapGrid, pictures
 from udfs.report_coverage import coverage_picture, coverage_table, reason_table, state_maps
 from udfs.report_page import figure, page, paragraph
 from udfs.report_pictures import Drawn, Scene, building_picture, built_pictures, change_picture, layer_scene, truth_picture, value_picture
 from udfs.report_provenance import limits, model_table, scene_table, settings_text
 from udfs.report_sections import indicator_table, regime_table, summary, unit_table
+from udfs.simulation.catalog import PRODUCER
 
 FOLDER = "report"
 ORDER = ("unit_id", "period_start", "period_end", "epoch", "indicator", "formula_id")
@@ -169,17 +171,26 @@ def _coverage(tables: Tables, settings: ReportSettings, place: Place) -> tuple[l
 
 def _origin(tables: Tables, settings: ReportSettings, place: Place) -> Sections:
     built_up = tables["built_up"]
-    key = ["layer", "model_name", "model_version", "model_sha256", "threshold"]
+    key = ["layer", "model_name", "model_version", "model_labels", "model_sha256", "threshold"]
     used = built_up.select(F.explode("scenes_used").alias("scene_id")).distinct()
     images = tables["scenes"].join(used, on="scene_id", how="left_semi").orderBy("datetime", "scene_id")
     listed = images.select("scene_id", "sensor", "datetime", "licence", "attribution").limit(settings.max_scenes).toPandas()
     text = paragraph(f"Attribution: {place.attribution or 'none declared'}")
-    text += model_table(built_up.select(*key).distinct().orderBy(*key).toPandas())
+    models = built_up.select(*key).distinct().orderBy(*key).toPandas()
+    text += model_table(models)
+    if not images.where(F.coalesce("attribution", F.lit("")) != PRODUCER).isEmpty():
+        text += "".join(paragraph(f"{note[0].upper()}{note[1:]}.") for note in _unadapted(models))
     text += paragraph(f"{len(listed)} of {images.count()} images are listed.", note=True) + scene_table(listed)
     chosen = place.model_dump(mode="json", exclude={"warehouse", "tracking_uri"})
     origin = ("origin", "Where it comes from", text + settings_text(chosen))
     regimes = ("regimes", "How to read the regimes", regime_table())
     return [regimes, origin, ("limits", "Limits", limits())]
+
+
+def _unadapted(models: pd.DataFrame) -> list[str]:
+    rows = models.to_dict("records")
+    notes = (unadapted_note(row["layer"], f"{row['model_name']} version {row['model_version']}", row["model_labels"]) for row in rows)
+    return list(dict.fromkeys(note for note in notes if note))
 
 
 def _of_units(table: DataFrame, names: dict[str, str]) -> pd.DataFrame:

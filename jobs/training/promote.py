@@ -12,6 +12,7 @@ from pydantic import Field
 from conf.errors import InputError
 from conf.place import Place
 from conf.settings import Settings
+from jobs.gate import GateError
 from jobs.held_out import held_out_windows
 from jobs.job import Context, Tables, job
 from jobs.recipes import held_out_orders, read_recipe
@@ -23,10 +24,6 @@ from models.registry import CHALLENGER, CHAMPION, ModelPin, make_champion, resol
 from models.windows import Window, groups_of
 
 LOG = logging.getLogger(__name__)
-
-
-class GateError(RuntimeError):
-    """The challenger is worse somewhere; the champion stays."""
 
 
 class PromoteSettings(Settings):

@@ -21,6 +21,7 @@ from udfs.channels import BESIDE_COMPOSITE, Channels
 from udfs.composites import CompositeName
 from udfs.compositing import suited
 from udfs.labels import Rule
+from udfs.sealed import check_sealed
 from udfs.speckle import LOOKS
 from udfs.splits import SPLITS_DDL, Splitting, split_batches
 from udfs.training_tiles import Labelling, training_tile_batches
@@ -47,6 +48,12 @@ class TrainingTilesSettings(Settings):
     rule: Rule = Field(
         "fraction", description="label of a pixel: share covered by footprints, or whole where they hold its centre or touch it"
     )
+    sealed_path: str | None = Field(
+        None, description="GeoTIFF, percent of a pixel sealed: counts as built in the layer that feeds built_m2; {storage}: place's folder"
+    )
+    unsure_px: int = Field(
+        5, ge=0, le=50, description="in that layer, without sealed_path: so near a footprint, ground that none covers has no label"
+    )
     least_footprints: int = Field(1, ge=0, description="on a tile; with fewer it may be ground that nobody labelled")
     most_shift_px: int = Field(3, ge=1, le=16, description="labels that fit best so far beside the image, or further, are not used")
     least_fit: float = Field(0.05, ge=0, le=1, description="R2 that the labels of 30 footprints or more must have on the image")
@@ -71,7 +78,8 @@ def training_sources(place: Place, settings: TrainingTilesSettings) -> dict[str,
     if unknown:
         known = ", ".join(list(regions)[:10]) or "none, set training_tiles.regions"
         raise InputError(f"training_tiles.judge_regions: no region {unknown[0]}; there are: {known}")
-    return {"regions": content_digest(place.located(settings.regions.path))} if settings.regions else {}
+    files = {"regions": settings.regions.path if settings.regions else None, "sealed": _sealed(place, settings)}
+    return {name: content_digest(place.located(path)) for name, path in files.items() if path}
 
 
 @job(
@@ -117,6 +125,18 @@ def _check_names(layer: Layer, parts: list[Channels], left: tuple[str, ...]) -> 
         raise InputError(f"training_tiles.bands: both sensors have a band {both[0]}; name those to use, e.g. by their common names")
 
 
+def _sealed(place: Place, settings: TrainingTilesSettings) -> str | None:
+    """The path of the sealed surfaces. Raises InputError where they suit no layer or cannot be read."""
+    if settings.sealed_path is None:
+        return None
+    if place.fed_layer is None or settings.rule != "fraction":
+        needs = "needs a layer that feeds built_m2, and rule fraction"
+        raise InputError(f"training_tiles.sealed_path {needs}; the layer is {place.fed_layer}, the rule {settings.rule}")
+    path = str(place.located(settings.sealed_path))
+    check_sealed(path)
+    return path
+
+
 def _regions(place: Place, settings: TrainingTilesSettings) -> dict[str, Any]:
     declared = settings.regions
     return {} if declared is None else named_areas(place.located(declared.path), declared.column, "training_tiles.regions")
@@ -150,8 +170,9 @@ def _with_footprints(planned: DataFrame, footprints: DataFrame, settings: Traini
 
 def _shell(tables: Tables, settings: TrainingTilesSettings, context: Context) -> Any:
     how = Labelling(
-        _channels(context.place, settings), settings.looks, settings.rule, settings.most_shift_px, settings.least_fit, settings.least_valid
-    )
+        _channels(context.place, settings), settings.looks, settings.rule, settings.most_shift_px, settings.least_fit, settings.least_valid,
+        context.place.fed_layer, _sealed(context.place, settings), settings.unsure_px,
+    )  # fmt: skip
     scenes = scenes_named(tables["scenes"], tables["tiles"])
     return partial(training_tile_batches, how=how, **reading_of(scenes, context))
 

@@ -1,4 +1,5 @@
-"""Looks: what kind of city and climate a simulated city has. Networks train on TRAINING_LOOKS and random looks, never on `default`."""
+"""Looks: what kind of city and climate a simulated city has. Networks train on TRAINING_LOOKS and random looks, never on `default`, and on
+nothing like `smoky`."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -164,9 +165,24 @@ _TRAINING = (
     ),
 )
 
-LOOKS = {look.name: look for look in (_BASE, *_TRAINING)}
+_UNSEEN = Look(
+    "smoky",
+    forest=0.3,
+    soil=(1.1, 0.95, 1.0),
+    soil_brightness=0.9,
+    greenness=(0.1, 0.5),
+    turbidity=0.7,
+    haze=2.0,
+    roofs_formal=(0.1, 0.2, 0.05, 0.3, 0.05, 0.15, 0.15),
+    roofs_informal=(0.0, 0.05, 0.15, 0.45, 0.02, 0.3, 0.03),
+)
+"""The burning season: a veil twice as bright as any that networks train on, and many roofs of thatch. What `adapt` is measured on."""
+
+LOOKS = {look.name: look for look in (_BASE, *_TRAINING, _UNSEEN)}
 TRAINING_LOOKS = tuple(look.name for look in _TRAINING)
 """Names of the looks to train on; `random-<n>` names one drawn between and beyond them."""
+SCORED_LOOKS = ("default", "smoky")
+"""Never trained on: results are judged by them."""
 
 
 def look_named(name: str) -> Look:

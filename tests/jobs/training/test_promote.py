@@ -14,10 +14,11 @@ from pyspark.sql import SparkSession
 from conf.errors import InputError
 from conf.place import Place
 from jobs import recipes
+from jobs.gate import GateError
 from jobs.job import Context
 from jobs.recipes import typed
 from jobs.tracking import tracking_uri
-from jobs.training.promote import GateError, PromoteSettings, promote, promote_sources
+from jobs.training.promote import PromoteSettings, promote, promote_sources
 from models.bundle import ModelSpec, write_bundle
 from models.networks import build_network, folded_tensors
 from models.registry import register_model, resolve_model
