@@ -30,7 +30,7 @@ from udfs.rasters import ONE, decode_raster
 from udfs.simulation.city import CRS, NORTH, WEST, City, plan_city
 from udfs.simulation.footprints import noisy_footprints
 from udfs.simulation.land import built_label
-from udfs.training_windows import simulated_sentinel2
+from udfs.training_windows import simulated_sentinels
 
 REACH, CPU_MINUTES = 0.5, 10.0
 SEED, LOOK, YEAR, SIDE_M, PIXEL_M, TILE_M = 701, "smoky", 2022, 25_600.0, 10.0, 2560.0
@@ -139,9 +139,7 @@ def _on_like_cities() -> float:
     predictor = load_predictor(pin.path, pin.sha256)
     dates = [f"{YEAR}-03-10", f"{YEAR}-08-20"]
     order = {"size_m": 5120.0, "cloud": 0.1, "dates": dates, "bands": predictor.spec.bands, "wet": 0.0, "softness": 0.0, "sparse_weight": 1}
-    made = [
-        simulated_sentinel2({**order, "seed": seed, "look": look, "source": look, "split": "judge", "share": 1.0})
-        for seed, look in LIKE.items()
-    ]
+    orders = [{**order, "seed": seed, "look": look, "source": look, "split": "judge", "share": 1.0} for seed, look in LIKE.items()]
+    made = [simulated_sentinels(each) for each in orders]
     judged = [judged_window(predictor, Window(*ground)._replace(values=ground.values.astype(np.float16))) for ground in made]
     return float(pixel_figures(judged, predictor.spec.threshold, 1)["pixel_f1"])

@@ -7,6 +7,7 @@ import numpy as np
 
 from conf.windows import FULL_LABEL
 from jobs.gate import GateError
+from jobs.recipes import halo_text
 from models.bundle import ModelSpec
 from models.comparing import EVERYWHERE, Comparison, Maps, compared
 from models.judging import Judged
@@ -75,7 +76,7 @@ def card_of(spec: ModelSpec, origin: Origin, figures: dict[str, float], command:
     facts: dict[str, Any] = {name: value for name, value in spec.facts.items() if name not in ("name", "layer")}
     tiles = ", ".join(f"{count} to {split}" for split, count in origin.tiles.items())
     lines = [
-        f"# {spec.name}", "", "## What it does",
+        f"# {spec.name}", "", halo_text(spec, figures), "", "## What it does",
         f"As {origin.parent} (sha256 `{origin.parent_sha256}`), adapted to place {origin.place}; use it there only.", "",
         "## Data and labels",
         f"Published footprints on the place's own images, table training_tiles: {tiles} (sha256 over all of it: {origin.data_sha256}).", "",

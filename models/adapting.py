@@ -12,6 +12,7 @@ from models.agreement import chance_of_agreement
 from models.augmentation import Augmentation
 from models.bundle import ModelSpec, Tensors
 from models.fitting import Fitted, finished, normaliser
+from models.halo import halo_figures
 from models.judging import predicted_map
 from models.predictor import Predictor, predictor_of
 from models.training import Course, Report, train
@@ -41,7 +42,8 @@ def adapt_network(spec: ModelSpec, tensors: Tensors, ground: Ground, course: Cou
     for share, fitted in tried.items():
         report(f"{share:.0%} of the way: F1 {fitted.figures['f1']:.4f} on ground to choose on")
     share, best = max(tried.items(), key=lambda item: item[1].figures["f1"])
-    figures = {"share": share, "steps": float(trained.steps), "cpu_minutes": trained.cpu_seconds / 60}
+    halo = halo_figures(predictor_of(best.spec, best.tensors), [window.values for window in ground.choose])
+    figures = {**halo, "share": share, "steps": float(trained.steps), "cpu_minutes": trained.cpu_seconds / 60}
     return best._replace(figures=best.figures | figures)
 
 

@@ -42,8 +42,6 @@ class Recipe:
     model_name: str
     model_version: str
     model_sha256: str
-    model_labels: str
-    """What the model learned from, as `labels` of its spec."""
     bands: tuple[str, ...]
     """In the network's order."""
     centre: int
@@ -71,6 +69,8 @@ class Recipe:
     """Never built-up, as permanent water."""
     exclude: PolygonFile | None = None
     """No data."""
+    model_labels: str = "unknown"
+    """What the model learned from: `labels` of its spec."""
 
     @property
     def predictor(self) -> Predictor:

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from conf.errors import InputError
-from models.streaming import WindowStream, held_windows, regions_in, tiles_digest
+from models.streaming import WindowStream, drawn_windows, held_windows, regions_in, tiles_digest
 
 BANDS, SIDE = 4, 64
 LEVELS = np.array([0, 0.25, 0.5, 0.75], np.float16)[:, None, None]
@@ -25,6 +25,7 @@ def write_tiles(folder: Path, files: int = 3, rows: int = 40) -> list[str]:
         shape = {name: pa.array([size] * rows, pa.int32()) for name, size in (("bands", BANDS), ("height", SIDE), ("width", SIDE))}
         table = {
             "tile_id": [f"t{n:04d}" for n in numbers],
+            "layer": ["odd" if n % 2 else "even" for n in numbers],
             "region": pa.nulls(rows, pa.string()),
             "split": split,
             "band_names": [["a", "b", "c", "d"]] * rows,
@@ -107,6 +108,19 @@ def test_a_region_is_left_out_or_taken_alone(tmp_path: Path) -> None:
     assert len(others) == 2 and regions_in(paths) == {"hills", "flat"}
     with pytest.raises(InputError, match="no tile of split judge, other regions than flat"):
         WindowStream(paths, "judge", "abcd", 9, 1, without="flat")
+
+
+def test_drawn_windows_are_a_layers_and_all_over_the_files_however_these_are_cut(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    paths = write_tiles(tmp_path)
+    drawn = [window.source for window in drawn_windows(paths, "even", "train", "abcd", 12, 1)]
+    assert len(set(drawn)) == 12 and all(not int(name[1:]) % 2 and int(name[1:]) % 3 for name in drawn)
+    assert {int(name[1:]) // 40 for name in drawn} == {0, 1, 2}
+    whole = write_tiles(tmp_path / "one", 1, 120)
+    assert [window.source for window in drawn_windows(whole, "even", "train", "abcd", 12, 1)] == drawn
+    assert [window.source for window in drawn_windows(paths, "even", "train", "abcd", 12, 2)] != drawn
+    with pytest.raises(InputError, match="no tile of layer even in split choose"):
+        drawn_windows(paths, "even", "choose", "abcd", 12, 1)
 
 
 def test_memory_does_not_grow_with_the_files(tmp_path: Path) -> None:

@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from udfs.labels import Rule, Shift, days_from_label, estimated_shift, label_weights, perceptual_hash, rasterised
+from udfs.labels import (
+    Rule,
+    Shift,
+    days_from_label,
+    estimated_shift,
+    label_weights,
+    perceptual_hash,
+    rasterised,
+    unsure_beside,
+    with_sealed,
+)
 
 SHAPE = (37, 52)
 
@@ -46,6 +56,19 @@ def test_whole_labels_are_those_of_centres_or_touched_pixels(rule: Rule) -> None
     held = [pixel.centroid.within(together) if rule == "centre" else pixel.intersects(together) for pixel in pixels()]
     assert set(np.unique(found)) == {0, 250}
     assert (found.ravel() > 0).tolist() == held
+
+
+def test_sealed_surfaces_count_where_they_are_told() -> None:
+    labels, sealed = np.array([[0, 100, 200]], np.uint8), np.array([[0.5, np.nan, 0.5]], np.float32)
+    assert with_sealed(labels, sealed).tolist() == [[125, 100, 250]]
+
+
+def test_ground_beside_footprints_is_unsure_and_roofs_and_open_ground_are_not() -> None:
+    covered = np.zeros((9, 14), np.uint8)
+    covered[3:5, 2:4], covered[3, 4] = 250, 90
+    found = unsure_beside(covered, 2)
+    assert not found[3:5, 2:4].any() and found[3, 4] and found[3, 6] and found[1, 2] and not found[0, 2] and not found[3, 7]
+    assert not unsure_beside(covered, 0).any() and not unsure_beside(np.zeros_like(covered), 2).any()
 
 
 def test_no_footprints_are_no_labels() -> None:

@@ -27,6 +27,7 @@ from tests.images_on_disk import ORIGIN, tilted, write
 from tests.jobs.toy_place import refused
 from tests.random_model import BANDS, write_random_model
 from udfs.rasters import NO_DATA, decode_raster
+from udfs.simulation.catalog import PRODUCER
 
 EPOCHS = tuple(
     Epoch(name=str(year), start=dt.date(year, 1, 1), end=dt.date(year, 12, 31), reference=dt.date(year, 7, 1))
@@ -107,6 +108,21 @@ def test_every_tile_of_every_epoch_has_a_row_whatever_the_partitions(spark: Spar
     west = next(row for row in one if (row["epoch"], row["row"], row["col"]) == ("2019", 0, 0))
     assert west["scenes_used"] == ["s20190501", "s20190902"]
     assert (west["first_date"], west["last_date"]) == (dt.datetime(2019, 5, 1), dt.datetime(2019, 9, 2))
+
+
+def test_a_network_that_knows_no_real_place_is_told_in_rows_and_notes(
+    spark: SparkSession, model: str, images: Path, tmp_path: Path
+) -> None:
+    place = place_with(model, tmp_path, images)
+    found, plan = planned(spark, place, images, 512)
+    context = Context(spark, place, "run", place.folder)
+    for _ in range(2):
+        rows = built_up.run({"scenes": found, "tiles": plan}, BuiltUpSettings(), context).select("model_labels").distinct().collect()
+        assert [row[0] for row in rows] == ["unknown"]
+    assert len(context.notes) == 1 and context.notes[0].startswith("layer a: model random version ")
+    simulated = Context(spark, place, "run", place.folder)
+    built_up.run({"scenes": found.withColumn("attribution", F.lit(PRODUCER)), "tiles": plan}, BuiltUpSettings(), simulated)
+    assert not simulated.notes
 
 
 def test_settings_decide_the_digest(model: str, tmp_path: Path, images: Path) -> None:

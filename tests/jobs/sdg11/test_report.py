@@ -11,6 +11,7 @@ import rasterio
 import shapely
 from affine import Affine
 from pyproj import Transformer
+from pyspark.sql import functions as F
 
 from conf.place import Epoch, Layer, Place
 from conf.tables import BUILDINGS, BUILT_UP, INDICATORS, SCENES, TILES, TRUTH_UNIT_STATISTICS, UNIT_STATISTICS, UNITS
@@ -19,6 +20,7 @@ from jobs.sdg11.indicators import IndicatorsSettings, indicators
 from jobs.sdg11.report import ReportSettings, report
 from tests.done_tiles import filled
 from udfs.rasters import NO_DATA, encode_raster
+from udfs.simulation.catalog import PRODUCER
 
 EVIL = "<script>alert('1')</script>\"&"
 CRS = "EPSG:32636"
@@ -179,6 +181,16 @@ def test_holes_are_counted_explained_and_drawn(files):
     assert ["built_up_10m", "2016", "pending", "1", "not mapped yet", "run ./spark-submit.sh flow"] in cells
     assert any(line[2] == "read_failed" and "./spark-submit.sh retry" in line[5] for line in cells)
     assert "read_failed: cut off &lt;script&gt;" in section and 'alt="Map of tiles by status, layer built_up_10m"' in section
+
+
+def test_a_network_that_knows_no_real_place_is_told(files, tables, spark, tmp_path):
+    note = "Layer built_up_10m: model built_up_10m version 1 learned from labels of unknown origin and was not adapted to this place"
+    assert note in files["index.html"].decode()
+    simulated = {**tables, "scenes": tables["scenes"].withColumn("attribution", F.lit(PRODUCER))}
+    adapted = {**tables, "built_up": tables["built_up"].withColumn("model_labels", F.lit("footprints"))}
+    for name, other in (("simulated", simulated), ("adapted", adapted)):
+        report.run(other, ReportSettings(), Context(spark, PLACE, "run", tmp_path / name))
+        assert "was not adapted" not in (tmp_path / name / "report" / "index.html").read_text()
 
 
 def test_the_same_again(files, written):
