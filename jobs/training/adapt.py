@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
+from pyspark.sql import functions as F
 
 from conf.errors import InputError
 from conf.place import Place
@@ -93,6 +94,7 @@ def _parent(place: Place, settings: AdaptSettings) -> ModelPin:
 def adapt(tables: Tables, settings: AdaptSettings, context: Context) -> None:
     """Raises GateError where labels do not belong to their images, or what was learned from them is no better on split judge."""
     parent, rival = (ModelPin(**context.pins[name]) for name in ("parent", "rival"))
+    _say_without_sealed(tables, settings, context)
     ground = _ground(tables, parent, settings, context)
     fitted = _learned(ground, parent, settings, context)
     found = _compared(ground.judge, rival, fitted, settings)
@@ -102,6 +104,16 @@ def adapt(tables: Tables, settings: AdaptSettings, context: Context) -> None:
     (folder / "figures.json").write_text(json.dumps(context.figures, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     refuse_no_better(found)
     _keep(folder, fitted, parent, ground, settings, context)
+
+
+def _say_without_sealed(tables: Tables, settings: AdaptSettings, context: Context) -> None:
+    layer = layer_of(context.place, settings)
+    labelled = tables["training_tiles"].where((F.col("layer") == layer) & F.col("split").isin(TRAIN, CHOOSE, JUDGE))
+    if layer == context.place.fed_layer and labelled.where("sealed_share IS NOT NULL").isEmpty():
+        context.say_once(
+            f"layer {layer}: labels are of footprints alone, so that neither what is learned nor the judge knows streets and yards; "
+            "set training_tiles.sealed_path, or compare the built-up areas of both maps before this one is used"
+        )
 
 
 def _ground(tables: Tables, parent: ModelPin, settings: AdaptSettings, context: Context) -> "Ground":

@@ -6,6 +6,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from conf.place import Place
+from jobs import job
 from jobs.job import Context
 from jobs.recipes import labels_of
 from jobs.summary import Summary
@@ -40,9 +41,11 @@ def test_only_labels_that_tell_nothing_measured_are_spoken_of() -> None:
     assert "simulated cities and spectral rules and was not adapted" in str(notes["weak"])
 
 
-def test_a_note_is_said_once_and_printed(spark: SparkSession, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_note_is_said_once_and_printed(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(job.LOG, "warning", lambda text, *values: said.append(text % values))
     context = Context(spark, PLACE, "run", PLACE.folder)
     for _ in range(3):
         context.say_once("look out")
-    assert caplog.messages == ["look out"]
+    assert said == ["look out"]
     assert Summary("built_up", "there", PLACE, 1, notes=context.notes).lines()[-1] == "  note: look out"
