@@ -159,9 +159,8 @@ def _tell(
         "maps": {name: judged(answered.points, answered.strata, found, mapped) for name, mapped in maps.items()},
     }  # fmt: skip
     text = json.dumps(told, indent=1, sort_keys=True)
-    write_whole(
-        context.storage / "evaluation" / f"{settings.name}_sample.json", lambda path: path.write_text(text + "\n", encoding="utf-8")
-    )
+    path = context.storage / "evaluation" / f"{settings.name}_sample.json"
+    write_whole(path, lambda fresh: fresh.write_text(text + "\n", encoding="utf-8"))
     LOG.info("%s", text)
     context.figures |= {"points": len(answered.points), "disputed": len(found.disputed), "left_out": len(found.left_out)}
     if found.kappa is not None:
