@@ -52,7 +52,7 @@ def _ends(values: Values) -> tuple[float, float]:
 def picture(bands: Mapping[str, Values], names: Sequence[str], ends: Mapping[str, tuple[float, float]]) -> Picture:
     """RGB 0-1, float32 (height, width, 3); grey where there is no data."""
     layers = np.dstack([((bands[name] - ends[name][0]) / (ends[name][1] - ends[name][0])).clip(0, 1) ** GAMMA for name in names])
-    return np.where(np.isnan(layers), 0.5, layers).astype(np.float32)
+    return np.where(np.isnan(layers).any(axis=2, keepdims=True), 0.5, layers).astype(np.float32)
 
 
 def sheets(points: Sequence[Shown], each: int, columns: int) -> Iterator[bytes]:
@@ -97,7 +97,7 @@ def _draw_near(axes: Any, image: Picture) -> None:
 
 
 def _draw_wide(axes: Any, image: Picture) -> None:
-    """The ground around; a frame where the near view lies, and its middle left free."""
+    """The ground around; a frame where the near view lies."""
     from matplotlib.patches import Rectangle
 
     middle = len(image) // 2

@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
-from rasterio.io import MemoryFile
 from scipy import ndimage
 
 from conf.errors import InputError
@@ -122,8 +121,6 @@ def test_nothing_tells_strata_by_order_and_forms_are_blank(folder: Path) -> None
     assert list(blank.columns) == ["point_id", "answer", "note"] and blank["answer"].isna().all()
     sheets = sorted((folder / "sheets").iterdir())
     assert [sheet.name for sheet in sheets] == [f"sheet_{number:02d}.png" for number in range(1, 6)]
-    with MemoryFile(sheets[0].read_bytes()) as file, file.open() as png:
-        assert len(np.unique(png.read(1))) > 50
 
 
 def test_no_cut_shows(spark: SparkSession, place: Place, tables: dict[str, DataFrame], folder: Path) -> None:
