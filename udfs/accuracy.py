@@ -104,7 +104,7 @@ def error_matrix(sample: Sample) -> dict[str, float]:
 
 def judged(points: pd.DataFrame, strata: pd.DataFrame, found: Interpreted, mapped: pd.Series) -> dict[str, float]:
     """Figures of a map (bool by point_id) at points [point_id, stratum], area in km2: values, `_lower` and `_upper` bounds, the error
-    matrix, points without map data, and F1 if the map were wrong at each point that was left out."""
+    matrix, points without map data, and F1 if the map were wrong at each point that was left out. What no point tells is absent."""
     ids = points.set_index("point_id")["stratum"]
     told = pd.concat({"stratum": ids, "reference": found.built, "mapped": mapped}, axis=1)
     sample = sample_of(told.dropna(), strata)
@@ -114,7 +114,8 @@ def judged(points: pd.DataFrame, strata: pd.DataFrame, found: Interpreted, mappe
     km2 = float(strata["area_m2"].sum()) / 1e6
     figures |= {name.replace("share", "km2"): value * km2 for name, value in figures.items() if "_share" in name}
     worst = told.assign(reference=told["reference"].where(told["reference"].notna(), ~told["mapped"].astype("boolean")))
-    return figures | {"f1_if_left_out_are_wrong": accuracy(sample_of(worst.dropna(), strata))["f1"].value}
+    figures |= {"f1_if_left_out_are_wrong": accuracy(sample_of(worst.dropna(), strata))["f1"].value}
+    return {name: value for name, value in figures.items() if not np.isnan(value)}
 
 
 def _mean(sample: Sample, values: Whole) -> float:
