@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from conf.errors import InputError, ReadError
 from conf.sensors import SENSORS
-from udfs.compositing import Region, chosen_pixels, composite_region
+from udfs.channels import Channels, composite_channels
+from udfs.compositing import Region, chosen_pixels
 from udfs.earth import to_lonlat
 from udfs.grid import PixelBounds, blocks_of
 from udfs.images import ImagePool, Opener
@@ -193,9 +194,11 @@ def _read_each(works: Iterator[Work], source: Source) -> Iterator[tuple[Any, Pla
 
 
 def _read(pool: ImagePool, work: Work, source: Source) -> Region:
+    """Of the layer's own sensor: what lies beside it is for networks."""
     _, plan, bounds = work
-    return composite_region(
-        pool, plan.scenes, tuple(shown_bands(plan.sensor).values()), plan.grid, bounds, source.composite,
+    channels = Channels(plan.sensor, tuple(shown_bands(plan.sensor).values()), source.composite)
+    return composite_channels(
+        pool, plan.scenes, (channels,), plan.grid, bounds,
         reference=plan.reference, looks=source.looks, chosen=chosen_pixels(plan.tile, plan.blocks or {}),
     )  # fmt: skip
 
