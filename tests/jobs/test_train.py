@@ -119,6 +119,7 @@ def test_a_recipe_goes_all_the_way(spark, tmp_path, monkeypatch):
     assert [(one.step, one.value) for one in client.get_metric_history(version.run_id, "look_f1")] == [(30, pytest.approx(0.95, abs=0.05))]
     assert [file.path for file in client.list_artifacts(version.run_id, "pictures")] == ["pictures/tiny_worst.png"]
     assert "finds roofs" in card and re.search(r"sha256 over all of it: [0-9a-f]{64}", card)
+    assert re.search(r"Halo 16 pixels\. .* lies within \d+ pixels; moved windows change \d\.\d{3} %", card)
 
     settings = EvaluateSettings(network="tiny", min_object_px=10)
     evaluate.run({}, settings, context)

@@ -1,6 +1,7 @@
 """Predictor: folding keeps the network, seams stay away, faulty bundles and outputs are refused."""
 
 import json
+import tempfile
 from dataclasses import replace
 
 import numpy as np
@@ -46,6 +47,19 @@ def test_what_a_bundle_does_not_say_is_not_in_its_bytes(make_bundle):
     assert b"thresholds" not in plain.read_bytes()
     with pytest.raises(InputError, match="thresholds"):
         read_spec(make_bundle(name="wrong", thresholds={"sahel": 1.3}))
+
+
+@pytest.mark.parametrize(("fold", "edge"), [(1, 0), (1, 5), (1, 16), (2, 15), (2, 20)])
+def test_edges_that_are_not_needed_are_not_computed_and_change_nothing_else(fold, edge):
+    shape = {"in_channels": 2, "widths": [4, 6, 8], "decoder": [6, 4], "dilation": 1, "fold": fold}
+    torch.manual_seed(2)
+    network, heads = FoldedUnet(shape).eval(), []
+    network.head.register_forward_hook(lambda module, seen, given: heads.append(given.shape[-1] * fold))
+    images = torch.from_numpy(_windows(1, 64))
+    with torch.no_grad():
+        whole, inner = network(images), network(images, edge)
+    assert torch.allclose(inner, whole[..., edge : 64 - edge, edge : 64 - edge], atol=1e-5)
+    assert heads[0] == 64 and 64 - 2 * edge <= heads[1] <= 64 - 2 * edge + 10 * fold
 
 
 def test_one_window_gives_the_same_alone_and_in_any_company(make_bundle):
@@ -181,6 +195,45 @@ def test_faulty_outputs_are_errors(make_bundle, output, says):
     spec = read_spec(make_bundle())
     with pytest.raises(ModelError, match=says):
         Predictor(replace(spec, name="odd"), output, 1).predict(_windows(1, 64))
+
+
+class _Short(torch.nn.Module):
+    """A device with memory for so many windows at once; the CPU has more."""
+
+    def __init__(self, network, room, room_on_cpu=64):
+        super().__init__()
+        self.network, self.room, self.room_on_cpu, self.sizes = network, room, room_on_cpu, []
+
+    def forward(self, images, edge):
+        self.sizes.append(len(images))
+        if len(images) > (self.room_on_cpu if images.device.type == "cpu" else self.room):
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return self.network(images, edge)
+
+
+def test_too_little_memory_halves_the_batch_until_it_does_and_changes_no_pixel_by_more_than_a_step(make_bundle):
+    whole = _load(make_bundle(), batch=8)
+    windows = _windows(11, 64)
+    short = _Short(whole.network, 0, room_on_cpu=3)
+    found = Predictor(whole.spec, short, 8).predict(windows)
+    assert short.sizes == [8, 4, *[2] * 6]
+    assert np.abs(found.astype(int) - whole.predict(windows)).max() <= 1
+    assert len(np.unique(found)) > 5
+
+
+def test_a_device_without_memory_for_one_window_leaves_it_to_the_cpu_and_a_cpu_without_says_so(make_bundle, tmp_path, monkeypatch, caplog):
+    whole = _load(make_bundle())
+    windows = _windows(2, 64)
+    # "meta" is torch's own device without memory; its lease is a file like any other's.
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    moved = Predictor(whole.spec, _Short(whole.network, 0), 2, ("meta",))
+    assert np.abs(moved.predict(windows).astype(int) - whole.predict(windows)).max() <= 1
+    assert [record.message.partition(": ")[2] for record in caplog.records] == [
+        "out of memory on meta, batches of 1 from now on",
+        "out of memory on meta for a single window, on the CPU from now on",
+    ]
+    with pytest.raises(ModelError, match="out of memory for one window"):
+        Predictor(whole.spec, _Short(whole.network, 0, room_on_cpu=0), 2).predict(windows)
 
 
 def test_windows_of_another_shape_are_errors(make_bundle):
