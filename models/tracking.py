@@ -18,6 +18,7 @@ SCHEMES = (SQLITE, "postgresql", "mysql", "mssql", "http://", "https://", "datab
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "GIT_PYTHON_REFRESH": "quiet",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }
@@ -28,13 +29,18 @@ def open_client(tracking_uri: str) -> "MlflowClient":
     """A client of the store. Raises InputError for a kind of store that is not supported, e.g. an ./mlruns folder."""
     if not tracking_uri.startswith(SCHEMES):
         raise InputError(f"tracking_uri {tracking_uri}: folders of runs are not supported; use sqlite:///FILE.db or a tracking server")
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    quiet()
     from mlflow.tracking import MlflowClient
 
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
     return MlflowClient(tracking_uri, tracking_uri)
+
+
+def quiet() -> None:
+    """Before MLflow is imported: it tells nobody what it does, and its log only what is wrong."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    for name in ("alembic", "mlflow"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def sqlite_file(tracking_uri: str) -> Path | None:
