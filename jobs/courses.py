@@ -106,9 +106,10 @@ def _course(order: CourseOrder) -> Any:
 
 def _windows(order: CourseOrder) -> Any:
     from models.streaming import held_windows
-    from models.windows import read_windows, region_of
+    from models.windows import figure_name, read_windows, region_of
 
-    found = [window for window in read_windows(order.windows) if region_of(window.source) != order.without]
+    left_out = figure_name(order.without or "")
+    found = [window for window in read_windows(order.windows) if region_of(window.source) != left_out]
     if order.tiles:
         found += held_windows(order.tiles, CHOOSE, untrained_spec(order.recipe).channels, MOST_TO_CHOOSE_ON, without=order.without)
     return found

@@ -32,13 +32,6 @@ def read_windows(paths: Iterable[str]) -> list[Window]:
     return sorted(map(window_of, rows), key=lambda window: (window.source, window.split))
 
 
-def read_sources(paths: Iterable[str]) -> list[tuple[str, str]]:
-    """Source and split of the windows of Parquet files; nothing else is read."""
-    import pyarrow.parquet as pq
-
-    return [(row["source"], row["split"]) for path in paths for row in pq.read_table(path, columns=["source", "split"]).to_pylist()]
-
-
 def window_of(row: dict[str, Any]) -> Window:
     """A row with the columns of conf/windows.py."""
     shape = (row["height"], row["width"])
@@ -58,11 +51,15 @@ def windows_digest(windows: Iterable[Window]) -> str:
 
 
 def region_of(source: str) -> str:
-    """The world region of a window's source: what stands before its first slash; of a simulated city its look. Letters that names of
-    figures cannot have become _."""
+    """The world region of a window's source, as a name of figures: what stands before its first slash; of a simulated city its look."""
     words = source.split()
     name = words[2] if words[0].startswith("simulated") and len(words) > 2 else source.partition("/")[0]
-    return re.sub(r"[^\w.: -]", "_", name)
+    return figure_name(name)
+
+
+def figure_name(text: str) -> str:
+    """Letters that names of figures cannot have become _."""
+    return re.sub(r"[^\w.: -]", "_", text)
 
 
 def groups_of(windows: Iterable[Window]) -> dict[str, list[str]]:

@@ -21,11 +21,11 @@ from jobs.job import Context, Tables, job
 from jobs.recipes import Recipe, held_out_orders, orders, read_recipe, untrained_spec
 from models.judging import has_built, judged_window, pixel_figures
 from models.streaming import held_windows, regions_in
-from models.windows import Window, read_sources, read_windows, region_of
+from models.windows import Window, figure_name, read_windows, region_of
 
 LOG = logging.getLogger(__name__)
 SPLITS = (TRAIN, CHOOSE, JUDGE)
-"""Ground with labels that people or the simulation gave; what is learned from without labels is not judged on."""
+"""What is learned from without labels is not judged on."""
 
 
 class LeaveOneOutSettings(Settings):
@@ -39,9 +39,11 @@ class LeaveOneOutSettings(Settings):
 
 
 def leave_one_out_sources(place: Place, settings: LeaveOneOutSettings) -> Any:
-    """The recipe's orders; raises InputError for an unknown recipe or data that are not declared."""
+    """The recipe's orders; raises InputError for an unknown recipe, data that are not declared or regions that are not in it."""
     recipe = read_recipe(settings.network)
-    return [*orders(recipe), *held_out_orders(recipe)]
+    if not recipe.tiles:
+        _chosen(settings, _ordered_regions(recipe))
+    return _texts(recipe)
 
 
 @job(
@@ -53,7 +55,7 @@ def leave_one_out(tables: Tables, settings: LeaveOneOutSettings, context: Contex
     ordered = _orders(recipe, tables, settings, context, folder)
     todo = [(text, str(path), settings.seed) for text, path in ordered.values() if not path.is_file()]
     if todo:
-        rows = context.spark.createDataFrame(todo, "spec string, path string, seed int").repartition(len(todo))
+        rows = context.spark.createDataFrame(todo, "spec string, path string, seed int").coalesce(1).repartition(len(todo))
         rows.mapInPandas(region_batches, "path string").collect()
     figures = {region: json.loads(path.read_text(encoding="utf-8")) for region, (_, path) in ordered.items()}
     text = json.dumps(figures, indent=1, sort_keys=True)
@@ -64,23 +66,37 @@ def leave_one_out(tables: Tables, settings: LeaveOneOutSettings, context: Contex
 
 def _orders(recipe: Recipe, tables: Tables, settings: LeaveOneOutSettings, context: Context, folder: Path) -> dict[str, tuple[str, Path]]:
     """Region to its order as JSON, and where its figures lie once it is done."""
-    texts = [*orders(recipe), *held_out_orders(recipe)]
-    windows = written_windows(context.spark, texts, folder / "windows") if recipe.windows else []
     tiles = tile_files(tables) if recipe.tiles else []
-    known = {region_of(source) for source, split in read_sources(windows) if split in SPLITS} | regions_in(tiles)
-    if unknown := sorted(set(settings.regions) - known):
-        raise InputError(f"leave_one_out.regions: no ground in {unknown[0]}; there is: {', '.join(sorted(known))}")
+    regions, texts = _chosen(settings, _ordered_regions(recipe) | regions_in(tiles)), _texts(recipe)
+    windows = written_windows(context.spark, texts, folder / "windows") if texts else []
     found = {}
-    for region in settings.regions or sorted(known):
+    for region in regions:
         order = CourseOrder(
             recipe=recipe, tiles=tuple(tiles), without=region, steps=settings.steps, threads=settings.threads,
-            checkpoints=str(folder / "courses" / region),
+            checkpoints=str(folder / "courses" / figure_name(region)),
         )  # fmt: skip
         # The windows follow from the recipe; their files have other names each time.
         key = digest([order.model_dump(mode="json", exclude={"checkpoints"}), texts, settings.seed])[:16]
         placed = order.model_copy(update={"windows": tuple(windows)})
-        found[region] = (placed.model_dump_json(), folder / f"{region}-{key}.json")
+        found[figure_name(region)] = (placed.model_dump_json(), folder / f"{figure_name(region)}-{key}.json")
     return found
+
+
+def _texts(recipe: Recipe) -> list[str]:
+    return [*orders(recipe), *held_out_orders(recipe)]
+
+
+def _ordered_regions(recipe: Recipe) -> set[str]:
+    """With labelled ground that the recipe orders; labels that rules gave are nothing to judge by."""
+    ordered = (json.loads(text) for text in _texts(recipe))
+    return {region_of(order["source"]) for order in ordered if order["split"] in SPLITS and order["kind"] != "weak"}
+
+
+def _chosen(settings: LeaveOneOutSettings, known: set[str]) -> list[str]:
+    """Raises InputError for a region that is not there."""
+    if unknown := sorted(set(settings.regions) - known):
+        raise InputError(f"leave_one_out.regions: no ground in {unknown[0]}; there is: {', '.join(sorted(known))}")
+    return list(settings.regions) or sorted(known)
 
 
 def region_batches(frames: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
@@ -111,7 +127,8 @@ def left_out_figures(order: CourseOrder, seed: int) -> dict[str, float]:
 
 def _labelled(order: CourseOrder) -> list[Window]:
     region = str(order.without)
-    found = [window for window in read_windows(order.windows) if window.split in SPLITS and region_of(window.source) == region]
+    ordered = [window for window in read_windows(order.windows) if window.split in SPLITS]
+    found = [window for window in ordered if region_of(window.source) == figure_name(region)]
     bands = untrained_spec(order.recipe).channels
     return found + [
         window for split in SPLITS if order.tiles for window in held_windows(order.tiles, split, bands, MOST_TILES, only=region)

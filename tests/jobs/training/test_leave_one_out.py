@@ -33,23 +33,23 @@ def test_each_region_is_judged_by_who_has_not_seen_it(spark: SparkSession, tmp_p
     rows = [inverted(row) if row["region"] == "other" else row for row in made]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "tiles.parquet")
     tables = {"training_tiles": spark.read.parquet(str(tmp_path / "tiles.parquet"))}
-    with pytest.raises(InputError, match="no ground in moon; there is: flat, hills, other"):
+    with pytest.raises(InputError, match="no ground in moon; there is: flat, l'île/1, other"):
         leave_one_out.run(tables, LeaveOneOutSettings(network="tiny", regions=("moon",)), context)
 
-    leave_one_out.run(tables, LeaveOneOutSettings(network="tiny", regions=("other", "hills"), steps=60), context)
+    leave_one_out.run(tables, LeaveOneOutSettings(network="tiny", regions=("other", "l'île/1"), steps=60), context)
     found = json.loads((place.folder / "evaluation" / "leave_one_out" / "tiny.json").read_text())
     assert found["other"]["pixel_f1"] < 0.2  # a course that had seen it would not be so wrong
-    assert found["hills"]["windows"] == 3 and found["other"]["windows"] == 5
-    assert 0 < found["hills"]["calibration_error"] < 1
+    assert found["l_île_1"]["windows"] == 3 and found["other"]["windows"] == 5
+    assert 0 < found["l_île_1"]["calibration_error"] < 1
     assert context.figures["pixel_f1_region_other"] == found["other"]["pixel_f1"]
 
     folder = place.folder / "evaluation" / "leave_one_out" / "tiny"
-    (hills,) = folder.glob("hills-*.json")
-    before = hills.stat().st_mtime_ns
+    (island,) = folder.glob("l_île_1-*.json")
+    before = island.stat().st_mtime_ns
     (other,) = folder.glob("other-*.json")
     other.unlink()
-    leave_one_out.run(tables, LeaveOneOutSettings(network="tiny", regions=("other", "hills"), steps=60), context)
-    assert hills.stat().st_mtime_ns == before
+    leave_one_out.run(tables, LeaveOneOutSettings(network="tiny", regions=("other", "l'île/1"), steps=60), context)
+    assert island.stat().st_mtime_ns == before
     assert json.loads(other.read_text()) == found["other"]
     assert not list(folder.glob("courses/*"))
 
@@ -57,9 +57,12 @@ def test_each_region_is_judged_by_who_has_not_seen_it(spark: SparkSession, tmp_p
 def _plan() -> list[tuple[str, str]]:
     """Split and region."""
     flat = [("train", "flat")] * 6 + [("choose", "flat")] * 2
-    return [*flat, ("train", "hills"), ("train", "hills"), ("judge", "hills"), *[("train", "other")] * 4, ("choose", "other")]
+    return [*flat, *[("train", "l'île/1")] * 2, ("judge", "l'île/1"), *[("train", "other")] * 4, ("choose", "other")]
 
 
-def test_recipes_are_checked_before_the_run() -> None:
+def test_recipes_and_regions_are_checked_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("URBANTRACE_DATA", "/data")
+    with pytest.raises(InputError, match=r"no ground in moon; there is: .*highland, monsoon, random-31, .*tropical"):
+        leave_one_out_sources(None, LeaveOneOutSettings(network="built_up_landsat", regions=("highland", "moon")))  # type: ignore[arg-type]
     with pytest.raises(InputError, match="no recipe"):
         leave_one_out_sources(None, LeaveOneOutSettings(network="roads"))  # type: ignore[arg-type]
