@@ -122,19 +122,20 @@ def pick_batches(frames: Frames, source: Source, cuts: Cuts, seed: int, most: in
     for plan, region in _tiles(frames, source):
         found = stratified(binned(_bands(plan, region), indices_of(plan.sensor)[0]), cuts)
         found[~_owned(plan)] = -1
+        keys, areas = pixel_keys(seed, plan.grid.name, plan.tile.pixels), _areas_mm2(plan)
         for number, stratum in enumerate(strata.values()):
-            _add(stratum, plan, found == number, seed, most)
+            mask = found == number
+            stratum.pixels += int(mask.sum())
+            stratum.area_mm2 += int(areas[mask].sum())
+            stratum.picks = sorted(stratum.picks + _picks(plan, keys, mask, most))[:most]
     rows = [(name, each.pixels, each.area_mm2, [pick._asdict() for pick in each.picks]) for name, each in strata.items() if each.pixels]
     yield pd.DataFrame(rows, columns=["stratum", "pixels", "area_mm2", "picks"])
 
 
-def _add(stratum: _Stratum, plan: Plan, mask: Mask, seed: int, most: int) -> None:
-    keys = pixel_keys(seed, plan.grid.name, plan.tile.pixels)
+def _picks(plan: Plan, keys: Keys, mask: Mask, most: int) -> list[Pick]:
     top, left = plan.tile.pixels[:2]
-    here = [Pick(int(keys[y, x]), plan.grid.name, top + int(y), left + int(x)) for y, x in zip(*smallest(keys, mask, most), strict=True)]
-    stratum.picks = sorted(stratum.picks + here)[:most]
-    stratum.pixels += int(mask.sum())
-    stratum.area_mm2 += int(_areas_mm2(plan)[mask].sum())
+    found = zip(*smallest(keys, mask, most), strict=True)
+    return [Pick(int(keys[y, x]), plan.grid.name, top + int(y), left + int(x)) for y, x in found]
 
 
 def point_batches(frames: Frames, source: Source, margin: int) -> Iterator[pd.DataFrame]:

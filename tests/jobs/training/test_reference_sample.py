@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from scipy import ndimage
 
 from conf.errors import InputError
-from conf.place import Epoch, Layer, Place, Source
+from conf.place import CONF, Epoch, Layer, Place, Source, load_place
 from conf.tables import BUILT_UP
 from jobs.job import Context
 from jobs.mapping.scenes import ScenesSettings, scenes
@@ -189,6 +189,15 @@ def test_a_map_and_the_indices_are_judged_by_the_answers(
         assert figures[f"otsu_{name}_overall"] == pytest.approx((right * weights(points.drop(5), strata)).sum())
     report = json.loads((place.folder / "evaluation" / "first_sample.json").read_text())
     assert report["models"][0]["model_sha256"] == "ab" * 32 and report["left_out"] == [5] and report["disputed"] == [5, 9]
+
+
+def test_a_committed_sample_is_drawn_again_from_its_image(spark: SparkSession, tmp_path: Path, real_data: Path) -> None:
+    olinda = load_place("olinda", (f"warehouse={tmp_path}",), frozenset({"scenes", "units", "population"}))
+    run(spark, olinda, planned(spark, olinda, 256), points=168, least=24)
+    kept, drawn = (CONF / "reference" / "olinda", olinda.folder / "samples" / "reference")
+    key = ["point_id", "stratum", "row", "col", "grid"]
+    pd.testing.assert_frame_equal(pd.read_csv(drawn / "points.csv")[key], pd.read_csv(kept / "points.csv")[key])
+    pd.testing.assert_frame_equal(pd.read_csv(drawn / "strata.csv"), pd.read_csv(kept / "strata.csv"))
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_written(place: Place, folder: Path) -> None:
