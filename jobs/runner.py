@@ -227,6 +227,7 @@ class Runner:
 
     def _row(self, item: Prepared) -> dict[str, Any]:
         versions = {name: self.warehouse.version(name) for name in item.job.reads if self.warehouse.exists(name)}
+        backend = item.job.backend(item.settings)
         return {
             "run_id": uuid.uuid4().hex,
             "job": item.job.name,
@@ -234,7 +235,7 @@ class Runner:
             "settings_digest": digest(item.decided),
             "code_version": code_version(),
             "model_sha256": ",".join(sorted({pin["sha256"] for pin in item.pins.values()})) or None,
-            "back_end": self.spark.sparkContext.master,
-            "device_class": "cpu",
+            "back_end": ", ".join(filter(None, (self.spark.sparkContext.master, backend))),
+            "device_class": "cuda" if backend == "cuda" else "cpu",
             "input_versions": json.dumps(versions, sort_keys=True),
         }

@@ -26,13 +26,14 @@ QUIET = {
 
 
 def open_client(tracking_uri: str) -> "MlflowClient":
-    """A client of the store. Raises InputError for a kind of store that is not supported, e.g. an ./mlruns folder."""
+    """A client of the store. Raises InputError for a kind that is not supported, e.g. an ./mlruns folder, and for an old schema."""
     if not tracking_uri.startswith(SCHEMES):
         raise InputError(f"tracking_uri {tracking_uri}: folders of runs are not supported; use sqlite:///FILE.db or a tracking server")
     quiet()
     from mlflow.tracking import MlflowClient
 
-    return MlflowClient(tracking_uri, tracking_uri)
+    with one_line_errors(tracking_uri):
+        return MlflowClient(tracking_uri, tracking_uri)
 
 
 def quiet() -> None:

@@ -90,7 +90,7 @@ def layer_digests(place: Place, settings: BuiltUpSettings) -> dict[str, str]:
 
 def _digest(place: Place, name: str, sha256: str, settings: BuiltUpSettings) -> str:
     layer = place.layers[name]
-    decided = {**settings.digested(), "backend": _backend(settings)}
+    decided = {**settings.digested(), "backend": network_backend(settings)}
     decided.pop("beside_composite", None)
     if layer.beside:
         decided["beside_composite"] = settings.beside_composite
@@ -140,9 +140,21 @@ def _plain(pin: ModelPin) -> dict[str, str]:
     return {"name": pin.name, "version": pin.version, "sha256": pin.sha256}
 
 
+def network_backend(settings: BuiltUpSettings) -> str:
+    """What runs the network, `auto` resolved."""
+    if settings.backend != "auto":
+        return settings.backend
+    if not NVIDIA_DRIVER.exists():  # importing torch takes the driver seconds
+        return "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 @job(
     reads=("tiles", "scenes"), writes="built_up", settings=BuiltUpSettings, parallel_over="tiles",
     data_version=DATA_VERSION, tilewise=True, layer_digests=layer_digests, pins=model_pins, sources=model_sources,
+    backend=network_backend,
 )  # fmt: skip
 def built_up(tables: Tables, settings: BuiltUpSettings, context: Context) -> DataFrame:
     """A row for every planned tile of the batch: its probability, that it has no data, or why it could not be mapped."""
@@ -192,7 +204,7 @@ def recipe_of(name: str, settings: BuiltUpSettings, context: Context) -> Recipe:
         min_clear=settings.min_clear,
         threads=settings.threads,
         batch=settings.batch,
-        backend=_backend(settings),
+        backend=network_backend(settings),
         settings_digest=_digest(place, name, pin.sha256, settings),
         beside=Channels(layer.beside, spec.beside.bands, settings.beside_composite) if layer.beside and spec.beside else None,
         water_share=settings.water_share if settings.water else None,
@@ -217,13 +229,3 @@ def _staged(pin: ModelPin, storage: Path) -> str:
         shutil.copyfile(pin.path, partial_copy)
         partial_copy.replace(target)
     return str(target.absolute())
-
-
-def _backend(settings: BuiltUpSettings) -> str:
-    if settings.backend != "auto":
-        return settings.backend
-    if not NVIDIA_DRIVER.exists():  # importing torch takes the driver seconds
-        return "cpu"
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,8 +1,12 @@
 """Declared inputs that do not fit each other: exit code 2 and one line before anything is written, without a JVM."""
 
 import datetime as dt
+import gzip
 import hashlib
+import io
 import json
+import pickle
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -80,6 +84,47 @@ def test_weights_that_no_network_can_run_on(
     write_bundle(bundle, read_spec(shipped), spoil(read_tensors(shipped.read_bytes(), shipped)))
     model = f"built_up.model={bundle}#sha256={hashlib.sha256(bundle.read_bytes()).hexdigest()}"
     assert said in refused(capsys, tmp_path / "warehouse", "flow", "--place", place_file(), "--set", model)
+
+
+def _bomb(marker: Path) -> bytes:
+    """A pickle that makes a file when it is opened."""
+    return b"cposix\nsystem\n(S'touch %s'\ntR." % str(marker).encode()
+
+
+def _zipped(**members: bytes) -> bytes:
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(f"archive/{name.replace('__', '/')}", content)
+    return held.getvalue()
+
+
+PICKLED: dict[str, Callable[[bytes], bytes]] = {
+    "model.pt": lambda bomb: _zipped(**{"data.pkl": bomb, "version": b"3"}),
+    "model.pth": lambda bomb: bomb,
+    "model.ckpt": lambda bomb: _zipped(**{"data.pkl": bomb}),
+    "model.pkl.gz": gzip.compress,
+    "model.pt2": lambda bomb: _zipped(**{"data.pkl": bomb, "data__aotinductor__model__evil.so": b"\x7fELF"}),
+    "MLmodel": lambda bomb: b"flavors: {python_function: {loader_module: evil, code: code}}",
+    "pickle.safetensors": lambda bomb: bomb,
+}
+
+
+@pytest.mark.parametrize("name", PICKLED)
+def test_models_that_would_run_code_are_never_opened(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, place_file: Callable[..., str], name: str
+) -> None:
+    marker = tmp_path / "ran"
+    model = tmp_path / name
+    model.write_bytes(PICKLED[name](_bomb(marker)))
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "evil.py").write_text(f"open({str(marker)!r}, 'w').close()")
+    setting = f"built_up.model={model}#sha256={hashlib.sha256(model.read_bytes()).hexdigest()}"
+    said = refused(capsys, tmp_path / "warehouse", "flow", "--place", place_file(), "--set", setting)
+    assert ("no safetensors file" if model.suffix == ".safetensors" else "pickle models not accepted") in said
+    assert not marker.exists()
+    pickle.loads(_bomb(marker))
+    assert marker.exists(), "the bomb is none"
 
 
 def test_weights_that_are_not_the_pinned_ones(capsys: pytest.CaptureFixture[str], tmp_path: Path, place_file: Callable[..., str]) -> None:

@@ -312,6 +312,29 @@ def test_a_planned_tile_without_a_row_fails_the_job(spark: SparkSession, place: 
         run(spark, place, jobs)
 
 
+@pytest.mark.parametrize(("failed", "outcome"), [("tile_id >= 't0'", "fails"), ("tile_id = 't0'", "goes on")])
+def test_a_model_that_fails_on_the_whole_first_batch_fails_the_job(spark: SparkSession, place: Place, failed: str, outcome: str) -> None:
+    jobs = tilewise_jobs({"t0": "s", "t1": "s"}, [])
+
+    def built_up(tables: Tables, settings: NoSettings, context: Context) -> DataFrame:
+        faulty = {"status": "quarantined", "error_class": "model", "message": "it gave the constant 3"}
+        changed = {name: F.when(F.expr(failed), F.lit(value)).otherwise(F.col(name)) for name, value in faulty.items()}
+        return _result(tables["tiles"]).withColumns(changed)
+
+    jobs["built_up"] = declare(
+        reads=("tiles",), writes="built_up", settings=NoSettings, parallel_over="tiles", tilewise=True,
+        layer_digests=jobs["built_up"].layer_digests,
+    )(built_up)  # fmt: skip
+    if outcome == "goes on":
+        run(spark, place, jobs)
+        assert Warehouse(spark, place.folder).read("built_up").where("status = 'quarantined'").count() == 1
+        return
+    with pytest.raises(TableError, match="the model failed on every tile of the first batch: it gave the constant 3"):
+        run(spark, place, jobs)
+    warehouse = Warehouse(spark, place.folder)
+    assert "built_up" not in warehouse.existing() or warehouse.read("built_up").count() == 0
+
+
 def test_a_fingerprint_ignores_order_files_and_columns_without_identity(spark: SparkSession) -> None:
     frame = _result(_with_tiles(spark, {f"t{n}": "s" for n in range(9)})).withColumns({"input_digest": F.lit("d"), "run_id": F.lit("r")})
     one = table_fingerprint(frame.coalesce(1), TABLES["built_up"])

@@ -1,6 +1,8 @@
 """Registry: what is refused, what a new store holds, what a URI stands for."""
 
+import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from conf.errors import InputError
 from models import registry
 from models.registry import ensure_store, file_sha256, log_run, make_champion, register_model, resolve_model
+from models.tracking import open_client
 
 # MLflow 3.17 still uses a loader strategy that SQLAlchemy 2.1 calls deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
@@ -70,6 +73,41 @@ def test_refused_uris(shipped, uri, says):
     with pytest.raises(InputError, match=says) as error:
         resolve_model(uri.format(path=shipped), None)
     assert "\n" not in str(error.value)
+
+
+def test_a_registered_model_that_would_run_code_is_never_opened(shipped, tmp_path):
+    uri, marker = f"sqlite:///{tmp_path}/w/mlflow.db", tmp_path / "ran"
+    ensure_store(uri, str(tmp_path / "a"))
+    package = tmp_path / "package"
+    (package / "code").mkdir(parents=True)
+    (package / "MLmodel").write_text("flavors: {python_function: {loader_module: evil, code: code, python_model: python_model.pkl}}")
+    (package / "code" / "evil.py").write_text(f"open({str(marker)!r}, 'w').close()")
+    (package / "python_model.pkl").write_bytes(b"cposix\nsystem\n(S'touch %s'\ntR." % str(marker).encode())
+    client = open_client(uri)
+    client.create_registered_model("evil")
+    client.create_model_version("evil", str(package), tags={"sha256": "0" * 64})
+    with pytest.raises(InputError, match=r"model evil version 1: it has no model\.safetensors .* pickle models are not accepted"):
+        resolve_model("models:/evil/1", uri)
+    (package / "model.safetensors").write_bytes((package / "python_model.pkl").read_bytes())
+    with pytest.raises(InputError, match="no safetensors file"):
+        resolve_model("models:/evil/1", uri)
+    assert not marker.exists()
+
+
+def test_a_store_that_is_locked_or_of_an_old_schema_is_refused(shipped, tmp_path):
+    file = tmp_path / "w" / "mlflow.db"
+    uri = f"sqlite:///{file}"
+    ensure_store(uri, str(tmp_path / "a"))
+    with closing(sqlite3.connect(file)) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(InputError, match="database is locked; stop what holds it"):
+            resolve_model("models:/tiny@champion", uri)
+    old = f"sqlite:///{shutil.copy(file, tmp_path / 'old.db')}"  # under another name, as MLflow keeps open what it has opened
+    with closing(sqlite3.connect(tmp_path / "old.db")) as store:
+        store.execute("UPDATE alembic_version SET version_num = '451aebb31d03'")
+        store.commit()
+    with pytest.raises(InputError, match=f"out-of-date .*run: mlflow db upgrade {old}"):
+        resolve_model("models:/tiny@champion", old)
 
 
 def test_refused_stores(tmp_path):
