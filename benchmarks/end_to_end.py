@@ -33,11 +33,11 @@ def measure() -> list[Measure]:
     """The ratio, of runs that must give the same bytes for every tile, and the peak."""
     spark = start_session(f"local[{PROCESSES}]", {})
     with tempfile.TemporaryDirectory() as folder, multiprocessing.get_context("spawn").Pool(PROCESSES) as pool:
-        place, tiles, scenes = _planned(spark, Path(folder))
+        place, tiles, scenes = planned(spark, Path(folder))
         context = Context(spark, place, "benchmark", place.folder)
         settings = built_up.settings()
         works = _works(tiles, scenes, settings, context)
-        ours: Callable[[], Digests] = lambda: _by_job(tiles, scenes, settings, context)  # noqa: E731
+        ours: Callable[[], Digests] = lambda: by_job(tiles, scenes, settings, context)  # noqa: E731
         bare: Callable[[], Digests] = lambda: _by_loop(pool, works)  # noqa: E731
         note = f"{len(works)} tiles of {place.name}"
         ratio = speed_ratio("end_to_end", ours, bare, _agree, REACH, pairs=5, note=note)
@@ -69,7 +69,7 @@ def _descends(pid: str) -> bool:
     return False
 
 
-def _planned(spark: SparkSession, folder: Path) -> tuple[Place, DataFrame, DataFrame]:
+def planned(spark: SparkSession, folder: Path) -> tuple[Place, DataFrame, DataFrame]:
     """A simulated city's scenes and tiles in memory, the built-up layer only."""
     jobs = declared_jobs()
     place = load_place("simulated", (f"warehouse={folder}",), frozenset(jobs))
@@ -91,7 +91,7 @@ def _works(tiles: DataFrame, scenes: DataFrame, settings: Any, context: Context)
     return [(tuple(getattr(row, name) for name in KEY), plan_of(row, found, sensors), recipes[row.layer]) for row in rows]
 
 
-def _by_job(tiles: DataFrame, scenes: DataFrame, settings: Any, context: Context) -> Digests:
+def by_job(tiles: DataFrame, scenes: DataFrame, settings: Any, context: Context) -> Digests:
     rows = built_up.run({"tiles": tiles, "scenes": scenes}, settings, context).select(*KEY, F.sha2("probability", 256).alias("digest"))
     return {tuple(row[name] for name in KEY): row["digest"] or "" for row in rows.collect()}
 
