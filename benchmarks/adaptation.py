@@ -1,60 +1,75 @@
 """Job `adapt` on a simulated city of a kind that no network has seen: which share of the domain gap footprints over a tenth of it close on
 the rest, in how many CPU minutes, and that shuffled labels are refused."""
 
+import datetime as dt
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import geopandas
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import shapely
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
+from numpy.typing import NDArray
+from pyspark.sql import SparkSession
 
 from benchmarks.pairs import Measure
-from conf.place import Place, load_place
+from conf.place import Place
 from jobs.gate import GateError
-from jobs.job import Context, declared_jobs
-from jobs.mapping.built_up import BuiltUpSettings, built_up
+from jobs.job import Context
 from jobs.session import start_session
 from jobs.tracking import tracking_uri
 from jobs.training.adapt import AdaptSettings, adapt, adapt_pins, own_name
 from models.judging import judged_window, pixel_figures
-from models.metrics import pixel_counts, scores
 from models.predictor import load_predictor
-from models.registry import ensure_store, shipped_models
+from models.registry import ensure_store, resolve_model
 from models.windows import Window
-from udfs.rasters import ONE, decode_raster
-from udfs.simulation.city import CRS, NORTH, WEST, City, plan_city
+from udfs.composites import median
+from udfs.labels import rasterised, with_sealed
+from udfs.simulation.city import plan_city
 from udfs.simulation.footprints import noisy_footprints
-from udfs.simulation.land import built_label
-from udfs.training_windows import simulated_sentinels
+from udfs.simulation.land import built_label, shares
+from udfs.simulation.spectra import SEALED
+from udfs.training_windows import clear_reflectance
 
 REACH, CPU_MINUTES = 0.5, 10.0
-SEED, LOOK, YEAR, SIDE_M, PIXEL_M, TILE_M = 701, "smoky", 2022, 25_600.0, 10.0, 2560.0
-LABELLED = 4
-"""Row of tiles, from the north, on which footprints are known: a tenth of the city."""
-EDGE_M = 60.0
-"""Tiles beside it must meet none of them: a few footprints would make it ground almost without buildings."""
+NETWORK = "built_up_10m"
+BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
+PIXEL_M, CELL, YEAR = 10.0, 128, 2020
+UNSEEN, SIDE_M = (701, "smoky"), 12_800.0
 LIKE = {411: "tropical", 412: "temperate", 413: "coastal", 414: "random-41"}
 """Cities like those that the network learned from; none of them is among these."""
+KNOWN = {"train": 6, "choose": 2, "judge": 2}
+"""Of the city's hundred cells, so many have footprints."""
+PLACE: dict[str, Any] = {
+    "name": "burning",
+    "epochs": [{"name": str(YEAR), "start": f"{YEAR}-01-01", "end": f"{YEAR}-12-31", "reference": f"{YEAR}-07-01"}],
+    "layers": {NETWORK: {"sensor": "sentinel2_l2a", "model": f"models:/{NETWORK}@champion", "resolution": 10, "feeds": "built_m2"}},
+}
+Cells = Mapping[tuple[int, int], str]
+"""Row and column of a cell to its split."""
+
+
+class Ground(NamedTuple):
+    """A city's image (bands, height, width), labels 0-250 of faulty footprints and sealed surfaces, and the truth (height, width)."""
+
+    values: NDArray[np.float16]
+    labels: NDArray[np.uint8]
+    truth: NDArray[np.bool_]
 
 
 def measure() -> list[Measure]:
     """F1 on cities like the trained ones, on the rest of the unseen city before and after, the share of the gap, and CPU minutes."""
     spark = start_session("local[2]", {})
     with tempfile.TemporaryDirectory() as folder:
-        place, city = _place(Path(folder)), plan_city(SEED, LOOK, SIDE_M, YEAR, YEAR)
-        tables = _tables(spark, place, city)
-        ensure_store(tracking_uri(place), str(Path(folder) / "artifacts"))
-        context = Context(spark, place, "benchmark", place.folder, adapt_pins(place, AdaptSettings()))
-        adapt.run(tables, AdaptSettings(), context)
-        _refuse_shuffled(spark, tables["training_tiles"], context, Path(folder))
-        own = f"models:/{own_name(place, AdaptSettings())}@champion"
-        before, after = (_on_the_rest(tables, city, place, spark, model) for model in ("models:/built_up_10m@champion", own))
-        like = _on_like_cities()
+        place, ground, known = made_place(Path(folder)), ground_of(*UNSEEN, SIDE_M), drawn_cells(round(SIDE_M / PIXEL_M / CELL), KNOWN)
+        rows = [tile(ground, cell, split) for cell, split in known.items()]
+        context = adapted(spark, place, rows, AdaptSettings())
+        _refuse_shuffled(spark, place, rows)
+        own = own_name(place, AdaptSettings())
+        before, after = (f1_elsewhere(ground, known, name, place) for name in (NETWORK, own))
+        like = float(np.mean([f1_elsewhere(ground_of(seed, look, 5120.0), {}, NETWORK, place) for seed, look in LIKE.items()]))
         return [
             Measure("adaptation: cities as trained", "F1", (like,)),
             Measure("adaptation: unseen, before", "F1", (before,)),
@@ -64,82 +79,77 @@ def measure() -> list[Measure]:
         ]
 
 
-def _place(folder: Path) -> Place:
-    """The city's last year; footprints and sealed surfaces are known on a tenth of it."""
-    epoch = {"name": str(YEAR), "start": f"{YEAR}-01-01", "end": f"{YEAR}-12-31", "reference": f"{YEAR}-07-01"}
-    sections = {
-        "simulated_city": {"seed": SEED, "look": LOOK, "size_m": SIDE_M, "rgb_m": 100.0},
-        "tiles": {"tile_px": 256},
-        "footprints": {"sources": [{"kind": "vector", "path": str(folder / "footprints.gpkg")}]},
-        "training_tiles": {
-            "sealed_path": "{storage}/footprints/sealed_surfaces_10m.tif", "block_km": 7.8, "gap_m": 100.0, "choose": 0.25, "judge": 0.25,
-            "seed": 9,
-        },
+def made_place(folder: Path) -> Place:
+    """With its folder, and a store of the shipped weights."""
+    place = Place.model_validate({**PLACE, "warehouse": str(folder / "warehouse")})
+    place.folder.mkdir(parents=True)
+    ensure_store(tracking_uri(place), str(folder / "artifacts"))
+    return place
+
+
+def drawn_cells(side: int, counts: Mapping[str, int]) -> dict[tuple[int, int], str]:
+    """Cells of a square of side x side, at random."""
+    splits = [split for split, count in counts.items() for _ in range(count)]
+    drawn = np.random.default_rng(5).permutation(side * side)[: len(splits)]
+    return {(int(number) // side, int(number) % side): split for number, split in zip(drawn, splits, strict=True)}
+
+
+def ground_of(seed: int, look: str, side_m: float) -> Ground:
+    """A simulated city in the median of two dates."""
+    city = plan_city(seed, look, side_m)
+    values = median([clear_reflectance(city, day, 0.1, BANDS) for day in (dt.date(YEAR, 3, 10), dt.date(YEAR, 8, 20))])
+    outlines = shapely.transform(noisy_footprints(city, YEAR), lambda xy: np.column_stack([xy[:, 0], side_m - xy[:, 1]]) / PIXEL_M)
+    sealed = shares(city, YEAR, PIXEL_M).lit[list(SEALED)].sum(axis=0)
+    shape_yx = (values.shape[1], values.shape[2])
+    labels = with_sealed(rasterised(outlines, shape_yx, "fraction"), sealed)
+    return Ground(values.astype(np.float16), labels, built_label(city, YEAR))
+
+
+def tile(ground: Ground, cell: tuple[int, int], split: str) -> dict[str, Any]:
+    """A row of `training_tiles`, as far as it is read."""
+    part = _of_cell(cell)
+    weights = np.where(np.isfinite(ground.values[0][part]), 9, 0).astype(np.uint8)  # no label is as young as its image
+    return {
+        "layer": NETWORK, "tile_id": f"t{cell[0]}_{cell[1]}", "region": None, "split": split, "band_names": list(BANDS),
+        "bands": len(BANDS), "height": CELL, "width": CELL, "scenes_used": ["s"], "values": ground.values[:, *part].tobytes(),
+        "labels": ground.labels[part].tobytes(), "weights": weights.tobytes(), "sealed_share": 0.1,
     }  # fmt: skip
-    place = load_place("simulated", (f"warehouse={folder}",), frozenset(declared_jobs()))
-    values = {"epochs": [epoch], "layers": {"built_up_10m": place.layers["built_up_10m"]}, "sections": {**place.sections, **sections}}
-    return Place.model_validate({**place.model_dump(), **values})
 
 
-def _tables(spark: SparkSession, place: Place, city: City) -> dict[str, DataFrame]:
-    """All that `adapt` and `built_up` read; training tiles lie in files."""
-    shapes = city.placed(noisy_footprints(city, YEAR))
-    south, north = _labelled_ground()
-    bounds = shapely.bounds(shapes)
-    known = (bounds[:, 1] > south + EDGE_M) & (bounds[:, 3] < north - EDGE_M)
-    geopandas.GeoDataFrame(geometry=shapes[known], crs=CRS).to_file(Path(place.warehouse) / "footprints.gpkg")
-    jobs = declared_jobs()
-    tables: dict[str, DataFrame] = {}
-    for name in ("simulated_city", "scenes", "tiles", "footprints", "training_tiles"):
-        result: Any = jobs[name].run(tables, place.section(jobs[name].settings, name), Context(spark, place, "benchmark", place.folder))
-        tables |= {} if isinstance(result, dict) else {name: result.persist()}
-    path = str(Path(place.warehouse) / "tiles.parquet")
-    tables["training_tiles"].write.parquet(path)
-    return {**tables, "training_tiles": spark.read.parquet(path), "tiles": tables["tiles"].withColumn("settings_digest", F.lit(""))}
+def adapted(spark: SparkSession, place: Place, rows: list[dict[str, Any]], settings: AdaptSettings) -> Context:
+    """The context of job `adapt` after it ran on rows of `training_tiles`."""
+    path = place.folder / "tiles.parquet"
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    context = Context(spark, place, "run", place.folder, adapt_pins(place, settings))
+    adapt.run({"training_tiles": spark.read.parquet(str(path))}, settings, context)
+    return context
 
 
-def _labelled_ground() -> tuple[float, float]:
-    """South and north of the labelled row of tiles, metres in CRS."""
-    north = (np.floor(NORTH / TILE_M) - LABELLED) * TILE_M
-    return float(north - TILE_M), float(north)
+def shuffled(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each with the labels of another."""
+    return [{**row, "labels": other["labels"]} for row, other in zip(rows, rows[1:] + rows[:1], strict=True)]
 
 
-def _refuse_shuffled(spark: SparkSession, tiles: DataFrame, context: Context, folder: Path) -> None:
-    """Each tile with the labels of the next one. Raises ValueError where they are taken."""
-    rows = tiles.where("split != 'dropped'").orderBy("tile_id").toPandas()
-    rows["labels"] = np.roll(rows["labels"].to_numpy(object), 1)
-    pq.write_table(pa.Table.from_pandas(rows), folder / "shuffled.parquet")
+def f1_elsewhere(ground: Ground, known: Cells, name: str, place: Place) -> float:
+    """Of a model's map against the truth, on all ground but the cells whose footprints are known."""
+    pin = resolve_model(f"models:/{name}@champion", tracking_uri(place))
+    predictor = load_predictor(pin.path, pin.sha256)
+    weights = np.where(np.isfinite(ground.values[0]), 10, 0).astype(np.uint8)
+    for cell in known:
+        weights[_of_cell(cell)] = 0
+    window = Window("city", "judge", 1.0, ground.values, np.where(ground.truth, 250, 0).astype(np.uint8), weights)
+    return float(pixel_figures([judged_window(predictor, window)], predictor.spec.threshold, 1)["pixel_f1"])
+
+
+def _of_cell(cell: tuple[int, int]) -> tuple[slice, slice]:
+    row, col = cell
+    return slice(row * CELL, (row + 1) * CELL), slice(col * CELL, (col + 1) * CELL)
+
+
+def _refuse_shuffled(spark: SparkSession, place: Place, rows: list[dict[str, Any]]) -> None:
+    """Raises ValueError where they are taken."""
     try:
-        adapt.run({"training_tiles": spark.read.parquet(str(folder / "shuffled.parquet"))}, AdaptSettings(steps=40), context)
+        adapted(spark, place, shuffled(rows), AdaptSettings(steps=40))
     except GateError:
         return
     raise ValueError("adapt took the labels of other tiles")
-
-
-def _on_the_rest(tables: dict[str, DataFrame], city: City, place: Place, spark: SparkSession, model: str) -> float:
-    """F1 of the map of all ground without footprints against the truth."""
-    rows = built_up.run(tables, BuiltUpSettings(model=model), Context(spark, place, "benchmark", place.folder))
-    truth = built_label(city, YEAR, PIXEL_M)
-    counts = np.zeros(3, np.int64)
-    south, north = _labelled_ground()
-    for row in rows.where("probability IS NOT NULL").select("tile_px", "transform", "threshold", "probability").collect():
-        left, top = (round(value / PIXEL_M) for value in (row["transform"][2] - WEST, NORTH - row["transform"][5]))
-        if south < row["transform"][5] <= north:
-            continue
-        found = decode_raster(row["probability"], (row["tile_px"],) * 2)
-        rows_in, cols_in = (slice(max(-first, 0), max(len(truth) - first, 0)) for first in (top, left))
-        there = found[rows_in, cols_in]
-        known = truth[max(top, 0) :, max(left, 0) :][: there.shape[0], : there.shape[1]]
-        counts += pixel_counts(there >= row["threshold"], known, there <= ONE)
-    return scores(*counts).f1
-
-
-def _on_like_cities() -> float:
-    pin = shipped_models()["built_up_10m"]
-    predictor = load_predictor(pin.path, pin.sha256)
-    dates = [f"{YEAR}-03-10", f"{YEAR}-08-20"]
-    order = {"size_m": 5120.0, "cloud": 0.1, "dates": dates, "bands": predictor.spec.bands, "wet": 0.0, "softness": 0.0, "sparse_weight": 1}
-    orders = [{**order, "seed": seed, "look": look, "source": look, "split": "judge", "share": 1.0} for seed, look in LIKE.items()]
-    made = [simulated_sentinels(each) for each in orders]
-    judged = [judged_window(predictor, Window(*ground)._replace(values=ground.values.astype(np.float16))) for ground in made]
-    return float(pixel_figures(judged, predictor.spec.threshold, 1)["pixel_f1"])

@@ -75,7 +75,7 @@ def simulated_sentinels(order: Mapping[str, Any]) -> Ground:
 def _optical(city: City, dates: list[dt.date], bands: tuple[str, ...], built: Values, order: Mapping[str, Any]) -> Iterable[Values]:
     if not bands:
         return ()
-    seen = [_clear_reflectance(city, date, order["cloud"], bands) for date in dates]
+    seen = [clear_reflectance(city, date, order["cloud"], bands) for date in dates]
     if (slots := order.get("slots", 1)) > 1:
         return np.concatenate([*seen, *[np.full_like(seen[0], np.nan)] * slots][:slots])
     composite = median(seen)
@@ -198,7 +198,8 @@ def _simulated(order: Mapping[str, Any], values: Values, labels: Values | NDArra
     return Ground(order["source"], order["split"], order["share"], values, whole, weights)
 
 
-def _clear_reflectance(city: City, date: dt.date, cloud: float, bands: tuple[str, ...]) -> Values:
+def clear_reflectance(city: City, date: dt.date, cloud: float, bands: tuple[str, ...]) -> Values:
+    """Of Sentinel-2's bands on a date (bands, height, width), 10 m; NaN under cloud and shadow. `cloud`: share of it."""
     image = render_sentinel2(city, date, cloud)
     side = max(len(layer) for layer in image.bands.values())
     values = np.stack([_finer(image.bands[band].astype(np.float32), side) for band in bands]) / 10_000 - np.float32(0.1)

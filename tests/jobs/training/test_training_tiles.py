@@ -27,6 +27,7 @@ from jobs.training.footprints import FootprintsSettings, footprints
 from jobs.training.training_tiles import TrainingTilesSettings, training_sources, training_tiles
 from tests.images_on_disk import ORIGIN, flip_block, write
 from udfs.labels import rasterised
+from udfs.training_tiles import Buildings, Labelling, labelled
 
 EPOCH = Epoch(name="2020", start=dt.date(2020, 1, 1), end=dt.date(2020, 12, 31), reference=dt.date(2020, 7, 1))
 SIDE, PIXEL, CRS = 1280, 2.0, "EPSG:32725"
@@ -137,7 +138,21 @@ def test_labels_too_far_off_and_images_that_cannot_be_read_are_reasons(
     assert lost.sum() == 1 and broken.loc[lost, "reason"].iloc[0].startswith("scene image: image.tif")
 
 
+def test_sealed_ground_is_built_up_where_it_is_told_and_else_unsure_beside_roofs() -> None:
+    values = np.random.default_rng(2).normal(size=(2, 24, 31)).astype(np.float32)
+    buildings = Buildings(np.array([shapely.box(4, 6, 9, 8)], object), np.array([np.nan], np.float32), [])
+    known, sealed = np.ones((24, 31), bool), np.zeros((24, 31), np.float32)
+    sealed[12, :5] = 0.6
+    roofs, told, untold = (labelled(values, known, buildings, None, Labelling({}), *more) for more in ((), (sealed, 0), (None, 3)))
+    assert roofs.labels is not None and told.labels is not None and untold.labels is not None and untold.weights is not None
+    np.testing.assert_array_equal(told.labels, np.where(sealed > 0, 150, roofs.labels))
+    np.testing.assert_array_equal(untold.labels, roofs.labels)
+    assert known.all() and (untold.weights[6:8, 4:9] == 10).all() and untold.weights[7, 9] == 0 and untold.weights[7, 12] == 10
+
+
 def test_declarations_that_do_not_suit_are_refused(place: Place, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="needs a layer that feeds built_m2"):
+        training_sources(place, TrainingTilesSettings(sealed_path="sealed.tif"))
     with pytest.raises(InputError, match="no band B99"):
         training_sources(place, TrainingTilesSettings(bands=("B99",)))
     with pytest.raises(InputError, match="no region asia"):
