@@ -37,11 +37,11 @@ REACH, CPU_MINUTES = 0.5, 10.0
 NETWORK = "built_up_10m"
 BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 PIXEL_M, CELL, YEAR = 10.0, 128, 2020
-UNSEEN, SIDE_M = (701, "smoky"), 12_800.0
+UNSEEN, SIDE_M = (701, "smoky"), 25_600.0
 LIKE = {411: "tropical", 412: "temperate", 413: "coastal", 414: "random-41"}
 """Cities like those that the network learned from; none of them is among these."""
-KNOWN = {"train": 6, "choose": 2, "judge": 2}
-"""Of the city's hundred cells, so many have footprints."""
+KNOWN = {"train": 24, "choose": 8, "judge": 8}
+"""Of the city's four hundred cells, so many have footprints."""
 PLACE: dict[str, Any] = {
     "name": "burning",
     "epochs": [{"name": str(YEAR), "start": f"{YEAR}-01-01", "end": f"{YEAR}-12-31", "reference": f"{YEAR}-07-01"}],

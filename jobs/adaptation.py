@@ -40,7 +40,8 @@ def refuse_no_better(found: list[Comparison]) -> None:
     failed = [each for each in found if each.is_worse or (each.region in needed and each.difference.lower <= 0)]
     if failed:
         named = "; ".join(_said(each) for each in failed)
-        raise GateError(f"what was learned from the footprints is no better on held-out ground: {named}. Nothing was registered")
+        step = "nothing was registered; more tiles to judge on would narrow the bounds"
+        raise GateError(f"what was learned from the footprints is no better on held-out ground: {named}; {step}")
 
 
 def _said(each: Comparison) -> str:
