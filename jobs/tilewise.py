@@ -84,10 +84,12 @@ def pending_tiles(
 
 
 def _in_batches(missing: DataFrame, batch_seconds: float) -> DataFrame:
-    """Number the rows so that each batch holds about `batch_seconds` of one core's predicted work, neighbours together."""
+    """Number the rows so that each batch holds about `batch_seconds` of one core's predicted work, neighbours together; none is empty,
+    also where a tile takes longer than that."""
     so_far = Window.orderBy("layer", "epoch", "row", "col").rowsBetween(Window.unboundedPreceding, -1)
     work = F.coalesce(F.sum("predicted_seconds").over(so_far), F.lit(0.0))
-    return missing.withColumn("batch", F.floor(work / batch_seconds).cast("int"))
+    numbered = missing.withColumn("slot", F.floor(work / batch_seconds))
+    return numbered.withColumn("batch", F.dense_rank().over(Window.orderBy("slot")) - 1).drop("slot")
 
 
 def commit_tiles(
