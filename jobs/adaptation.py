@@ -10,7 +10,7 @@ from jobs.gate import GateError
 from jobs.recipes import halo_text
 from models.bundle import ModelSpec
 from models.comparing import EVERYWHERE, Comparison, Maps, compared
-from models.judging import Judged
+from models.judging import Groups, Judged
 
 MOST_CHANCE = 0.01
 """Labels that would agree so well with their images by chance more often than this are taken for foreign."""
@@ -26,18 +26,18 @@ def refuse_foreign_labels(chance: float) -> None:
         )
 
 
-def comparisons(before: Maps, after: Maps, regions: list[str], seed: int) -> list[Comparison]:
-    """After less before, by region and everywhere; the last: after less calling everything built."""
+def comparisons(before: Maps, after: Maps, groups: Groups, seed: int) -> list[Comparison]:
+    """After less before, by group of windows and everywhere; the last: after less calling everything built."""
     nothing_left_out = [Judged(np.full_like(item.probability, FULL_LABEL), item.truth, item.valid) for item in after.judged]
-    trivial = compared(Maps(nothing_left_out, 0.5), after, [EVERYTHING] * len(regions), seed)[0]
-    return [*compared(before, after, regions, seed), trivial]
+    trivial = compared(Maps(nothing_left_out, 0.5), after, {}, seed)[0]
+    return [*compared(before, after, groups, seed), trivial._replace(kind=EVERYTHING)]
 
 
 def refuse_no_better(found: list[Comparison]) -> None:
     """Raises GateError unless the network is better than before and than calling everything built, both beyond what chance explains,
-    and worse than before in no region."""
+    and worse than before in no group of windows."""
     needed = (EVERYWHERE, EVERYTHING)
-    failed = [each for each in found if each.is_worse or (each.region in needed and each.difference.lower <= 0)]
+    failed = [each for each in found if each.is_worse or (each.kind in needed and each.difference.lower <= 0)]
     if failed:
         named = "; ".join(_said(each) for each in failed)
         step = "nothing was registered; more tiles to judge on would narrow the bounds"
@@ -45,7 +45,7 @@ def refuse_no_better(found: list[Comparison]) -> None:
 
 
 def _said(each: Comparison) -> str:
-    than = "calling everything built" if each.region == EVERYTHING else f"the model before, {each.region}"
+    than = "calling everything built" if each.kind == EVERYTHING else f"the model before, {each.title}"
     bounds = f"{each.difference.lower:+.3f} to {each.difference.upper:+.3f}"
     return f"F1 {each.challenger.value:.3f}, {each.difference.value:+.3f} ({bounds}) to {than}"
 
@@ -55,7 +55,7 @@ def figures_of(found: list[Comparison]) -> dict[str, float]:
     names = {EVERYWHERE: "", EVERYTHING: "_to_everything"}
     figures: dict[str, float] = {}
     for each in found:
-        name = names.get(each.region, f"_region_{each.region}")
+        name = names.get(each.kind, f"_{each.kind}_{each.name}")
         bounds = zip(("", "_lower", "_upper"), (each.difference.value, each.difference.lower, each.difference.upper), strict=True)
         figures |= {f"f1_before{name}": each.champion.value, f"f1_after{name}": each.challenger.value}
         figures |= {f"f1_difference{name}{bound}": value for bound, value in bounds}

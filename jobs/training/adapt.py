@@ -21,10 +21,10 @@ from jobs.job import Context, Tables, job
 from jobs.tracking import tracking_uri
 from models.bundle import read_tensors, write_bundle
 from models.comparing import Comparison, Maps
-from models.judging import judged_window
+from models.judging import Groups, judged_window
 from models.predictor import Predictor, load_predictor, predictor_of, read_spec
 from models.registry import BUNDLE, CHAMPION, ModelPin, is_registered, make_champion, register_model, resolve_model
-from models.windows import Window, region_of, windows_digest
+from models.windows import Window, groups_of, windows_digest
 
 if TYPE_CHECKING:
     from models.adapting import Ground
@@ -139,12 +139,19 @@ def _learned(ground: "Ground", parent: ModelPin, settings: AdaptSettings, contex
     course = Course(**{name: getattr(settings, name) for name in names}, looks=1, keep="last", augmentation=AUGMENTATION)
     tensors = read_tensors(Path(parent.path).read_bytes(), parent.path)
     fitted = adapt_network(read_spec(parent.path), tensors, ground, course, settings.threshold, LOG.info)
-    return fitted._replace(spec=replace(fitted.spec, name=own_name(context.place, settings), labels="footprints"))
+    return fitted._replace(spec=replace(fitted.spec, name=own_name(context.place, settings), labels="footprints", thresholds={}))
 
 
 def _compared(judge: list[Window], rival: ModelPin, fitted: "Fitted", settings: AdaptSettings) -> list[Comparison]:
     before, after = load_predictor(rival.path, rival.sha256), predictor_of(fitted.spec, fitted.tensors)
-    return comparisons(_maps(before, judge), _maps(after, judge), [region_of(window.source) for window in judge], settings.seed)
+    return comparisons(_maps(before, judge), _maps(after, judge), _groups(judge), settings.seed)
+
+
+def _groups(windows: list[Window]) -> Groups:
+    """As elsewhere, but that a tile in no world region is none of its own."""
+    groups = groups_of(windows)
+    inside = ["/" in window.source for window in windows]
+    return {**groups, "region": [name if told else "" for name, told in zip(groups["region"], inside, strict=True)]}
 
 
 def _maps(predictor: Predictor, windows: list[Window]) -> Maps:

@@ -39,7 +39,8 @@ def test_footprints_of_a_part_mend_the_map_of_the_rest(spark: SparkSession, tmp_
     context = adapted(spark, place, [*rows, of_another_layer], QUICK)
     pin, parent = resolve_model(f"models:/{OWN}@champion", uri), shipped_models()["built_up_10m"]
     spec = read_spec(pin.path)
-    assert (spec.name, spec.labels, spec.bands) == (OWN, "footprints", BANDS)
+    assert (spec.name, spec.labels, spec.bands, spec.thresholds) == (OWN, "footprints", BANDS, {})
+    assert not [name for name in context.figures if "_region_" in name]  # these tiles lie in none
     tags = open_client(uri).get_model_version(pin.name, pin.version).tags
     assert (tags["origin"], tags["parent_sha256"], tags["place"]) == ("adapted", parent.sha256, "burning")
     assert parent.sha256 in Path(pin.path).with_name("CARD.md").read_text()
@@ -67,7 +68,7 @@ def test_the_gate_takes_neither_chance_nor_everything_built() -> None:
 
     def gate(before: NDArray[np.bool_], after: NDArray[np.bool_], labels: NDArray[np.bool_]) -> None:
         maps = [Maps([judged(found, labels)], 0.5) for found in (before, after)]
-        refuse_no_better(comparisons(*maps, ["city"], 1))
+        refuse_no_better(comparisons(*maps, {"region": ["city"]}, 1))
 
     gate(truth ^ (random.random(truth.shape) < 0.3), good, truth)
     with pytest.raises(GateError, match=r"\+0\.000 .* to calling everything built"):
