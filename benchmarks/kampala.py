@@ -15,10 +15,9 @@ from scipy import ndimage
 
 from conf.windows import CHOOSE, FULL_LABEL, TRAIN
 from jobs.held_out import made_windows
-from jobs.recipes import Recipe, held_out_orders, orders, read_recipe, typed
+from jobs.recipes import Recipe, held_out_orders, orders, read_recipe, typed, untrained_spec
 from models.augmentation import Augmentation
 from models.baseline import train_baseline
-from models.bundle import ModelSpec
 from models.calibration import reliability
 from models.fitting import Fitted, Teaching, fit
 from models.judging import judged_window
@@ -64,14 +63,14 @@ def _ours(recipe: Recipe, learned: list[Window], held: Window, seed: int, minute
     course = Course(
         **{**recipe.course, "seed": seed, "steps": 10**9, "cpu_minutes": minutes}, augmentation=typed(Augmentation, recipe.augmentation)
     )
-    spec = typed(ModelSpec, {"threshold": 0.5, **recipe.spec})
+    spec = untrained_spec(recipe)
     fitted: Fitted = fit(spec, learned, course, Teaching(), recipe.threshold, print)
     return Map(judged_window(predictor_of(fitted.spec, fitted.tensors), held).probability, fitted.spec.threshold)
 
 
 def _plain(recipe: Recipe, learned: list[Window], held: Window, seed: int, minutes: float) -> Map:
     real = [window for window in learned if window.split in (TRAIN, CHOOSE) and not window.source.startswith("simulated")]
-    spec = typed(ModelSpec, {"threshold": 0.5, **recipe.spec})
+    spec = untrained_spec(recipe)
     (probability,), threshold, _ = train_baseline(spec, real, [held], minutes, print, seed)
     return Map(probability, threshold)
 

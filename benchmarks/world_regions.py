@@ -18,7 +18,7 @@ from models.augmentation import Augmentation, Normaliser
 from models.metrics import scores
 from models.networks import build_network
 from models.training import Course, predict_map, train
-from models.windows import Window, region_of
+from models.windows import Window, read_windows, region_of
 
 OPTICAL = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 RADAR = ("VV", "VH")
@@ -64,8 +64,6 @@ def main(folder: Path, steps: int, seeds: int) -> None:
 
 
 def _windows(folder: Path) -> list[Window]:
-    from models.windows import read_windows
-
     path = folder / "windows.parquet"
     return read_windows([str(path)]) if path.exists() else made_windows(_orders(), path)
 
@@ -100,7 +98,7 @@ def _figures(way: Way, windows: list[Window], steps: int, seed: int) -> dict[str
                     augmentation=way.augmentation, consistency=way.consistency)  # fmt: skip
     normalise = Normaliser(list(OFFSET[way.channels]), list(SCALE[way.channels]), 8.0)
     trained = train(build_network(way.architecture, seed), learned, normalise, course, print)
-    threshold = trained.history[-1][2]
+    threshold = trained.looks[-1].threshold
     held = [window for window in seen if window.split == JUDGE]
     withheld = (
         {"": slice(0, 0), " without S2": slice(0, 10), " without S1": slice(10, 12)} if len(held[0].values) == 12 else {"": slice(0, 0)}

@@ -1,16 +1,15 @@
 """What an adapted network must show before it is used, and what its card says."""
 
-import json
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from conf.windows import FULL_LABEL
 from jobs.gate import GateError
-from jobs.recipes import halo_text
+from jobs.recipes import figure_rows, halo_text, spec_and_command
 from models.bundle import ModelSpec
 from models.comparing import EVERYWHERE, Comparison, Maps, compared
-from models.judging import Groups, Judged
+from models.judging import Groups, Judged, with_bounds
 
 MOST_CHANCE = 0.01
 """Labels that would agree so well with their images by chance more often than this are taken for foreign."""
@@ -56,9 +55,8 @@ def figures_of(found: list[Comparison]) -> dict[str, float]:
     figures: dict[str, float] = {}
     for each in found:
         name = names.get(each.kind, f"_{each.kind}_{each.name}")
-        bounds = zip(("", "_lower", "_upper"), (each.difference.value, each.difference.lower, each.difference.upper), strict=True)
         figures |= {f"f1_before{name}": each.champion.value, f"f1_after{name}": each.challenger.value}
-        figures |= {f"f1_difference{name}{bound}": value for bound, value in bounds}
+        figures |= with_bounds(f"f1_difference{name}", each.difference)
     return figures
 
 
@@ -74,7 +72,6 @@ class Origin(NamedTuple):
 
 def card_of(spec: ModelSpec, origin: Origin, figures: dict[str, float], command: str) -> str:
     """The model card, Markdown."""
-    facts: dict[str, Any] = {name: value for name, value in spec.facts.items() if name not in ("name", "layer")}
     tiles = ", ".join(f"{count} to {split}" for split, count in origin.tiles.items())
     lines = [
         f"# {spec.name}", "", halo_text(spec, figures), "", "## What it does",
@@ -83,11 +80,9 @@ def card_of(spec: ModelSpec, origin: Origin, figures: dict[str, float], command:
         f"Published footprints on the place's own images, table training_tiles: {tiles} (sha256 over all of it: {origin.data_sha256}).", "",
         "## Held-out figures",
         "Against footprints of ground that was neither learned from nor chosen on: these are labels with faults, not a survey.", "",
-        "| figure | value |", "| --- | --- |", *[f"| {name} | {value:.3f} |" for name, value in sorted(figures.items())],
-        f"| threshold | {spec.threshold:.3f} |", "",
+        *figure_rows(spec, figures), "",
         "## Limits",
         "Where footprints lack buildings the network learned that there are none. Ground that no footprint lies on was not judged.", "",
-        "## Spec", "", "```json", json.dumps(facts, indent=1, sort_keys=True), "```", "",
-        "## Rebuild", "", f"`{command}`", "",
+        *spec_and_command(spec, command),
     ]  # fmt: skip
     return "\n".join(lines)

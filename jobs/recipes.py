@@ -155,10 +155,19 @@ def card_text(recipe: Recipe, spec: Any, figures: dict[str, float], sources: lis
     lines += [halo_text(spec, figures), ""]
     for heading, text in recipe.card.items():
         lines += [f"## {heading}", text.strip(), ""]
-    lines += ["## Figures on the windows that the threshold was chosen on", "", "| figure | value |", "| --- | --- |"]
-    lines += [f"| {name} | {value:.3f} |" for name, value in sorted(figures.items())]
-    lines += [f"| threshold | {spec.threshold:.3f} |", "", "## Training windows", "", *[f"- {source}" for source in sources], ""]
-    facts = {name: value for name, value in spec.facts.items() if name not in ("name", "layer")}
-    lines += ["## Spec", "", "```json", json.dumps(facts, indent=1, sort_keys=True), "```", ""]
-    lines += ["## Rebuild", "", f"`./spark-submit.sh train --set train.network={spec.name}`", ""]
+    lines += ["## Figures on the windows that the threshold was chosen on", "", *figure_rows(spec, figures), ""]
+    lines += ["## Training windows", "", *[f"- {source}" for source in sources], ""]
+    lines += spec_and_command(spec, f"./spark-submit.sh train --set train.network={spec.name}")
     return "\n".join(lines)
+
+
+def figure_rows(spec: Any, figures: dict[str, float]) -> list[str]:
+    """A card's table of figures, the threshold last."""
+    named = [f"| {name} | {value:.3f} |" for name, value in sorted(figures.items())]
+    return ["| figure | value |", "| --- | --- |", *named, f"| threshold | {spec.threshold:.3f} |"]
+
+
+def spec_and_command(spec: Any, command: str) -> list[str]:
+    """How every card ends: the spec, and how the model is made again."""
+    facts = {name: value for name, value in spec.facts.items() if name not in ("name", "layer")}
+    return ["## Spec", "", "```json", json.dumps(facts, indent=1, sort_keys=True), "```", "", "## Rebuild", "", f"`{command}`", ""]

@@ -6,8 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.judging import Groups, Judged, counts_of, masks_of
+from models.judging import Groups, Judged, counts_of, judged_window, masks_of
 from models.metrics import Interval, bootstrap_difference, bootstrap_f1
+from models.predictor import Predictor
+from models.windows import Window
 
 EVERYWHERE = "all"
 
@@ -38,6 +40,11 @@ class Maps(NamedTuple):
 
     judged: Sequence[Judged]
     threshold: float
+
+
+def maps_of(predictor: Predictor, windows: Sequence[Window]) -> Maps:
+    """At the threshold of all ground."""
+    return Maps([judged_window(predictor, window) for window in windows], predictor.spec.threshold)
 
 
 def compared(champion: Maps, challenger: Maps, groups: Groups, seed: int) -> list[Comparison]:

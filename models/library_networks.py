@@ -8,7 +8,7 @@ from typing import Any
 
 import segmentation_models_pytorch as smp
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import nn
 
 from conf.errors import InputError
@@ -131,10 +131,11 @@ def _verified(uri: str) -> dict[str, torch.Tensor]:
         raise InputError(f"weights {uri}: write PATH#sha256=HEX, so that the same weights are learned from again")
     if not Path(path).is_file():
         raise InputError(f"weights {path}: no such file; fetch it first, nothing is downloaded")
-    found = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    data = Path(path).read_bytes()
+    found = hashlib.sha256(data).hexdigest()
     if found != sha256.lower():
         raise InputError(f"weights {path}: sha256 is {found}, {sha256} was asked for; fetch the file again")
-    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in load_file(path).items()}
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in load(data).items()}
 
 
 def _for_bands(tensor: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from models.bundle import ModelSpec, read_spec
+from models.predictor import ONE
 from models.registry import ModelPin
 from models.tracking import quiet
 
@@ -61,7 +62,7 @@ def _metadata(pin: ModelPin, spec: ModelSpec) -> dict[str, Any]:
     """What a signature cannot say."""
     return {
         "name": pin.name, "version": pin.version, "sha256": pin.sha256, "bands": list(spec.channels), "values": spec.values,
-        "gsd_range_m": list(spec.gsd_range), "probability_scale": 1 / 250,
+        "gsd_range_m": list(spec.gsd_range), "probability_scale": 1 / ONE,
         "no_data": "NaN", "threshold": spec.threshold, "halo_px": spec.halo,
     }  # fmt: skip
 

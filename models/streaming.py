@@ -1,7 +1,7 @@
 """Labelled windows out of more Parquet than memory holds: a part of them at a time, in an order that a seed fixes."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -171,18 +171,15 @@ def tiles_digest(paths: Sequence[str]) -> str:
 def drawn_windows(paths: Sequence[str], layer: str, split: str, bands: Sequence[str], most: int, seed: int) -> list[Window]:
     """At most `most` windows of a layer's split, all over the place: those whose digests with the seed are lowest, in this order, in
     whichever files they lie. No more than these are held. Raises InputError where there is none."""
-    wanted = _Wanted(split, layer=layer)
-    found: dict[str, Window] = {}
-    for path in sorted(paths):
-        for group in _groups(path, wanted):
-            for window in _read(group, wanted, tuple(bands)):
-                found[hashlib.sha256(f"{seed} {windows_digest([window])}".encode()).hexdigest()] = window
-                if len(found) > most:
-                    del found[max(found)]
+
+    def digest(window: Window) -> str:
+        return hashlib.sha256(f"{seed} {windows_digest([window])}".encode()).hexdigest()
+
+    found = _first(paths, _Wanted(split, layer=layer), bands, most, digest)
     if not found:
         where = f"layer {layer} in split {split}"
         raise InputError(f"training_tiles: no tile of {where}; make them with other shares, or with smaller blocks")
-    return [found[name] for name in sorted(found)]
+    return found
 
 
 def held_windows(
@@ -190,12 +187,16 @@ def held_windows(
 ) -> list[Window]:
     """The first `most` windows of a split, by tile, of one world region or of all others where such a one is named: ground to choose on,
     the same for every course."""
-    wanted = _Wanted(split, only, without)
-    found: dict[str, Any] = {}
+    return _first(paths, _Wanted(split, only, without), bands, most, lambda window: window.source)
+
+
+def _first(paths: Sequence[str], wanted: _Wanted, bands: Sequence[str], most: int, key: Callable[[Window], str]) -> list[Window]:
+    """The `most` windows of the lowest keys, in their order; no more than these are held."""
+    found: dict[str, Window] = {}
     for path in sorted(paths):
         for group in _groups(path, wanted):
             for window in _read(group, wanted, tuple(bands)):
-                found[window.source] = window
+                found[key(window)] = window
                 if len(found) > most:
                     del found[max(found)]
     return [found[name] for name in sorted(found)]

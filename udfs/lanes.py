@@ -1,12 +1,14 @@
 """Reading ahead: what comes next is read in threads, each with its own open images, while the present is worked on."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from itertools import cycle
 from typing import TypeVar
 
-from udfs.images import ImagePool, Opener
+from udfs.images import ImagePool, Opener, OpeningRules
+from udfs.scenes import Scene
 
 Work = TypeVar("Work")
 Read = TypeVar("Read")
@@ -36,3 +38,13 @@ def read_ahead(works: Iterator[Work], lanes: list[Lane], read: Callable[[ImagePo
             yield first, reading.result()
     for first, reading in waiting:
         yield first, reading.result()
+
+
+def read_by_rules(
+    works: Iterator[Work], read: Callable[[ImagePool, Work], Read], scenes: Mapping[str, Scene], rules: OpeningRules, readers: int
+) -> Iterator[tuple[Work, Read]]:
+    """`read_ahead` in so many threads, which open what `rules` allow, in the versions of `scenes`, by id, that were planned with."""
+    versions = {href: version for scene in scenes.values() for href, version in scene.versions.items()}
+    with ExitStack() as stack:
+        opener = stack.enter_context(Opener(rules, versions))
+        yield from read_ahead(works, [stack.enter_context(Lane(opener)) for _ in range(readers)], read)

@@ -3,7 +3,6 @@
 import datetime as dt
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,9 +17,9 @@ from models.predictor import ModelError, Predictor, load_predictor
 from udfs.channels import Channels, composite_channels
 from udfs.choosing import tile_blocks, unpacked
 from udfs.compositing import Region, chosen_pixels
-from udfs.grid import Grid, Tile, grid_of_tile, tiles_over
-from udfs.images import EVERY_FILE, ImagePool, Opener, OpeningRules
-from udfs.lanes import Lane, read_ahead
+from udfs.grid import Grid, PixelBounds, Tile, grid_of_tile, tiles_over
+from udfs.images import EVERY_FILE, ImagePool, OpeningRules
+from udfs.lanes import read_by_rules
 from udfs.masks import PolygonFile, inside
 from udfs.rasters import NO_DATA, encode_raster
 from udfs.scenes import Scene
@@ -106,10 +105,17 @@ class Outcome(NamedTuple):
 def read_tile(pool: ImagePool, plan: Plan, recipe: Recipe) -> Region:
     """The composite of a tile and its halo, of each sensor, every pixel read once."""
     own = Channels(plan.sensor, recipe.bands, recipe.composite, recipe.dates)
+    parts = (own, recipe.beside) if recipe.beside else (own,)
+    return planned_composite(pool, plan, parts, plan.tile.pixels.grown(recipe.halo), recipe.looks, recipe.water_share)
+
+
+def planned_composite(
+    pool: ImagePool, plan: Plan, parts: tuple[Channels, ...], bounds: PixelBounds, looks: float, water_share: float | None = None
+) -> Region:
+    """The composites over `bounds`, in or around the tile, from the scenes that are planned for it; as `composite_channels`."""
     return composite_channels(
-        pool, plan.scenes, (own, recipe.beside) if recipe.beside else (own,), plan.grid, plan.tile.pixels.grown(recipe.halo),
-        reference=plan.reference, looks=recipe.looks, chosen=chosen_pixels(plan.tile, plan.blocks or {}),
-        water_share=recipe.water_share,
+        pool, plan.scenes, parts, plan.grid, bounds, reference=plan.reference, looks=looks,
+        chosen=chosen_pixels(plan.tile, plan.blocks or {}), water_share=water_share,
     )  # fmt: skip
 
 
@@ -226,17 +232,13 @@ def built_up_batches(
     The next tiles are read in `readers` threads while the network runs, each with its own open images:
     at most readers + 1 composites are held, each channels x (tile_px + 2 halo)^2 x 4 bytes.
     """
-    versions = {href: version for scene in scenes.values() for href, version in scene.versions.items()}
-    with ExitStack() as stack:
-        opener = stack.enter_context(Opener(rules, versions))
-        lanes = [stack.enter_context(Lane(opener)) for _ in range(readers)]
-        works = (
-            _Work(row, plan_of(row, scenes, sensors, references), recipes[str(row.layer)], time.monotonic())
-            for frame in frames
-            for row in frame.itertuples()
-        )
-        for work, region in read_ahead(works, lanes, _timed_read):
-            yield pd.DataFrame([_result(work, region)])
+    works = (
+        _Work(row, plan_of(row, scenes, sensors, references), recipes[str(row.layer)], time.monotonic())
+        for frame in frames
+        for row in frame.itertuples()
+    )
+    for work, region in read_by_rules(works, _timed_read, scenes, rules, readers):
+        yield pd.DataFrame([_result(work, region)])
 
 
 def _timed_read(pool: ImagePool, work: _Work) -> tuple[Region, float]:

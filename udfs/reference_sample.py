@@ -5,7 +5,6 @@ A stratum's points are its pixels of the smallest hashes: a simple random sample
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -16,13 +15,13 @@ from numpy.typing import NDArray
 
 from conf.errors import InputError, ReadError
 from conf.sensors import SENSORS
-from udfs.channels import Channels, composite_channels
-from udfs.compositing import Region, chosen_pixels
+from udfs.channels import Channels
+from udfs.compositing import Region
 from udfs.earth import to_lonlat
 from udfs.grid import PixelBounds, blocks_of
-from udfs.images import ImagePool, Opener
-from udfs.lanes import Lane, read_ahead
-from udfs.mapping import Plan, plan_of
+from udfs.images import ImagePool
+from udfs.lanes import read_by_rules
+from udfs.mapping import Plan, plan_of, planned_composite
 from udfs.pixel_areas import block_areas_mm2
 from udfs.rasters import decode_raster
 from udfs.speckle import LOOKS
@@ -184,24 +183,18 @@ def _tiles(frames: Frames, source: Source) -> Iterator[tuple[Plan, Region]]:
 
 def _read_each(works: Iterator[Work], source: Source) -> Iterator[tuple[Any, Plan, Region]]:
     """Raises ReadError: a scene that cannot be read must not leave ground out unseen."""
-    versions = {href: version for scene in source.reading["scenes"].values() for href, version in scene.versions.items()}
-    with ExitStack() as stack:
-        opener = stack.enter_context(Opener(source.reading["rules"], versions))
-        lanes = [stack.enter_context(Lane(opener)) for _ in range(source.reading["readers"])]
-        for (tag, plan, _), region in read_ahead(works, lanes, partial(_read, source=source)):
-            for name in sorted(region.failed):
-                raise ReadError(region.failed[name].kind, f"scene {name}: {region.failed[name]}")
-            yield tag, plan, region
+    told = source.reading
+    for (tag, plan, _), region in read_by_rules(works, partial(_read, source=source), told["scenes"], told["rules"], told["readers"]):
+        for name in sorted(region.failed):
+            raise ReadError(region.failed[name].kind, f"scene {name}: {region.failed[name]}")
+        yield tag, plan, region
 
 
 def _read(pool: ImagePool, work: Work, source: Source) -> Region:
     """Of the layer's own sensor: what lies beside it is for networks."""
     _, plan, bounds = work
     channels = Channels(plan.sensor, tuple(shown_bands(plan.sensor).values()), source.composite)
-    return composite_channels(
-        pool, plan.scenes, (channels,), plan.grid, bounds,
-        reference=plan.reference, looks=source.looks, chosen=chosen_pixels(plan.tile, plan.blocks or {}),
-    )  # fmt: skip
+    return planned_composite(pool, plan, (channels,), bounds, source.looks)
 
 
 def _bands(plan: Plan, region: Region) -> dict[str, NDArray[np.float32]]:

@@ -2,8 +2,8 @@
 
 import datetime as dt
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,9 +13,9 @@ import shapely
 from numpy.typing import NDArray
 
 from conf.windows import FULL_LABEL
-from udfs.channels import Channels, composite_channels
-from udfs.compositing import Region, chosen_pixels
-from udfs.images import EVERY_FILE, ImagePool, Opener, OpeningRules
+from udfs.channels import Channels
+from udfs.compositing import Region
+from udfs.images import EVERY_FILE, ImagePool, OpeningRules
 from udfs.labels import (
     Rule,
     Shift,
@@ -27,8 +27,8 @@ from udfs.labels import (
     unsure_beside,
     with_sealed,
 )
-from udfs.lanes import Lane, read_ahead
-from udfs.mapping import Plan, plan_of
+from udfs.lanes import read_by_rules
+from udfs.mapping import Plan, plan_of, planned_composite
 from udfs.planning import on_grid
 from udfs.scenes import Scene
 from udfs.sealed import sealed_share
@@ -136,23 +136,16 @@ def training_tile_batches(
 ) -> Iterator[pd.DataFrame]:
     """Shell: planned tiles with `footprints` [geometry, confidence, label_date], `region`, `split`, `reason` to rows of
     `training_tiles`. A dropped tile is not read."""
-    versions = {href: version for scene in scenes.values() for href, version in scene.versions.items()}
-    with ExitStack() as stack:
-        opener = stack.enter_context(Opener(rules, versions))
-        lanes = [stack.enter_context(Lane(opener)) for _ in range(readers)]
-        rows = ((row, plan_of(row, scenes, sensors, references)) for frame in frames for row in frame.itertuples())
-        for (row, plan), region in read_ahead(rows, lanes, lambda pool, item: _read(pool, item, how)):
-            yield pd.DataFrame([_row(row, plan, region, how)])
+    rows = ((row, plan_of(row, scenes, sensors, references)) for frame in frames for row in frame.itertuples())
+    for (row, plan), region in read_by_rules(rows, partial(_read, how=how), scenes, rules, readers):
+        yield pd.DataFrame([_row(row, plan, region, how)])
 
 
 def _read(pool: ImagePool, item: tuple[Any, Plan], how: Labelling) -> Region | None:
     row, plan = item
     if row.split == "dropped":
         return None
-    return composite_channels(
-        pool, plan.scenes, how.channels[row.layer], plan.grid, plan.tile.pixels,
-        reference=plan.reference, looks=how.looks, chosen=chosen_pixels(plan.tile, plan.blocks or {}),
-    )  # fmt: skip
+    return planned_composite(pool, plan, how.channels[row.layer], plan.tile.pixels, how.looks)
 
 
 def _row(row: Any, plan: Plan, region: Region | None, how: Labelling) -> dict[str, Any]:

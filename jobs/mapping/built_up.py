@@ -109,17 +109,17 @@ def _digest(place: Place, name: str, sha256: str, settings: BuiltUpSettings) -> 
 def model_sources(place: Place, settings: BuiltUpSettings) -> dict[str, str]:
     """Layer to the sha256 of its model, mask to its file's; raises InputError where a model, the composite, the water class or a file
     does not suit."""
-    models = {name: checked_model(place, settings.model, name).sha256 for name in place.layers}
+    pins = {name: checked_model(place, settings.model, name) for name in place.layers}
     suited(settings.composite, {layer.sensor for layer in place.layers.values()})
     suited(settings.beside_composite, {layer.beside for layer in place.layers.values() if layer.beside}, "built_up.beside_composite")
     sensors = {sensor for layer in place.layers.values() for sensor in layer.sensors}
     if settings.water and not any(water_bands(sensor) for sensor in sensors):
         raise InputError(f"setting built_up.water = True: {', '.join(sorted(sensors))} has no class of water; give built_up.water_path")
     check_backend(settings.backend)
-    for name in place.layers:
-        _check_dates(name, settings.composite, read_spec(pin_of(place, settings.model, name).path).dates)
+    for name, pin in pins.items():
+        _check_dates(name, settings.composite, read_spec(pin.path).dates)
     masks = {f"built_up.{name}": file.content for name, file in declared_masks(place, settings).items()}
-    return {**models, **masks}
+    return {**{name: pin.sha256 for name, pin in pins.items()}, **masks}
 
 
 def _check_dates(name: str, composite: str, dates: int) -> None:

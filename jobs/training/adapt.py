@@ -18,11 +18,11 @@ from conf.windows import CHOOSE, JUDGE, TRAIN
 from jobs.adaptation import Origin, card_of, comparisons, figures_of, refuse_foreign_labels, refuse_no_better
 from jobs.held_out import tile_files
 from jobs.job import Context, Tables, job
-from jobs.tracking import tracking_uri
+from jobs.tracking import artifacts_of, tracking_uri
 from models.bundle import read_tensors, write_bundle
-from models.comparing import Comparison, Maps
-from models.judging import Groups, judged_window
-from models.predictor import Predictor, load_predictor, predictor_of, read_spec
+from models.comparing import Comparison, maps_of
+from models.judging import Groups
+from models.predictor import load_predictor, predictor_of, read_spec
 from models.registry import BUNDLE, CHAMPION, ModelPin, is_registered, make_champion, register_model, resolve_model
 from models.windows import Window, groups_of, windows_digest
 
@@ -144,7 +144,7 @@ def _learned(ground: "Ground", parent: ModelPin, settings: AdaptSettings, contex
 
 def _compared(judge: list[Window], rival: ModelPin, fitted: "Fitted", settings: AdaptSettings) -> list[Comparison]:
     before, after = load_predictor(rival.path, rival.sha256), predictor_of(fitted.spec, fitted.tensors)
-    return comparisons(_maps(before, judge), _maps(after, judge), _groups(judge), settings.seed)
+    return comparisons(maps_of(before, judge), maps_of(after, judge), _groups(judge), settings.seed)
 
 
 def _groups(windows: list[Window]) -> Groups:
@@ -152,10 +152,6 @@ def _groups(windows: list[Window]) -> Groups:
     groups = groups_of(windows)
     inside = ["/" in window.source for window in windows]
     return {**groups, "region": [name if told else "" for name, told in zip(groups["region"], inside, strict=True)]}
-
-
-def _maps(predictor: Predictor, windows: list[Window]) -> Maps:
-    return Maps([judged_window(predictor, window) for window in windows], predictor.spec.threshold)
 
 
 def _keep(folder: Path, fitted: "Fitted", parent: ModelPin, ground: "Ground", settings: AdaptSettings, context: Context) -> None:
@@ -173,7 +169,6 @@ def _keep(folder: Path, fitted: "Fitted", parent: ModelPin, ground: "Ground", se
         "origin": "adapted", "place": place.name, "parent": parent.name, "parent_version": parent.version,
         "parent_sha256": parent.sha256, "data_sha256": digest,
     }  # fmt: skip
-    artifacts = Path(place.warehouse).absolute() / "mlartifacts"
-    pin = register_model(tracking_uri(place), str(artifacts), folder / BUNDLE, context.figures, tags)
+    pin = register_model(tracking_uri(place), artifacts_of(place), folder / BUNDLE, context.figures, tags)
     make_champion(tracking_uri(place), pin)
     LOG.info("to use it: --set layers.%s.model=models:/%s@%s", layer_of(place, settings), pin.name, CHAMPION)

@@ -17,11 +17,10 @@ from jobs.held_out import held_out_windows
 from jobs.job import Context, Tables, job
 from jobs.recipes import held_out_orders, read_recipe
 from jobs.tracking import tracking_uri
-from models.comparing import Comparison, Maps, compared
-from models.judging import judged_window
+from models.comparing import Comparison, compared, maps_of
 from models.predictor import load_predictor
 from models.registry import CHALLENGER, CHAMPION, ModelPin, make_champion, resolve_model
-from models.windows import Window, groups_of
+from models.windows import groups_of
 
 LOG = logging.getLogger(__name__)
 
@@ -66,7 +65,8 @@ def _pins(place: Place, settings: PromoteSettings) -> tuple[ModelPin, ModelPin]:
 def _judge(champion: ModelPin, challenger: ModelPin, tables: Tables, settings: PromoteSettings, context: Context) -> None:
     folder = context.storage / "evaluation"
     windows = held_out_windows(read_recipe(settings.network), tables, folder / f"{settings.network}.parquet")
-    found = compared(_maps(champion, windows), _maps(challenger, windows), groups_of(windows), settings.seed)
+    maps = [maps_of(load_predictor(pin.path, pin.sha256), windows) for pin in (champion, challenger)]
+    found = compared(*maps, groups_of(windows), settings.seed)
     _write(found, champion, challenger, folder / f"{settings.network}_promotion.json")
     for each in found:
         context.figures[f"difference_{each.title}"] = each.difference.value
@@ -78,11 +78,6 @@ def _judge(champion: ModelPin, challenger: ModelPin, tables: Tables, settings: P
         raise GateError(
             f"model {challenger.name} version {challenger.version} is worse than champion {champion.version}: F1 of {named}; it stays"
         )
-
-
-def _maps(pin: ModelPin, windows: list[Window]) -> Maps:
-    predictor = load_predictor(pin.path, pin.sha256)
-    return Maps([judged_window(predictor, window) for window in windows], predictor.spec.threshold)
 
 
 def _write(found: list[Comparison], champion: ModelPin, challenger: ModelPin, path: Path) -> None:
