@@ -35,6 +35,7 @@ class Group(Settings):
         1, ge=1, le=25, description="simulated built pixels with few others around weigh so much, as does what lies beside"
     )
     href: tuple[str, ...] = Field((), description="images; {band} stands for each band name")
+    resolution: float | None = Field(None, gt=0, description="metres of the UTM grid that images are read on; default: their own grid")
     series: bool = Field(False, description="the images show the same ground, in order of date")
     sensor: str | None = None
     datetime: dt.date = dt.date(2000, 1, 1)

@@ -25,16 +25,21 @@ from models.windows import Window, region_of
 
 @dataclass(frozen=True)
 class Teaching:
-    """Self-training: where the first network is sure of unlabelled ground, its answer becomes a label."""
+    """Self-training: what the first network says of unlabelled ground becomes a label where it is sure, or where a rule that is not says
+    the same. Each bound is a probability."""
 
     steps: int = 0
     """Of the second course; 0 = no second course."""
     built_from: float = 0.8
-    """Probability from which unlabelled ground counts as built."""
+    """From here on ground counts as built, ..."""
     other_to: float = 0.2
-    """Probability up to which it counts as not built."""
+    """... up to here as not built."""
+    ruled_built_from: float = 0.5
+    """The same where a rule says built, ..."""
+    ruled_other_to: float = 0.5
+    """... and where a rule says not built."""
     share: float = 1.0
-    """How often such windows are drawn, as a share of the first course's."""
+    """How often such windows are drawn, relative to what they declare."""
 
 
 class Fitted(NamedTuple):
@@ -62,7 +67,7 @@ def fit(
     THRESHOLDS) on those of split `choose`."""
     normalise = normaliser(spec)
     network = build_network(spec.architecture, course.seed)
-    trained = train(network, _as_labelled(windows), normalise, course, report, stream, machine)
+    trained = train(network, windows, normalise, course, report, stream, machine)
     cpu_seconds, looks = trained.cpu_seconds, trained.looks
     if teaching.steps:
         taught = [pseudo_labelled(trained.network, window, normalise, teaching) for window in windows]
@@ -113,15 +118,17 @@ def judged(probabilities: NDArray[np.float64], labels: NDArray[np.bool_], thresh
 
 
 def pseudo_labelled(network: Any, window: Window, normalise: Normaliser, teaching: Teaching) -> Window:
-    """An unlabelled window with the network's sure answers as labels where no rule gave one; others as they are."""
+    """An unlabelled window to train on; others as they are. Rules of more than full weight need no word of the network."""
     if window.split != UNLABELLED:
         return window
     probability = 1 / (1 + np.exp(-predict_map(network, window.values, normalise)))
-    built, other = probability >= teaching.built_from, probability <= teaching.other_to
-    ruled = window.weights > 0
-    present = np.isfinite(window.values[0])
-    labels = np.where(ruled, window.labels, np.where(built, FULL_LABEL, 0)).astype(np.uint8)
-    weights = np.where(ruled, window.weights, np.where((built | other) & present, FULL_WEIGHT, 0)).astype(np.uint8)
+    ruled, sure = window.weights > 0, window.weights > FULL_WEIGHT
+    said = window.labels >= FULL_LABEL / 2
+    built = probability >= np.where(ruled & said, teaching.ruled_built_from, teaching.built_from)
+    other = probability <= np.where(ruled & ~said, teaching.ruled_other_to, teaching.other_to)
+    known = ((built & (said | ~ruled)) | (other & ~(said & ruled))) & np.isfinite(window.values[0])
+    labels = np.where(sure, window.labels, np.where(built, FULL_LABEL, 0)).astype(np.uint8)
+    weights = np.where(sure, window.weights, np.where(known, FULL_WEIGHT, 0)).astype(np.uint8)
     return window._replace(split=TRAIN, share=window.share * teaching.share, labels=labels, weights=weights)
 
 
@@ -129,8 +136,3 @@ def _labelled_pixels(maps: list[Judged]) -> tuple[list[NDArray[np.float64]], lis
     """Of each window, probabilities, as maps hold them, and labels (n,) of all labelled pixels: also of doubtful ones, for a label older
     than its image leaves what is built full weight, and all the rest less."""
     return [item.probability[item.valid] / ONE for item in maps], [item.truth[item.valid] for item in maps]
-
-
-def _as_labelled(windows: list[Window]) -> list[Window]:
-    """In the first course unlabelled windows teach only what rules are sure of."""
-    return [window._replace(split=TRAIN) if window.split == UNLABELLED and window.weights.any() else window for window in windows]

@@ -20,9 +20,11 @@ from conf.place import Source
 from conf.windows import CHOOSE, FULL_LABEL, FULL_WEIGHT, JUDGE, TRAIN, UNLABELLED, WINDOW_COLUMNS, channel_names
 from udfs.catalogs import scenes_of
 from udfs.composites import median
-from udfs.grid import PixelBounds, native_grid
+from udfs.grid import Grid, PixelBounds, native_grid, utm_grid
 from udfs.images import ImagePool
+from udfs.planning import on_grid
 from udfs.reading import read_scene
+from udfs.scenes import Scene
 from udfs.simulation.aerial import render_rgb, rgb_bounds
 from udfs.simulation.city import City, plan_city
 from udfs.simulation.land import BUILT_RULE, building_label, built_label, shares
@@ -148,8 +150,10 @@ def footprint_window(order: Mapping[str, Any]) -> Ground:
 
 
 def weak_window(order: Mapping[str, Any]) -> Ground:
-    """A whole image with the labels of `rules`. `series`: images of the same ground in order of date, `href` among them."""
-    series = [_image({**order, "href": href})[0] for href in order["series"]]
+    """A whole image with the labels of `rules`. `series`: images of the same ground in order of date, `href` among them; all are read on
+    the grid of `href`, or on a UTM grid of `resolution` metres, as a map's windows show it."""
+    grid, bounds = _ground_of(order)
+    series = [_values(_scene({**order, "href": href}), order, grid, bounds) for href in order["series"]]
     index = order["series"].index(order["href"])
     named = [dict(zip(order["bands"], np.nan_to_num(values), strict=True)) for values in series]
     weak = RULES[order["rules"]](named, index)
@@ -215,13 +219,30 @@ def _finer(layer: Values, side: int) -> Values:
 
 
 def _image(order: Mapping[str, Any]) -> tuple[Values, Any, str]:
-    """A file's or pattern's image as physical values on its own grid, with transform and CRS."""
+    """A file's or pattern's image as physical values on its grid, with transform and CRS."""
+    grid, bounds = _ground_of(order)
+    return _values(_scene(order), order, grid, bounds), grid.transform(bounds.top, bounds.left), grid.crs
+
+
+def _ground_of(order: Mapping[str, Any]) -> tuple[Grid, PixelBounds]:
+    """An image's own grid, or the UTM grid of `resolution` metres, and the pixels that it covers."""
+    scene = _scene(order)
+    if not order.get("resolution"):
+        return native_grid(scene.crs, Affine(*scene.transform[:6])), PixelBounds(0, 0, scene.height, scene.width)
+    outline = shapely.from_wkb(scene.footprint)
+    grid = utm_grid(outline.centroid.x, outline.centroid.y, order["resolution"])
+    return grid, grid.pixels_over(*shapely.bounds(on_grid(outline, grid)))
+
+
+def _scene(order: Mapping[str, Any]) -> Scene:
     source = Source.model_validate({name: order[name] for name in ("href", "sensor", "datetime")})
     (scene,) = scenes_of((source,), Path())
-    grid = native_grid(scene.crs, Affine(*scene.transform[:6]))
-    bounds = PixelBounds(0, 0, scene.height, scene.width)
+    return scene
+
+
+def _values(scene: Scene, order: Mapping[str, Any], grid: Grid, bounds: PixelBounds) -> Values:
     values, _ = read_scene(ImagePool(), scene, tuple(order["bands"]), grid, bounds)
-    return values, grid.transform(0, 0), scene.crs
+    return values
 
 
 def _footprints(path: str, crs: str) -> Shapes:

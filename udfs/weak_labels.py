@@ -17,12 +17,15 @@ Mask = NDArray[np.bool_]
 Bands = Mapping[str, Values]
 
 
-DRY_FLAT_WEIGHT = 4
-"""How much ground counts that was wet at another date: little of it, and the hardest to tell from roofs."""
+SURE_WEIGHT, DRY_FLAT_WEIGHT = 2, 4
+"""How much ground counts of which the rules are sure: water; and what was water at another date, which is little and the hardest to tell
+from roofs."""
+SETTLED_PX = 21
+"""Side of the square whose share of bare rough ground tells a settlement."""
 
 
 class WeakLabels(NamedTuple):
-    """uint8 (height, width): labels 0 or 250, weights 0 (not sure), 10, or more on what is hard to tell."""
+    """uint8 (height, width): labels 0 or 250; weights 0 where no rule tells, 10 where one does, more where it is sure."""
 
     labels: NDArray[np.uint8]
     weights: NDArray[np.uint8]
@@ -36,22 +39,23 @@ def difference(first: Values, second: Values) -> Values:
 
 
 def sentinel2_rules(series: Sequence[Bands], index: int) -> WeakLabels:
-    """Of reflectances: built where much ground is bare, dry and grey at every date, neither reddish as soil nor smooth as sand; not
-    built: water, vegetation, and dark smooth ground such as mud and fields, away from what is built. The rest stays open: soil looks
-    like reddish roofs, and dry tidal flats like roofs of the poor, which is why what is wet at any date is never built."""
+    """Of reflectances: built where ground is bare, dry and rough amid more of the same at every date; not built: what is water at any
+    date, vegetation, smooth dark ground such as mud, and all that lies outside of settlements. What is bare without being rough stays
+    open. Rough bare hills pass for settlements here, which is why a network should agree before such labels teach."""
     bands = series[index]
     wet = np.any([_wet(date) for date in series], axis=0)
-    shores = ndimage.binary_dilation(_opened(wet, 1), iterations=3)
-    hard = [_grey(date) & ~wet & (_spread(date["B08"], 9) > 0.012) for date in series]
-    dense = np.min([_share(mask, 9) for mask in hard], axis=0)
-    built = _opened(hard[index] & (dense > 0.5), 1) & ~shores
+    rough = [_bare_rough(date) & ~wet for date in series]
+    settled = [_share(mask, SETTLED_PX) for mask in rough]
+    shores = ndimage.binary_dilation(_opened(wet, 1), iterations=2)
+    built = rough[index] & (np.min(settled, axis=0) > 0.3) & ~shores
     smooth = (_spread(bands["B08"], 9) < 0.009) & (_spread(bands["B04"], 9) < 0.007) & (bands["B04"] < 0.16)
-    green = difference(bands["B8A"], bands["B04"]) > 0.45
+    mud = _opened(smooth & (_share(rough[index], 31) < 0.25), 1)
+    green = difference(bands["B8A"], bands["B04"]) > 0.42
     surely_wet = _cleaned(wet, 1)
-    not_built = surely_wet | _cleaned(green, 1) | _cleaned(smooth & (_share(hard[index], 31) < 0.25), 0)
+    not_built = surely_wet | green | mud | (np.max(settled, axis=0) < 0.25)
     weak = _weak(built, not_built & ~built, np.isfinite(bands["B03"]))
-    dry_flats = surely_wet & ~_wet(bands)
-    return weak._replace(weights=np.where(dry_flats, weak.weights * np.uint8(DRY_FLAT_WEIGHT), weak.weights))
+    times = np.where(surely_wet, np.where(_wet(bands), SURE_WEIGHT, DRY_FLAT_WEIGHT), 1)
+    return weak._replace(weights=(weak.weights * times).astype(np.uint8))
 
 
 def landsat_rules(series: Sequence[Bands], index: int) -> WeakLabels:
@@ -75,9 +79,11 @@ def _wet(bands: Bands) -> Mask:
     return np.asarray((difference(bands["B03"], bands["B11"]) > 0.1) & (bands["B11"] < 0.07))
 
 
-def _grey(bands: Bands) -> Mask:
-    bare = difference(bands["B8A"], bands["B04"]) < 0.25
-    return np.asarray(bare & (bands["B02"] > 1.02 * bands["B04"]) & (bands["B11"] > 0.11) & (bands["B12"] > 0.08))
+def _bare_rough(bands: Bands) -> Mask:
+    """Without much green, no shade, and unlike its neighbours in visible light, as roofs, streets and yards side by side are."""
+    visible = (bands["B02"] + bands["B03"] + bands["B04"]) / np.float32(3)
+    bare = difference(bands["B8A"], bands["B04"]) < 0.28
+    return np.asarray(bare & (_spread(visible, 9) > 0.008) & (bands["B11"] > 0.08))
 
 
 def _water(bands: Bands) -> Mask:

@@ -161,21 +161,27 @@ def test_the_last_network_is_kept_where_choosing_ground_would_mislead():
         replace(course, keep="first")
 
 
-def test_only_sure_answers_become_labels_and_rules_stand():
+def test_answers_become_labels_where_they_are_sure_or_a_rule_says_the_same_and_sure_rules_stand_alone():
     window = window_of("unlabelled")._replace(labels=np.zeros((72, 72), np.uint8))
     window.weights[:] = 0
-    window.weights[20:30, 20:30] = 10
+    built_by_rule, not_by_rule, sure = np.s_[10:20, 30:72], np.s_[30:40, 0:72], np.s_[50:60, 30:40]
+    window.labels[built_by_rule] = 250
+    window.weights[built_by_rule], window.weights[not_by_rule], window.weights[sure] = 10, 10, 20
 
-    class Half(torch.nn.Module):
+    class Halves(torch.nn.Module):
+        """0.95 in the west, 0.38 in the east."""
+
         def forward(self, images):
-            return torch.where(torch.arange(images.shape[3]) < 36, 3.0, 0.1).expand(images.shape)[:, :1]
+            return torch.where(torch.arange(images.shape[3]) < 36, 3.0, -0.5).expand(images.shape)[:, :1]
 
-    taught = pseudo_labelled(Half(), window, PLAIN, Teaching(steps=1))
+    taught = pseudo_labelled(Halves(), window, PLAIN, Teaching(1, 0.8, 0.2, ruled_built_from=0.3, ruled_other_to=0.4))
     assert taught.split == "train"
-    expected = np.zeros((72, 72), np.uint8)
-    expected[:, :36] = 250
-    expected[20:30, 20:30] = 0
-    assert np.array_equal(taught.labels, expected)
-    assert taught.weights[40, 10] == 10
-    assert taught.weights[40, 60] == 0
-    assert taught.weights[2, 2] == 0
+    labels, weights = np.zeros((72, 72), np.uint8), np.zeros((72, 72), np.uint8)
+    labels[:, :36], weights[:, :36] = 250, 10
+    labels[built_by_rule], weights[built_by_rule] = 250, 10
+    labels[30:40], weights[30:40] = 0, 0
+    weights[30:40, 36:] = 10
+    labels[sure], weights[sure] = 0, 20
+    known = np.isfinite(window.values[0])
+    assert np.array_equal(taught.weights, np.where(known | (weights == 20), weights, 0))
+    assert np.array_equal(taught.labels[taught.weights > 0], labels[taught.weights > 0])

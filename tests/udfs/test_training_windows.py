@@ -148,20 +148,21 @@ def test_rivers_that_move_are_never_built_and_towns_that_stay_are():
     assert (alone.labels[29:35, 39:50] == 250).all()
 
 
-def test_water_and_woods_are_surely_not_built_dense_grey_ground_is_and_soil_is_left_open():
+def test_water_and_woods_are_not_built_bare_rough_ground_amid_more_of_it_is_and_smooth_soil_in_towns_is_left_open():
     spectra = {  # water, wood, town, soil
         "B02": (0.12, 0.09, 0.14, 0.13), "B03": (0.1, 0.08, 0.12, 0.15), "B04": (0.08, 0.05, 0.12, 0.2), "B08": (0.05, 0.33, 0.15, 0.26),
         "B8A": (0.05, 0.35, 0.16, 0.28), "B11": (0.02, 0.2, 0.17, 0.33), "B12": (0.01, 0.1, 0.14, 0.28),
     }  # fmt: skip
-    zones = np.arange(80)[None, :] // 20 + np.zeros((30, 1), int)
+    zones = np.arange(160)[None, :] // 40 + np.zeros((80, 1), int)
     light = 1 + np.random.default_rng(6).normal(0, 0.15, zones.shape)
+    light[:, 121:] = 1
+    light[35:45, 96:104] = 1
     weak = sentinel2_rules([{band: (np.array(values)[zones] * light).astype(np.float32) for band, values in spectra.items()}], 0)
-    assert (weak.weights[5:25, 3:17] == 10).all()
-    assert (weak.weights[5:25, 23:37] == 10).all()
-    assert (weak.labels[6:24, 44:56] == 250).mean() > 0.9
-    assert (weak.labels[:, :38] == 0).all()
-    assert not weak.labels[:, 63:].any()
-    assert not weak.weights[6:24, 64:76].any()
+    assert (weak.weights[5:75, 3:37] == 20).all() and (weak.labels[:, :78] == 0).all()
+    assert (weak.weights[5:75, 44:76] == 10).all()
+    assert (weak.labels[6:30, 84:116] == 250).mean() > 0.9
+    assert not weak.weights[39:41, 99:101].any()
+    assert not weak.labels[:, 128:].any() and (weak.weights[:, 145:] == 10).all()
 
 
 def test_what_is_wet_at_any_date_is_never_built():
@@ -176,14 +177,51 @@ def test_what_is_wet_at_any_date_is_never_built():
     assert (sentinel2_rules(dates[1:], 0).labels[6:34, 6:22] == 250).mean() > 0.9
 
 
-def test_only_what_is_hard_grey_ground_at_every_date_is_built_and_smooth_spots_of_a_town_stay_open():
-    moist = {"B02": 0.12, "B03": 0.1, "B04": 0.09, "B08": 0.1, "B8A": 0.11, "B11": 0.09, "B12": 0.06}
+def test_only_what_is_bare_rough_ground_at_every_date_is_built_and_smooth_spots_of_a_town_stay_open():
+    moist = {"B02": 0.09, "B03": 0.055, "B04": 0.05, "B08": 0.06, "B8A": 0.07, "B11": 0.055, "B12": 0.04}
     town = {"B02": 0.14, "B03": 0.12, "B04": 0.12, "B08": 0.15, "B8A": 0.16, "B11": 0.17, "B12": 0.14}
     flat = np.arange(90)[None, :] + np.zeros((60, 1)) < 25
     light = 1 + np.random.default_rng(6).normal(0, 0.12, flat.shape)
     light[24:37, 52:65] = 1
     dates = [{band: (np.where(flat & tide, moist[band], town[band]) * light).astype(np.float32) for band in town} for tide in (True, False)]
     dry = sentinel2_rules(dates, 1)
-    assert not dry.labels[:, :22].any() and not dry.weights[6:54, 3:20].any()
+    assert not dry.labels[:, :18].any() and not dry.weights[6:54, 3:18].any()
     assert (dry.labels[6:18, 32:85] == 250).mean() > 0.9
     assert not dry.weights[29:32, 57:60].any()
+
+
+def _written(folder, date, levels, columns):
+    """A band a file, 9e-5 degrees at 47 N: 10 m by 6.8 m; each band rises eastwards from its level, the same at the same longitude."""
+    for band, level in (dict.fromkeys(("B01", "B05", "B06", "B07", "B09", "B10"), 1000) | levels).items():
+        rise = (columns.start + np.arange(columns.stop - columns.start)) * 4 + level
+        transform = Affine(9e-5, 0, 3.0 + columns.start * 9e-5, 0, -9e-5, 47.0)
+        profile = {
+            "driver": "GTiff",
+            "count": 1,
+            "height": 60,
+            "width": rise.size,
+            "dtype": "uint16",
+            "crs": "EPSG:4326",
+            "transform": transform,
+        }
+        with rasterio.open(folder / f"{date}_{band}.tif", "w", **profile) as file:
+            file.write(np.broadcast_to(rise, (1, 60, rise.size)).astype(np.uint16))
+
+
+def test_images_in_degrees_are_read_on_utm_and_other_dates_on_the_same_pixels(tmp_path):
+    town = {"B02": 1400, "B03": 1200, "B04": 1200, "B08": 1500, "B8A": 1600, "B11": 1700, "B12": 1400}
+    water = {"B02": 1100, "B03": 1000, "B04": 800, "B08": 500, "B8A": 500, "B11": 10, "B12": 10}
+    _written(tmp_path, "dry", town, range(90))
+    _written(tmp_path, "wet", water, range(40, 130))
+    paths = [str(tmp_path / f"{date}_{{band}}.tif") for date in ("wet", "dry")]
+    order = {"kind": "weak", "source": "s", "split": "unlabelled", "share": 1.0, "rules": "sentinel2", "sensor": "sentinel2_l1c",
+             "datetime": "2016-06-01", "bands": list(town), "resolution": 10.0, "series": paths, "href": paths[1]}  # fmt: skip
+    ground = MAKERS["weak"](order)
+    height, width = ground.values.shape[1:]
+    wide = 9e-5 * 111320 * np.cos(np.radians(47))
+    assert (height, width) == pytest.approx((60.0, 90 * wide / 10), abs=2.5)
+    assert np.nanmedian(np.diff(ground.values[0], axis=1)) == pytest.approx(4e-4 * 10 / wide, rel=0.03)
+    sure = ground.weights == 10 * DRY_FLAT_WEIGHT
+    assert not sure[:, : width * 40 // 90 - 2].any() and sure[6:-6, width * 40 // 90 + 4 : -4].mean() > 0.9
+    own = MAKERS["weak"]({**order, "resolution": None, "series": paths[1:]})
+    assert own.values.shape == (7, 60, 90)
