@@ -37,7 +37,7 @@ class Teaching:
     ruled_built_from: float = 0.5
     """The same where a rule says built, ..."""
     ruled_other_to: float = 0.5
-    """... and where a rule says not built."""
+    """... and where a rule says not built; ground that this and `built_from` both hold is built all the same."""
     share: float = 1.0
     """How often such windows are drawn, relative to what they declare."""
 
@@ -122,11 +122,11 @@ def pseudo_labelled(network: Any, window: Window, normalise: Normaliser, teachin
     if window.split != UNLABELLED:
         return window
     probability = 1 / (1 + np.exp(-predict_map(network, window.values, normalise)))
-    ruled, sure = window.weights > 0, window.weights > FULL_WEIGHT
-    said = window.labels >= FULL_LABEL / 2
+    ruled, sure, said = window.weights > 0, window.weights > FULL_WEIGHT, window.labels >= FULL_LABEL / 2
     built = probability >= np.where(ruled & said, teaching.ruled_built_from, teaching.built_from)
     other = probability <= np.where(ruled & ~said, teaching.ruled_other_to, teaching.other_to)
-    known = ((built & (said | ~ruled)) | (other & ~(said & ruled))) & np.isfinite(window.values[0])
+    told = np.where(ruled, np.where(said, built, other), built | other)
+    known = told & np.isfinite(window.values[0])
     labels = np.where(sure, window.labels, np.where(built, FULL_LABEL, 0)).astype(np.uint8)
     weights = np.where(sure, window.weights, np.where(known, FULL_WEIGHT, 0)).astype(np.uint8)
     return window._replace(split=TRAIN, share=window.share * teaching.share, labels=labels, weights=weights)

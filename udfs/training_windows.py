@@ -152,9 +152,9 @@ def footprint_window(order: Mapping[str, Any]) -> Ground:
 def weak_window(order: Mapping[str, Any]) -> Ground:
     """A whole image with the labels of `rules`. `series`: images of the same ground in order of date, `href` among them; all are read on
     the grid of `href`, or on a UTM grid of `resolution` metres, as a map's windows show it."""
-    grid, bounds = _ground_of(order)
-    series = [_values(_scene({**order, "href": href}), order, grid, bounds) for href in order["series"]]
-    index = order["series"].index(order["href"])
+    scenes, index = [_scene({**order, "href": href}) for href in order["series"]], order["series"].index(order["href"])
+    grid, bounds = _ground_of(scenes[index], order.get("resolution"))
+    series = [_values(scene, order, grid, bounds) for scene in scenes]
     named = [dict(zip(order["bands"], np.nan_to_num(values), strict=True)) for values in series]
     weak = RULES[order["rules"]](named, index)
     weights = np.where(np.isfinite(series[index][0]), weak.weights, 0).astype(np.uint8)
@@ -220,17 +220,17 @@ def _finer(layer: Values, side: int) -> Values:
 
 def _image(order: Mapping[str, Any]) -> tuple[Values, Any, str]:
     """A file's or pattern's image as physical values on its grid, with transform and CRS."""
-    grid, bounds = _ground_of(order)
-    return _values(_scene(order), order, grid, bounds), grid.transform(bounds.top, bounds.left), grid.crs
-
-
-def _ground_of(order: Mapping[str, Any]) -> tuple[Grid, PixelBounds]:
-    """An image's own grid, or the UTM grid of `resolution` metres, and the pixels that it covers."""
     scene = _scene(order)
-    if not order.get("resolution"):
+    grid, bounds = _ground_of(scene, order.get("resolution"))
+    return _values(scene, order, grid, bounds), grid.transform(bounds.top, bounds.left), grid.crs
+
+
+def _ground_of(scene: Scene, resolution: float | None) -> tuple[Grid, PixelBounds]:
+    """An image's own grid, or the UTM grid of `resolution` metres, and the pixels that it covers."""
+    if resolution is None:
         return native_grid(scene.crs, Affine(*scene.transform[:6])), PixelBounds(0, 0, scene.height, scene.width)
     outline = shapely.from_wkb(scene.footprint)
-    grid = utm_grid(outline.centroid.x, outline.centroid.y, order["resolution"])
+    grid = utm_grid(outline.centroid.x, outline.centroid.y, resolution)
     return grid, grid.pixels_over(*shapely.bounds(on_grid(outline, grid)))
 
 

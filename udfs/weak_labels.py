@@ -43,7 +43,8 @@ def sentinel2_rules(series: Sequence[Bands], index: int) -> WeakLabels:
     date, vegetation, smooth dark ground such as mud, and all that lies outside of settlements. What is bare without being rough stays
     open. Rough bare hills pass for settlements here, which is why a network should agree before such labels teach."""
     bands = series[index]
-    wet = np.any([_wet(date) for date in series], axis=0)
+    wet_at = [_wet(date) for date in series]
+    wet = np.any(wet_at, axis=0)
     rough = [_bare_rough(date) & ~wet for date in series]
     settled = [_share(mask, SETTLED_PX) for mask in rough]
     shores = ndimage.binary_dilation(_opened(wet, 1), iterations=2)
@@ -54,7 +55,7 @@ def sentinel2_rules(series: Sequence[Bands], index: int) -> WeakLabels:
     surely_wet = _cleaned(wet, 1)
     not_built = surely_wet | green | mud | (np.max(settled, axis=0) < 0.25)
     weak = _weak(built, not_built & ~built, np.isfinite(bands["B03"]))
-    times = np.where(surely_wet, np.where(_wet(bands), SURE_WEIGHT, DRY_FLAT_WEIGHT), 1)
+    times = np.where(surely_wet, np.where(wet_at[index], SURE_WEIGHT, DRY_FLAT_WEIGHT), 1)
     return weak._replace(weights=(weak.weights * times).astype(np.uint8))
 
 

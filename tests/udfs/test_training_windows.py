@@ -193,18 +193,10 @@ def test_only_what_is_bare_rough_ground_at_every_date_is_built_and_smooth_spots_
 def _written(folder, date, levels, columns):
     """A band a file, 9e-5 degrees at 47 N: 10 m by 6.8 m; each band rises eastwards from its level, the same at the same longitude."""
     for band, level in (dict.fromkeys(("B01", "B05", "B06", "B07", "B09", "B10"), 1000) | levels).items():
-        rise = (columns.start + np.arange(columns.stop - columns.start)) * 4 + level
+        rise = np.array(columns) * 4 + level
         transform = Affine(9e-5, 0, 3.0 + columns.start * 9e-5, 0, -9e-5, 47.0)
-        profile = {
-            "driver": "GTiff",
-            "count": 1,
-            "height": 60,
-            "width": rise.size,
-            "dtype": "uint16",
-            "crs": "EPSG:4326",
-            "transform": transform,
-        }
-        with rasterio.open(folder / f"{date}_{band}.tif", "w", **profile) as file:
+        profile = {"driver": "GTiff", "count": 1, "height": 60, "width": rise.size, "dtype": "uint16", "crs": "EPSG:4326"}
+        with rasterio.open(folder / f"{date}_{band}.tif", "w", **profile, transform=transform) as file:
             file.write(np.broadcast_to(rise, (1, 60, rise.size)).astype(np.uint16))
 
 
