@@ -79,7 +79,7 @@ def _order(seed: int, split: str, look: str) -> dict[str, Any]:
     dates = [f"{year}-{1 + (seed * 5 + 4 * number) % 12:02}-15" for number in range(1 + seed % 3)]
     return {
         "kind": "simulated_sentinels", "source": f"simulated {seed} {look}", "split": split, "share": 1.0, "seed": seed, "look": look,
-        "size_m": 5120.0, "dates": sorted(dates), "cloud": 0.1, "wet": 0.0, "softness": 0.6, "sparse_weight": 1,
+        "size_m": 5120.0, "dates": sorted(dates), "cloud": 0.1, "wet": 0.0, "bare": 0.0, "softness": 0.6, "sparse_weight": 1,
         "bands": [*OPTICAL, *RADAR],
     }  # fmt: skip
 

@@ -30,6 +30,7 @@ class Group(Settings):
     gsd: tuple[float, ...] = Field((10.0,), description="pixel sizes, metres; one window of each city for each")
     cloud: float = Field(0.1, ge=0, le=1, description="mean cloud cover of simulated dates")
     wet: float = Field(0.0, ge=0, lt=1, description="share of simulated open ground that is darkened as mud is")
+    bare: float = Field(0.0, ge=0, lt=1, description="share of simulated open ground that is turned to light dry soil")
     softness: float = Field(0.0, ge=0, le=1, description="width of the ramp of labels over built shares around one half; 0 = a step")
     sparse_weight: int = Field(
         1, ge=1, le=25, description="simulated built pixels with few others around weigh so much, as does what lies beside"

@@ -19,25 +19,28 @@ from models.networks import build_network, folded_tensors
 from models.predictor import ONE, predictor_of
 from models.streaming import WindowStream
 from models.thresholds import THRESHOLDS, region_thresholds
-from models.training import Course, Machine, Report, predict_map, train
+from models.training import Course, Machine, Report, Trained, predict_map, train
 from models.windows import Window, region_of
 
 
 @dataclass(frozen=True)
 class Teaching:
-    """Self-training: what the first network says of unlabelled ground becomes a label where it is sure, or where a rule that is not says
-    the same. Each bound is a probability."""
+    """Self-training: what the last network says of unlabelled ground, the mean over its dates, becomes a label where it is sure, or where
+    a doubtful rule (of less than full weight) says the same. A rule of full weight stands unless the network is sure of the opposite, one
+    of more whatever it says. Each bound is a probability."""
 
+    rounds: int = 0
+    """Further courses, each taught by the network before; 0 = none."""
     steps: int = 0
-    """Of the second course; 0 = no second course."""
+    """Of each."""
     built_from: float = 0.8
-    """From here on ground counts as built, ..."""
+    """From here on the network is sure that ground is built, ..."""
     other_to: float = 0.2
-    """... up to here as not built."""
+    """... up to here that it is not."""
     ruled_built_from: float = 0.5
-    """The same where a rule says built, ..."""
+    """The same where a doubtful rule says built, ..."""
     ruled_other_to: float = 0.5
-    """... and where a rule says not built; ground that this and `built_from` both hold is built all the same."""
+    """... and where one says not built."""
     share: float = 1.0
     """How often such windows are drawn, relative to what they declare."""
 
@@ -50,7 +53,7 @@ class Fitted(NamedTuple):
     figures: dict[str, float]
     worst: list[Square]
     looks: list[Look]
-    """Steps of a second course are counted on from those of the first."""
+    """Steps of further courses are counted on from those of the first."""
 
 
 def fit(
@@ -68,20 +71,16 @@ def fit(
     normalise = normaliser(spec)
     network = build_network(spec.architecture, course.seed)
     trained = train(network, windows, normalise, course, report, stream, machine)
-    cpu_seconds, looks = trained.cpu_seconds, trained.looks
-    if teaching.steps:
-        taught = [pseudo_labelled(trained.network, window, normalise, teaching) for window in windows]
-        second = replace(course, steps=teaching.steps, seed=course.seed + 1, learning_rate=course.learning_rate / 2)
-        before = trained.steps
-        trained = train(trained.network, taught, normalise, second, report, stream, machine, 2)
-        cpu_seconds += trained.cpu_seconds
-        looks = [*looks, *(look._replace(step=before + look.step) for look in trained.looks)]
+    for number in range(1, teaching.rounds + 1):
+        taught = pseudo_labelled(trained.network, windows, normalise, teaching)
+        further = replace(course, steps=teaching.steps, seed=course.seed + number, learning_rate=course.learning_rate / 2)
+        trained = _joined(trained, train(trained.network, taught, normalise, further, report, stream, machine, number + 1))
     choosing = [window for window in windows if window.split == CHOOSE]
     made = finished(spec, folded_tensors(trained.network), choosing, rule)
     shipped = replace(made.spec, architecture=as_shipped(spec.architecture))
-    figures = made.figures | {"cpu_minutes": cpu_seconds / 60, "steps": float(trained.steps)}
+    figures = made.figures | {"cpu_minutes": trained.cpu_seconds / 60, "steps": float(trained.steps)}
     figures |= halo_figures(predictor_of(spec, made.tensors), [window.values for window in choosing])
-    return Fitted(shipped, made.tensors, figures, made.worst, looks)
+    return Fitted(shipped, made.tensors, figures, made.worst, trained.looks)
 
 
 def finished(spec: ModelSpec, tensors: Tensors, choosing: list[Window], rule: str) -> Fitted:
@@ -117,19 +116,42 @@ def judged(probabilities: NDArray[np.float64], labels: NDArray[np.bool_], thresh
     return {**scores(*counts)._asdict(), "area_ratio": area, "everything_f1": everything.f1}
 
 
-def pseudo_labelled(network: Any, window: Window, normalise: Normaliser, teaching: Teaching) -> Window:
-    """An unlabelled window to train on; others as they are. Rules of more than full weight need no word of the network."""
-    if window.split != UNLABELLED:
-        return window
-    probability = 1 / (1 + np.exp(-predict_map(network, window.values, normalise)))
-    ruled, sure, said = window.weights > 0, window.weights > FULL_WEIGHT, window.labels >= FULL_LABEL / 2
-    built = probability >= np.where(ruled & said, teaching.ruled_built_from, teaching.built_from)
-    other = probability <= np.where(ruled & ~said, teaching.ruled_other_to, teaching.other_to)
-    told = np.where(ruled, np.where(said, built, other), built | other)
-    known = told & np.isfinite(window.values[0])
-    labels = np.where(sure, window.labels, np.where(built, FULL_LABEL, 0)).astype(np.uint8)
-    weights = np.where(sure, window.weights, np.where(known, FULL_WEIGHT, 0)).astype(np.uint8)
+def pseudo_labelled(network: Any, windows: list[Window], normalise: Normaliser, teaching: Teaching) -> list[Window]:
+    """Unlabelled windows as ones to train on; others as they are."""
+    dates: dict[str, list[NDArray[np.float32]]] = {}
+    for window in windows:
+        if window.split == UNLABELLED:
+            dates.setdefault(_ground_of(window), []).append(_probability(network, window, normalise))
+    means = {ground: np.stack(seen).mean(0) for ground, seen in dates.items()}
+    return [_told(window, means[_ground_of(window)], teaching) if window.split == UNLABELLED else window for window in windows]
+
+
+def _ground_of(window: Window) -> str:
+    return window.ground or window.source
+
+
+def _probability(network: Any, window: Window, normalise: Normaliser) -> NDArray[np.float32]:
+    """0-1 (height, width); NaN without data."""
+    logits = predict_map(network, window.values, normalise)
+    return np.where(np.isfinite(window.values[0]), 1 / (1 + np.exp(-logits)), np.float32(np.nan))
+
+
+def _told(window: Window, probability: NDArray[np.float32], teaching: Teaching) -> Window:
+    said, doubtful = window.labels >= FULL_LABEL / 2, (window.weights > 0) & (window.weights < FULL_WEIGHT)
+    built = probability >= np.where(doubtful & said, teaching.ruled_built_from, teaching.built_from)
+    other = ~built & (probability <= np.where(doubtful & ~said, teaching.ruled_other_to, teaching.other_to))
+    stands = (window.weights == FULL_WEIGHT) & np.isfinite(probability) & ~np.where(said, other, built)
+    labels = np.where(stands, window.labels, np.where(built, FULL_LABEL, 0))
+    weights = np.where(stands | built | other, FULL_WEIGHT, 0)
+    sure = window.weights > FULL_WEIGHT
+    labels, weights = (np.where(sure, *pair).astype(np.uint8) for pair in ((window.labels, labels), (window.weights, weights)))
     return window._replace(split=TRAIN, share=window.share * teaching.share, labels=labels, weights=weights)
+
+
+def _joined(before: Trained, after: Trained) -> Trained:
+    """A further course, its looks and steps counted on."""
+    looks = [*before.looks, *(look._replace(step=before.steps + look.step) for look in after.looks)]
+    return Trained(after.network, looks, before.steps + after.steps, before.cpu_seconds + after.cpu_seconds)
 
 
 def _labelled_pixels(maps: list[Judged]) -> tuple[list[NDArray[np.float64]], list[NDArray[np.bool_]]]:

@@ -29,9 +29,9 @@ from udfs.simulation.aerial import render_rgb, rgb_bounds
 from udfs.simulation.city import City, plan_city
 from udfs.simulation.land import BUILT_RULE, building_label, built_label, shares
 from udfs.simulation.looks import SCORED_LOOKS
+from udfs.simulation.open_ground import bared, wetted
 from udfs.simulation.optical import render_landsat, render_sentinel2
 from udfs.simulation.radar import render_sentinel1
-from udfs.simulation.seeds import fractal_noise, generator
 from udfs.speckle import to_decibels, to_power
 from udfs.weak_labels import RULES
 
@@ -56,6 +56,7 @@ class Ground(NamedTuple):
     values: Values
     labels: NDArray[np.uint8]
     weights: NDArray[np.uint8]
+    ground: str = ""
 
 
 def simulated_sentinels(order: Mapping[str, Any]) -> Ground:
@@ -81,6 +82,8 @@ def _optical(city: City, dates: list[dt.date], bands: tuple[str, ...], built: Va
     if (slots := order.get("slots", 1)) > 1:
         return np.concatenate([*seen, *[np.full_like(seen[0], np.nan)] * slots][:slots])
     composite = median(seen)
+    if order["bare"]:
+        composite = bared(composite, bands, built, order["bare"], order["seed"])
     return wetted(composite, built >= BUILT_RULE, order["wet"], order["seed"]) if order["wet"] else composite
 
 
@@ -103,17 +106,6 @@ def softened(share: Values, softness: float) -> Values:
     if softness == 0:
         return np.asarray(share >= BUILT_RULE, np.float32)
     return np.asarray((BUILT_RULE + (share - BUILT_RULE) / softness).clip(0, 1), np.float32)
-
-
-def wetted(values: Values, built: NDArray[np.bool_], share: float, seed: int) -> Values:
-    """Reflectance (bands, height, width) with patches of open ground, `share` of it, darkened as mud and wet soil are: towards the
-    scene's darkest pixels, so that the air's own light stays."""
-    shape = (built.shape[0], built.shape[1])
-    patches = fractal_noise(shape, 25, 2, "wet", seed)
-    left = generator("wet", seed).uniform(0.3, 0.65)
-    soaked = (patches > np.quantile(patches, 1 - share)) & ~ndimage.binary_dilation(built, iterations=2)
-    air = np.nanpercentile(values, 1, axis=(1, 2), keepdims=True)
-    return np.where(soaked, air + np.float32(left) * np.maximum(values - air, 0), values).astype(np.float32)
 
 
 def simulated_landsat(order: Mapping[str, Any]) -> Ground:
@@ -151,14 +143,15 @@ def footprint_window(order: Mapping[str, Any]) -> Ground:
 
 def weak_window(order: Mapping[str, Any]) -> Ground:
     """A whole image with the labels of `rules`. `series`: images of the same ground in order of date, `href` among them; all are read on
-    the grid of `href`, or on a UTM grid of `resolution` metres, as a map's windows show it."""
+    the grid of the first, or on a UTM grid of `resolution` metres, as a map's windows show it."""
     scenes, index = [_scene({**order, "href": href}) for href in order["series"]], order["series"].index(order["href"])
-    grid, bounds = _ground_of(scenes[index], order.get("resolution"))
+    grid, bounds = _ground_of(scenes[0], order.get("resolution"))
     series = [_values(scene, order, grid, bounds) for scene in scenes]
     named = [dict(zip(order["bands"], np.nan_to_num(values), strict=True)) for values in series]
     weak = RULES[order["rules"]](named, index)
     weights = np.where(np.isfinite(series[index][0]), weak.weights, 0).astype(np.uint8)
-    return Ground(order["source"], order["split"], order["share"], series[index], weak.labels, weights)
+    ground = order["series"][0] if len(series) > 1 else ""
+    return Ground(order["source"], order["split"], order["share"], series[index], weak.labels, weights, ground)
 
 
 MAKERS = {
@@ -267,7 +260,7 @@ def _row(ground: Ground, sensor: str) -> pa.RecordBatch:
     if split not in (TRAIN, CHOOSE, UNLABELLED, JUDGE):
         raise InputError(f"split {split} of {ground.source}: use {TRAIN}, {CHOOSE}, {UNLABELLED} or {JUDGE}")
     values = [
-        ground.source, split, sensor, float(ground.share), *ground.values.shape,
+        ground.source, ground.ground, split, sensor, float(ground.share), *ground.values.shape,
         ground.values.astype(np.float16).tobytes(), ground.labels.tobytes(), ground.weights.tobytes(),
     ]  # fmt: skip
     kinds = {"string": pa.string(), "double": pa.float64(), "int": pa.int32(), "binary": pa.binary()}

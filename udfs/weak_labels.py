@@ -17,6 +17,8 @@ Mask = NDArray[np.bool_]
 Bands = Mapping[str, Values]
 
 
+DOUBTFUL_WEIGHT = FULL_WEIGHT // 2
+"""What a rule says that a network should say, too."""
 SURE_WEIGHT, DRY_FLAT_WEIGHT = 2, 4
 """How much ground counts of which the rules are sure: water; and what was water at another date, which is little and the hardest to tell
 from roofs."""
@@ -25,7 +27,8 @@ SETTLED_PX = 21
 
 
 class WeakLabels(NamedTuple):
-    """uint8 (height, width): labels 0 or 250; weights 0 where no rule tells, 10 where one does, more where it is sure."""
+    """uint8 (height, width): labels 0 or 250; weights 0 where no rule tells, 10 where one does, less where it is doubtful, more where it
+    is sure."""
 
     labels: NDArray[np.uint8]
     weights: NDArray[np.uint8]
@@ -39,24 +42,25 @@ def difference(first: Values, second: Values) -> Values:
 
 
 def sentinel2_rules(series: Sequence[Bands], index: int) -> WeakLabels:
-    """Of reflectances: built where ground is bare, dry and rough amid more of the same at every date; not built: what is water at any
-    date, vegetation, smooth dark ground such as mud, and all that lies outside of settlements. What is bare without being rough stays
-    open. Rough bare hills pass for settlements here, which is why a network should agree before such labels teach."""
+    """Of reflectances. Built, but doubtful: bare, dry, rough ground amid more of the same at every date; rough bare hills pass for it.
+    Not built: water of any date; what is green at any date, smooth over 70 m at every date, or far from settlements; and, but doubtful,
+    what is green now, mud, or out of settlements, where gardens and lone houses lie."""
     bands = series[index]
     wet_at = [_wet(date) for date in series]
     wet = np.any(wet_at, axis=0)
     rough = [_bare_rough(date) & ~wet for date in series]
     settled = [_share(mask, SETTLED_PX) for mask in rough]
+    green_at = [difference(date["B8A"], date["B04"]) for date in series]
+    smooth = _opened(np.max([_spread(_visible(date), 3) for date in series], axis=0) < 0.005, 3)
     shores = ndimage.binary_dilation(_opened(wet, 1), iterations=2)
-    built = rough[index] & (np.min(settled, axis=0) > 0.3) & ~shores
-    smooth = (_spread(bands["B08"], 9) < 0.009) & (_spread(bands["B04"], 9) < 0.007) & (bands["B04"] < 0.16)
-    mud = _opened(smooth & (_share(rough[index], 31) < 0.25), 1)
-    green = difference(bands["B8A"], bands["B04"]) > 0.42
+    open_ground = smooth | (np.max(green_at, axis=0) > 0.5)
+    built = rough[index] & (np.min(settled, axis=0) > 0.3) & ~shores & ~open_ground
+    firm = (open_ground | (np.max(settled, axis=0) < 0.08)) & ~built
+    doubtful = built | (green_at[index] > 0.42) | _mud(bands, rough[index]) | (np.max(settled, axis=0) < 0.25)
     surely_wet = _cleaned(wet, 1)
-    not_built = surely_wet | green | mud | (np.max(settled, axis=0) < 0.25)
-    weak = _weak(built, not_built & ~built, np.isfinite(bands["B03"]))
-    times = np.where(surely_wet, np.where(wet_at[index], SURE_WEIGHT, DRY_FLAT_WEIGHT), 1)
-    return weak._replace(weights=(weak.weights * times).astype(np.uint8))
+    sure = np.where(wet_at[index], SURE_WEIGHT, DRY_FLAT_WEIGHT) * FULL_WEIGHT
+    weights = np.select([surely_wet, firm, doubtful], [sure, FULL_WEIGHT, DOUBTFUL_WEIGHT], 0)
+    return _weak(built & ~surely_wet, np.where(np.isfinite(bands["B03"]), weights, 0))
 
 
 def landsat_rules(series: Sequence[Bands], index: int) -> WeakLabels:
@@ -70,7 +74,7 @@ def landsat_rules(series: Sequence[Bands], index: int) -> WeakLabels:
     built = _opened(_built_like(series[index]) & ~banks & (dense > 0.4), 1)
     bands = series[index]
     not_built = _cleaned(bands["nir"] - bands["red"] > 0.3, 0) | banks | (dense < 0.1)
-    return _weak(built, not_built & ~built, np.isfinite(bands["green"]))
+    return _weak(built, np.where((built | not_built) & np.isfinite(bands["green"]), FULL_WEIGHT, 0))
 
 
 RULES: dict[str, Callable[[Sequence[Bands], int], WeakLabels]] = {"sentinel2": sentinel2_rules, "landsat": landsat_rules}
@@ -80,11 +84,20 @@ def _wet(bands: Bands) -> Mask:
     return np.asarray((difference(bands["B03"], bands["B11"]) > 0.1) & (bands["B11"] < 0.07))
 
 
+def _visible(bands: Bands) -> Values:
+    return (bands["B02"] + bands["B03"] + bands["B04"]) / np.float32(3)
+
+
 def _bare_rough(bands: Bands) -> Mask:
     """Without much green, no shade, and unlike its neighbours in visible light, as roofs, streets and yards side by side are."""
-    visible = (bands["B02"] + bands["B03"] + bands["B04"]) / np.float32(3)
     bare = difference(bands["B8A"], bands["B04"]) < 0.28
-    return np.asarray(bare & (_spread(visible, 9) > 0.008) & (bands["B11"] > 0.08))
+    return np.asarray(bare & (_spread(_visible(bands), 9) > 0.008) & (bands["B11"] > 0.08))
+
+
+def _mud(bands: Bands, rough: Mask) -> Mask:
+    """Dark and alike over 90 m, with little rough ground around."""
+    dark = (_spread(bands["B08"], 9) < 0.009) & (_spread(bands["B04"], 9) < 0.007) & (bands["B04"] < 0.16)
+    return _opened(dark & (_share(rough, 31) < 0.25), 1)
 
 
 def _water(bands: Bands) -> Mask:
@@ -122,7 +135,5 @@ def _cleaned(mask: Mask, margin: int) -> Mask:
     return np.asarray(ndimage.binary_erosion(opened, iterations=margin)) if margin else opened
 
 
-def _weak(built: Mask, not_built: Mask, valid: Mask) -> WeakLabels:
-    labels = np.where(built, FULL_LABEL, 0).astype(np.uint8)
-    weights = np.where((built | not_built) & valid, FULL_WEIGHT, 0).astype(np.uint8)
-    return WeakLabels(labels, weights)
+def _weak(built: Mask, weights: NDArray[np.int64]) -> WeakLabels:
+    return WeakLabels(np.where(built, FULL_LABEL, 0).astype(np.uint8), weights.astype(np.uint8))

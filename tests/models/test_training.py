@@ -75,7 +75,7 @@ def test_snow_hides_what_is_under_it():
 def test_a_course_learns_and_repeats():
     windows = [window_of(), window_of(seed=2), window_of("choose", 3), window_of("unlabelled", 4)]
     course = Course(steps=40, batch=4, side=48, learning_rate=0.02, looks=2, half=False)
-    first, second = (fit(TINY, windows, course, Teaching(steps=10), "equal_area", lambda text: None) for _ in range(2))
+    first, second = (fit(TINY, windows, course, Teaching(1, 10), "equal_area", lambda text: None) for _ in range(2))
     assert first.figures["f1"] > 0.9
     assert 0.8 < first.figures["area_ratio"] < 1.2
     assert all(np.array_equal(first.tensors[name], second.tensors[name]) for name in first.tensors)
@@ -88,10 +88,10 @@ class Cut(Exception):
 
 @pytest.mark.parametrize("at", [11, 34])
 def test_a_course_that_is_cut_off_goes_on_to_the_same_bytes(at, tmp_path, monkeypatch):
-    """In its first course, and in its second, which learns from what the first one said."""
+    """In its first course, and in its third, which learns from what the second one said."""
     windows = [window_of(), window_of(seed=2), window_of("choose", 3), window_of("unlabelled", 4)]
     course = Course(steps=24, batch=4, side=48, learning_rate=0.02, looks=3, half=False, augmentation=Augmentation(noise=0.05))
-    given = (TINY, windows, course, Teaching(steps=18), "equal_area", lambda text: None)
+    given = (TINY, windows, course, Teaching(2, 9), "equal_area", lambda text: None)
     whole = fit(*given)
     machine = Machine(checkpoints=tmp_path / "kept", seconds=0)
     steps, step = [], training._step
@@ -109,8 +109,8 @@ def test_a_course_that_is_cut_off_goes_on_to_the_same_bytes(at, tmp_path, monkey
     assert len(steps) == 24 + 18 + 1
     assert all(np.array_equal(whole.tensors[name], resumed.tensors[name]) for name in whole.tensors)
     assert whole.spec == resumed.spec and whole.looks == resumed.looks
-    assert [look.step for look in whole.looks] == [8, 16, 24, 30, 36, 42]
-    assert {path.name for path in (tmp_path / "kept").iterdir()} == {"1.safetensors", "2.safetensors"}
+    assert [look.step for look in whole.looks] == [8, 16, 24, 27, 30, 33, 36, 39, 42]
+    assert {path.name for path in (tmp_path / "kept").iterdir()} == {f"{course}.safetensors" for course in (1, 2, 3)}
 
 
 def test_a_course_on_a_stream_goes_on_where_it_was_in_it(tmp_path, monkeypatch):
@@ -161,27 +161,48 @@ def test_the_last_network_is_kept_where_choosing_ground_would_mislead():
         replace(course, keep="first")
 
 
-def test_answers_become_labels_where_they_are_sure_or_a_rule_says_the_same_and_sure_rules_stand_alone():
+def test_answers_become_labels_where_they_are_sure_or_doubtful_rules_say_the_same_firm_rules_yield_to_sure_answers_alone():
     window = window_of("unlabelled")._replace(labels=np.zeros((72, 72), np.uint8))
     window.weights[:] = 0
-    built_by_rule, not_by_rule, sure = np.s_[10:20, 30:72], np.s_[30:40, 0:72], np.s_[50:60, 30:40]
-    window.labels[built_by_rule] = 250
-    window.weights[built_by_rule], window.weights[not_by_rule], window.weights[sure] = 10, 10, 20
+    doubtful_built, doubtful_other, firm_built, firm_other, sure = (np.s_[top : top + 8] for top in (10, 20, 30, 40, 50))
+    window.labels[doubtful_built], window.labels[firm_built] = 250, 250
+    for rows, weight in ((doubtful_built, 5), (doubtful_other, 5), (firm_built, 10), (firm_other, 10), (sure, 20)):
+        window.weights[rows] = weight
 
-    class Halves(torch.nn.Module):
-        """0.95 in the west, 0.38 in the east."""
+    class Thirds(torch.nn.Module):
+        """0.95 in the west, 0.38 in the middle, 0.05 in the east."""
 
         def forward(self, images):
-            return torch.where(torch.arange(images.shape[3]) < 36, 3.0, -0.5).expand(images.shape)[:, :1]
+            return torch.tensor([3.0, -0.5, -3.0]).repeat_interleave(32)[None, None, None].expand(len(images), 1, 96, 96)[..., :96]
 
-    taught = pseudo_labelled(Halves(), window, PLAIN, Teaching(1, 0.8, 0.2, ruled_built_from=0.3, ruled_other_to=0.4))
-    assert taught.split == "train"
-    labels, weights = np.zeros((72, 72), np.uint8), np.zeros((72, 72), np.uint8)
-    labels[:, :36], weights[:, :36] = 250, 10
-    labels[built_by_rule], weights[built_by_rule] = 250, 10
-    labels[30:40], weights[30:40] = 0, 0
-    weights[30:40, 36:] = 10
-    labels[sure], weights[sure] = 0, 20
-    known = np.isfinite(window.values[0])
-    assert np.array_equal(taught.weights, np.where(known | (weights == 20), weights, 0))
-    assert np.array_equal(taught.labels[taught.weights > 0], labels[taught.weights > 0])
+    teaching = Teaching(1, 1, 0.8, 0.2, ruled_built_from=0.3, ruled_other_to=0.4)
+    taught, same = pseudo_labelled(Thirds(), [window, window_of()], PLAIN, teaching)
+    assert taught.split == "train" and np.array_equal(same.labels, window_of().labels)
+    west, middle, east = (np.s_[left : left + 8] for left in (20, 40, 64))
+    told = {name: [(int(taught.labels[rows, cols].max()), int(taught.weights[rows, cols].min())) for cols in (west, middle, east)]
+            for name, rows in (("none", np.s_[60:70]), ("built?", doubtful_built), ("other?", doubtful_other), ("built", firm_built),
+                               ("other", firm_other), ("sure", sure))}  # fmt: skip
+    yes, no, open_ = (250, 10), (0, 10), (0, 0)
+    assert told == {"none": [yes, open_, no], "built?": [yes, yes, no], "other?": [yes, no, no], "built": [yes, yes, no],
+                    "other": [yes, no, no], "sure": [(0, 20)] * 3}  # fmt: skip
+    assert not taught.weights[:6, :9].any()
+
+
+def test_dates_of_one_ground_are_told_by_their_mean():
+    """What only one date shows is not built; where one date has no data, nothing is told."""
+    spring, autumn = (window_of("unlabelled")._replace(values=np.zeros((2, 72, 72), np.float16), ground="hill") for _ in range(2))
+    spring.values[0, :40], autumn.values[0, :20] = 3, 3
+    autumn.values[:, 60:] = np.nan
+    plain = [window._replace(labels=np.zeros((72, 72), np.uint8), weights=np.zeros((72, 72), np.uint8)) for window in (spring, autumn)]
+
+    class First(torch.nn.Module):
+        """0.95 where the first band is 3, 0.02 where it is 0."""
+
+        def forward(self, images):
+            return 2.3 * images[:, :1] - 4
+
+    for taught in pseudo_labelled(First(), plain, PLAIN, Teaching(1, 1, 0.8, 0.2)):
+        known, built = np.zeros((72, 72), bool), np.zeros((72, 72), bool)
+        known[:20], known[40:60], built[:20] = True, True, True
+        assert np.array_equal(taught.weights > 0, known)
+        assert np.array_equal(taught.labels[known] == 250, built[known])

@@ -55,7 +55,7 @@ def test_a_window_to_judge_keeps_the_image_and_only_its_columns_count(drone):
 
 def test_bands_of_both_sentinels_and_dates_one_upon_the_other_come_in_the_order_asked_for():
     order = {"kind": "simulated_sentinels", "source": "s", "split": "train", "share": 1, "seed": 9, "look": "arid", "size_m": 1280.0,
-             "dates": ["2020-02-01", "2020-08-01"], "cloud": 0.2, "wet": 0.0, "softness": 0.0, "sparse_weight": 1}  # fmt: skip
+             "dates": ["2020-02-01", "2020-08-01"], "cloud": 0.2, "wet": 0.0, "bare": 0.0, "softness": 0.0, "sparse_weight": 1}  # fmt: skip
     make = MAKERS["simulated_sentinels"]
     both, optical, radar = (make({**order, "bands": bands}).values for bands in (["B11", "VH", "B02"], ["B02", "B11"], ["VV", "VH"]))
     assert np.array_equal(both, np.stack([optical[1], radar[1], optical[0]]), equal_nan=True)
@@ -77,8 +77,8 @@ def test_a_batch_of_orders_gives_a_row_each_that_reads_back(drone):
     assert np.allclose(values, MAKERS["footprints"](order).values, atol=1e-3)
 
 
-SIMULATED = {"source": "city", "split": "train", "share": 1, "seed": 77, "look": "coastal", "size_m": 1280.0, "cloud": 0.3, "wet": 0.0,
-             "softness": 0.0, "sparse_weight": 1, "dates": ["2020-03-01", "2020-08-11"]}  # fmt: skip
+SIMULATED = {"source": "city", "split": "train", "share": 1, "seed": 77, "look": "coastal", "size_m": 1280.0, "cloud": 0.3,
+             "wet": 0.0, "bare": 0.0, "softness": 0.0, "sparse_weight": 1, "dates": ["2020-03-01", "2020-08-11"]}  # fmt: skip
 
 
 def test_simulated_windows_have_physical_values_and_both_labels():
@@ -103,6 +103,16 @@ def test_soft_labels_keep_the_side_of_one_half():
     assert set(np.unique(plain)) == {0, 250}
     assert len(np.unique(ramp)) > 10
     assert ((ramp >= 125) == (plain == 250)).all()
+
+
+def test_bared_ground_is_as_bright_as_roofs_and_what_is_built_stays():
+    bands = ["B02", "B04", "B08", "B11"]
+    plain, bare = (MAKERS["simulated_sentinels"]({**SIMULATED, "bands": bands, "softness": 0.6, "bare": share}) for share in (0.0, 0.4))
+    assert np.array_equal(plain.labels, bare.labels) and np.array_equal(plain.weights, bare.weights)
+    changed = (plain.values != bare.values).any(0) & np.isfinite(plain.values).all(0)
+    assert 0.03 < changed.mean() < 0.4 and (plain.labels[changed] < 65).all()
+    rises = np.diff(bare.values[:, changed], axis=0)
+    assert (np.median(rises, axis=1) > 0).all()
 
 
 def test_a_lone_road_is_sparse_ground_and_a_town_is_not():
@@ -177,17 +187,18 @@ def test_what_is_wet_at_any_date_is_never_built():
     assert (sentinel2_rules(dates[1:], 0).labels[6:34, 6:22] == 250).mean() > 0.9
 
 
-def test_only_what_is_bare_rough_ground_at_every_date_is_built_and_smooth_spots_of_a_town_stay_open():
+def test_only_what_is_bare_rough_ground_at_every_date_is_built_and_what_is_smooth_over_70_m_is_not():
     moist = {"B02": 0.09, "B03": 0.055, "B04": 0.05, "B08": 0.06, "B8A": 0.07, "B11": 0.055, "B12": 0.04}
     town = {"B02": 0.14, "B03": 0.12, "B04": 0.12, "B08": 0.15, "B8A": 0.16, "B11": 0.17, "B12": 0.14}
     flat = np.arange(90)[None, :] + np.zeros((60, 1)) < 25
     light = 1 + np.random.default_rng(6).normal(0, 0.12, flat.shape)
-    light[24:37, 52:65] = 1
+    light[24:37, 52:65], light[10:16, 50:56] = 1, 1
     dates = [{band: (np.where(flat & tide, moist[band], town[band]) * light).astype(np.float32) for band in town} for tide in (True, False)]
     dry = sentinel2_rules(dates, 1)
     assert not dry.labels[:, :18].any() and not dry.weights[6:54, 3:18].any()
     assert (dry.labels[6:18, 32:85] == 250).mean() > 0.9
-    assert not dry.weights[29:32, 57:60].any()
+    assert (dry.weights[27:34, 55:62] == 10).all() and not dry.labels[27:34, 55:62].any()
+    assert (dry.labels[12:14, 52:54] == 250).all()  # a roof of 60 m
 
 
 def _written(folder, date, levels, columns):
@@ -205,9 +216,9 @@ def test_images_in_degrees_are_read_on_utm_and_other_dates_on_the_same_pixels(tm
     water = {"B02": 1100, "B03": 1000, "B04": 800, "B08": 500, "B8A": 500, "B11": 10, "B12": 10}
     _written(tmp_path, "dry", town, range(90))
     _written(tmp_path, "wet", water, range(40, 130))
-    paths = [str(tmp_path / f"{date}_{{band}}.tif") for date in ("wet", "dry")]
+    paths = [str(tmp_path / f"{date}_{{band}}.tif") for date in ("dry", "wet")]
     order = {"kind": "weak", "source": "s", "split": "unlabelled", "share": 1.0, "rules": "sentinel2", "sensor": "sentinel2_l1c",
-             "datetime": "2016-06-01", "bands": list(town), "resolution": 10.0, "series": paths, "href": paths[1]}  # fmt: skip
+             "datetime": "2016-06-01", "bands": list(town), "resolution": 10.0, "series": paths, "href": paths[0]}  # fmt: skip
     ground = MAKERS["weak"](order)
     height, width = ground.values.shape[1:]
     wide = 9e-5 * 111320 * np.cos(np.radians(47))
@@ -215,5 +226,8 @@ def test_images_in_degrees_are_read_on_utm_and_other_dates_on_the_same_pixels(tm
     assert np.nanmedian(np.diff(ground.values[0], axis=1)) == pytest.approx(4e-4 * 10 / wide, rel=0.03)
     sure = ground.weights == 10 * DRY_FLAT_WEIGHT
     assert not sure[:, : width * 40 // 90 - 2].any() and sure[6:-6, width * 40 // 90 + 4 : -4].mean() > 0.9
-    own = MAKERS["weak"]({**order, "resolution": None, "series": paths[1:]})
+    other = MAKERS["weak"]({**order, "href": paths[1]})
+    assert other.values.shape == ground.values.shape and other.ground == ground.ground != ""
+    own = MAKERS["weak"]({**order, "resolution": None, "series": paths[:1]})
+    assert own.ground == ""
     assert own.values.shape == (7, 60, 90)
