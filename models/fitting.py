@@ -44,6 +44,10 @@ class Teaching:
     share: float = 1.0
     """How often such windows are drawn, relative to what they declare."""
 
+    def __post_init__(self) -> None:
+        if (self.rounds > 0) != (self.steps > 0):
+            raise ValueError(f"teaching: rounds {self.rounds}, steps {self.steps}: give both, or neither for no further course")
+
 
 class Fitted(NamedTuple):
     """A trained network as it is shipped, its figures and worst squares on the choosing windows, and how its courses went."""

@@ -186,6 +186,8 @@ def test_answers_become_labels_where_they_are_sure_or_doubtful_rules_say_the_sam
     assert told == {"none": [yes, open_, no], "built?": [yes, yes, no], "other?": [yes, no, no], "built": [yes, yes, no],
                     "other": [yes, no, no], "sure": [(0, 20)] * 3}  # fmt: skip
     assert not taught.weights[:6, :9].any()
+    with pytest.raises(ValueError, match="give both"):
+        Teaching(steps=600)
 
 
 def test_dates_of_one_ground_are_told_by_their_mean():
