@@ -144,11 +144,10 @@ def _told(window: Window, probability: NDArray[np.float32], teaching: Teaching) 
     said, doubtful = window.labels >= FULL_LABEL / 2, (window.weights > 0) & (window.weights < FULL_WEIGHT)
     built = probability >= np.where(doubtful & said, teaching.ruled_built_from, teaching.built_from)
     other = ~built & (probability <= np.where(doubtful & ~said, teaching.ruled_other_to, teaching.other_to))
-    stands = (window.weights == FULL_WEIGHT) & np.isfinite(probability) & ~np.where(said, other, built)
-    labels = np.where(stands, window.labels, np.where(built, FULL_LABEL, 0))
-    weights = np.where(stands | built | other, FULL_WEIGHT, 0)
-    sure = window.weights > FULL_WEIGHT
-    labels, weights = (np.where(sure, *pair).astype(np.uint8) for pair in ((window.labels, labels), (window.weights, weights)))
+    overruled = np.where(said, other, built) | np.isnan(probability)
+    stands = (window.weights > FULL_WEIGHT) | ((window.weights == FULL_WEIGHT) & ~overruled)
+    labels = np.where(stands, window.labels, np.where(built, FULL_LABEL, 0)).astype(np.uint8)
+    weights = np.where(stands, window.weights, np.where(built | other, FULL_WEIGHT, 0)).astype(np.uint8)
     return window._replace(split=TRAIN, share=window.share * teaching.share, labels=labels, weights=weights)
 
 

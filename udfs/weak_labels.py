@@ -55,12 +55,12 @@ def sentinel2_rules(series: Sequence[Bands], index: int) -> WeakLabels:
     shores = ndimage.binary_dilation(_opened(wet, 1), iterations=2)
     open_ground = smooth | (np.max(green_at, axis=0) > 0.5)
     built = rough[index] & (np.min(settled, axis=0) > 0.3) & ~shores & ~open_ground
-    firm = (open_ground | (np.max(settled, axis=0) < 0.08)) & ~built
+    firm = open_ground | (np.max(settled, axis=0) < 0.08)
     doubtful = built | (green_at[index] > 0.42) | _mud(bands, rough[index]) | (np.max(settled, axis=0) < 0.25)
     surely_wet = _cleaned(wet, 1)
     sure = np.where(wet_at[index], SURE_WEIGHT, DRY_FLAT_WEIGHT) * FULL_WEIGHT
     weights = np.select([surely_wet, firm, doubtful], [sure, FULL_WEIGHT, DOUBTFUL_WEIGHT], 0)
-    return _weak(built & ~surely_wet, np.where(np.isfinite(bands["B03"]), weights, 0))
+    return _weak(built, np.where(np.isfinite(bands["B03"]), weights, 0))
 
 
 def landsat_rules(series: Sequence[Bands], index: int) -> WeakLabels:
