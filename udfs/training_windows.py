@@ -83,7 +83,7 @@ def _optical(city: City, dates: list[dt.date], bands: tuple[str, ...], built: Va
         return np.concatenate([*seen, *[np.full_like(seen[0], np.nan)] * slots][:slots])
     composite = median(seen)
     if order["bare"]:
-        composite = bared(composite, bands, built, order["bare"], order["seed"])
+        composite = bared(composite, bands, built, city.look.haze, order["bare"], order["seed"])
     return wetted(composite, built >= BUILT_RULE, order["wet"], order["seed"]) if order["wet"] else composite
 
 

@@ -10,6 +10,7 @@ from affine import Affine
 
 from conf.errors import InputError
 from conf.windows import WINDOW_COLUMNS
+from udfs.simulation.open_ground import bared
 from udfs.training_windows import MAKERS, sensor_of, softened, sparse_ground, stretched, window_batches
 from udfs.weak_labels import DRY_FLAT_WEIGHT, landsat_rules, sentinel2_rules
 
@@ -113,6 +114,13 @@ def test_bared_ground_is_as_bright_as_roofs_and_what_is_built_stays():
     assert 0.03 < changed.mean() < 0.4 and (plain.labels[changed] < 65).all()
     rises = np.diff(bare.values[:, changed], axis=0)
     assert (np.median(rises, axis=1) > 0).all()
+
+
+def test_bared_ground_lies_under_the_air_of_its_scene():
+    empty = np.zeros((3, 64, 64), np.float32)
+    clear, hazy = (bared(empty, ("B02", "B08", "B11"), empty[0], haze, 0.4, 3) for haze in (0.0, 1.0))
+    blue, near, short = (hazy - clear)[:, (clear > 0).all(0)].mean(1)
+    assert blue > 0.02 and blue > near > short
 
 
 def test_a_lone_road_is_sparse_ground_and_a_town_is_not():

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from udfs.simulation.optical import through_air
 from udfs.simulation.seeds import fractal_noise, generator
 from udfs.simulation.spectra import BANDS
 
@@ -26,13 +27,14 @@ def wetted(values: Values, built: Mask, share: float, seed: int) -> Values:
     return np.where(soaked, air + np.float32(left) * np.maximum(values - air, 0), values).astype(np.float32)
 
 
-def bared(values: Values, bands: tuple[str, ...], built: Values, share: float, seed: int) -> Values:
+def bared(values: Values, bands: tuple[str, ...], built: Values, haze: float, share: float, seed: int) -> Values:
     """Reflectance (bands, height, width) with patches of open ground, `share` of it, turned to light dry soil, as fields after harvest,
-    sand and cleared plots are: as bright as roofs, and nearly even. `built`: share of footprints and sealed surfaces 0-1."""
+    sand and cleared plots are: as bright as roofs, nearly even, and under the same air. `built`: share of footprints and sealed surfaces
+    0-1."""
     draw = generator("bare", seed)
     light = draw.uniform(0.6, 1.3) * (1 + draw.normal(0, 0.08, len(bands))) * [LIGHT_SOIL[band] for band in bands]
     uneven = fractal_noise((built.shape[0], built.shape[1]), 6, 2, "soil", seed)
-    soil = light.astype(np.float32)[:, None, None] * (1 + np.float32(0.06) * uneven)
+    soil = through_air(light.astype(np.float32)[:, None, None] * (1 + np.float32(0.06) * uneven), bands, haze)
     cover = np.float32(draw.uniform(0.4, 1))
     bare = _patches(built >= BARE_BELOW, share, "bare", seed)
     return np.where(bare, values + cover * (soil - values), values).astype(np.float32)

@@ -62,6 +62,12 @@ def render_landsat(city: City, when: dt.date, gsd: float = 30.0) -> dict[str, Fl
     return {name: np.clip(clear[BANDS.index(band)] + noise[name], 0, 1) for name, band in LANDSAT_BANDS.items()}
 
 
+def through_air(ground: Floats, bands: tuple[str, ...], haze: float) -> Floats:
+    """Reflectance (bands, height, width) of ground as a satellite sees it through a look's mean `haze`."""
+    light = (haze * _PATH[[BANDS.index(band) for band in bands]]).astype(np.float32)
+    return ground * np.float32(1 - 0.1 * haze) + light[:, None, None]
+
+
 def greenness(city: City, when: dt.date) -> float:
     """State of the vegetation, 0 driest to 1 lushest, by the day of the year and the year's own weather."""
     low, high = city.look.greenness
