@@ -27,7 +27,8 @@ def dual_loss(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor,
 
 
 def consistency_loss(logits: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
-    """How far the main sensor's answer on ground without labels is from that of the one beside, which teaches and learns alike: power
-    Jaccard of the first with the second's probability as label (the same source: no detach, no threshold)."""
-    main, beside = torch.sigmoid(logits[:, 1:2]), torch.sigmoid(logits[:, 2:3])
-    return power_jaccard(main, beside, seen[:, 0:1].to(logits.dtype))
+    """How far the answers of each sensor alone are, on ground without labels, from that of both together, which teaches and does not
+    learn from them: mean power Jaccard with its probability as label."""
+    both = torch.sigmoid(logits[:, 0:1]).detach()
+    alone = [power_jaccard(torch.sigmoid(logits[:, [head]]), both, seen[:, 0:1].to(logits.dtype)) for head in (1, 2)]
+    return torch.stack(alone).mean()

@@ -56,7 +56,8 @@ class Course:
     aid_share: float = 0.3
     """Weight of what the network also learns (models/aids.py), where its architecture names any."""
     consistency: float = 0.0
-    """Of a network of two sensors: weight of their agreement on windows of split `unlabelled`, of which each step draws a batch."""
+    """Of a network of two sensors: weight of what both together teach each alone on windows of split `unlabelled`, of which each step draws
+    a batch."""
     half: bool = True
     """Convolve in bfloat16 where the device has it, 1.6 times as fast on a CPU; it is ten times as slow where it has not."""
     augmentation: Augmentation = field(default_factory=Augmentation)

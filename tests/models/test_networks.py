@@ -170,10 +170,20 @@ def test_losses_of_two_sensors_by_hand():
         segmentation_loss(logits[:, head : head + 1, 4:], labels[:, :, 4:], weights[:, :, 4:], 0.5) for head in (0, 2)
     )
     assert float(dual_loss(logits, labels, weights, seen, 0.5)) == pytest.approx(float(expected), abs=1e-5)
-    sure = torch.cat([logits[:, :1], logits[:, 1:2].sign() * 9, logits[:, 1:2].sign() * 9], 1)
-    assert float(consistency_loss(sure, seen)) < 1e-3
-    apart = torch.cat([sure[:, :2], -sure[:, 2:]], 1)
-    assert float(consistency_loss(apart, seen)) > 0.99
+
+
+def test_both_sensors_together_teach_each_alone_and_learn_nothing_from_it():
+    both = _images(1, side=8).sign() * 9
+    seen = torch.ones(len(both), 3, 8, 8)
+    seen[:, :, :2] = 0
+    assert float(consistency_loss(torch.cat([both, both, both], 1), seen)) < 1e-3
+    apart = both.clone()
+    apart[:, :, :2] *= -1
+    assert float(consistency_loss(torch.cat([both, apart, both], 1), seen)) < 1e-3
+    assert float(consistency_loss(torch.cat([both, both, -both], 1), seen)) == pytest.approx(0.5, abs=0.01)
+    logits = torch.cat([both, both / 9, both / 9], 1).requires_grad_()
+    consistency_loss(logits, seen).backward()
+    assert not logits.grad[:, 0].any() and logits.grad[:, 1].any() and logits.grad[:, 2].any()
 
 
 def test_streams_learn_to_agree_where_there_is_no_label():
