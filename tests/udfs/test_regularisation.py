@@ -1,0 +1,90 @@
+"""Regular outlines of buildings that are known: corners, angles, and what stays raw."""
+
+import numpy as np
+import pytest
+import shapely
+from rasterio.features import rasterize
+from shapely import affinity
+
+from udfs.components import label_components
+from udfs.polygon_metrics import iou, vertex_counts
+from udfs.regularisation import regular_polygons
+from udfs.tracing import corners_of_labels, polygons_of_rings, rings_of_corners
+
+PX = 0.25
+HOUSE = shapely.Polygon([(0, 0), (16, 0), (16, 9), (10, 9), (10, 13), (0, 13)])
+YARD = shapely.Polygon(shapely.box(0, 0, 22, 18).exterior, [shapely.box(6, 5, 15, 12).exterior])
+
+
+def traced(*shapes, side=360):
+    """Rings of shapes, metres, on one grid of pixels of PX, rows southwards."""
+    mask = rasterize([affinity.scale(shape, 1 / PX, 1 / PX, origin=(0, 0)) for shape in shapes], (side, side))
+    return rings_of_corners(corners_of_labels(label_components(mask > 0)[0]))
+
+
+def turns(polygon):
+    """Angles between consecutive walls, degrees."""
+    found = []
+    for ring in (polygon.exterior, *polygon.interiors):
+        edge = np.diff(np.array(ring.coords), axis=0) @ np.array([1, 1j])
+        found += list(np.degrees(np.abs(np.angle(np.roll(edge, -1) / edge))))
+    return np.array(found)
+
+
+@pytest.mark.parametrize("angle", [0, 3.3, 17, 31, 44, 68])
+def test_a_house_at_any_angle_gets_its_corners_back(angle):
+    truth = affinity.translate(affinity.rotate(HOUSE, angle, origin="centroid"), 30.13, 25.4)
+    (found,), (regular,) = regular_polygons(traced(truth), (PX, PX), 1.0, 2.0)
+    assert regular and len(found.exterior.coords) == 7
+    assert turns(found) == pytest.approx(90, abs=0.2)
+    pixels = affinity.scale(truth, 1 / PX, 1 / PX, origin=(0, 0))
+    assert iou(np.array([found]), np.array([pixels])) > 0.96
+
+
+def test_yards_stay_and_holes_of_a_pixel_go():
+    truth = affinity.translate(affinity.rotate(YARD, 12), 30, 30)
+    pricked = truth.difference(affinity.translate(shapely.box(0, 0, 0.6, 0.6), 33, 33))
+    rings = traced(pricked)
+    assert np.diff(rings.polygon_offsets).tolist() == [3]
+    (found,), (regular,) = regular_polygons(rings, (PX, PX), 1.0, 2.0)
+    assert regular and len(found.interiors) == 1
+    assert turns(found) == pytest.approx(90, abs=0.2)
+
+
+def test_what_fits_badly_stays_raw_and_is_told():
+    disc, house = shapely.Point(20, 20).buffer(9), affinity.translate(HOUSE, 50, 50)
+    rings = traced(disc, house)
+    polygons, regular = regular_polygons(rings, (PX, PX), 1.0, 0.4)
+    assert regular.tolist() == [False, True]
+    assert polygons[0].equals_exact(polygons_of_rings(rings)[0])
+    assert regular_polygons(rings, (PX, PX), 1.0, 3.0).regular.all()
+
+
+def test_no_polygon_hangs_on_its_neighbours_or_on_where_the_grid_begins():
+    random = np.random.default_rng(8)
+    shapes = [
+        affinity.translate(affinity.rotate(HOUSE, float(random.uniform(0, 90))), 24 * i + 4, 24 * j + 4) for i in range(3) for j in range(3)
+    ]
+    rings = traced(*shapes)
+    found = regular_polygons(rings, (PX, PX), 1.0, 2.0).polygons
+    assert shapely.is_valid(found).all() and vertex_counts(found).max() < 12
+    moved = rings._replace(xy=rings.xy + np.array([70_001, -3_000]))
+    assert shapely.equals_exact(
+        shapely.transform(regular_polygons(moved, (PX, PX), 1.0, 2.0).polygons, lambda xy: xy - [70_001, -3_000]), found
+    ).all()
+    for number in (0, 4):
+        alone = traced(shapes[number])
+        assert regular_polygons(alone, (PX, PX), 1.0, 2.0).polygons[0] in list(found)
+
+
+def test_pixels_that_are_not_square_on_the_ground():
+    truth = affinity.translate(affinity.rotate(HOUSE, 20), 20, 20)
+    wide = affinity.scale(truth, 1 / 0.3, 1 / 0.2, origin=(0, 0))
+    mask = rasterize([wide], (300, 300))
+    rings = rings_of_corners(corners_of_labels(label_components(mask > 0)[0]))
+    (found,), (regular,) = regular_polygons(rings, (0.3, 0.2), 1.0, 2.0)
+    assert regular and turns(affinity.scale(found, 0.3, 0.2, origin=(0, 0))) == pytest.approx(90, abs=0.3)
+
+
+def test_nothing_is_nothing():
+    assert len(regular_polygons(traced(), (PX, PX), 1.0, 2.0).polygons) == 0
