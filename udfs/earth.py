@@ -15,6 +15,10 @@ NEAR_POLE = 89.9
 """Latitude from which areas are measured on a plane, 11 km around a pole."""
 
 
+SOME_PIXELS = 64
+"""Over which the side of a pixel is measured."""
+
+
 class GridOrigin(NamedTuple):
     """CRS coordinates of the upper left corner of pixel (0, 0); pixel size > 0 in CRS units, rows southwards."""
 
@@ -55,15 +59,15 @@ def _ellipsoid() -> Geod:
     return Geod(ellps="WGS84")
 
 
-def crs_of_pixels(xy: NDArray[np.int64], origin: GridOrigin) -> NDArray[np.float64]:
-    """CRS coordinates (n, 2) of pixel corners (n, 2) as (x, y) on a grid."""
+def crs_of_pixels(xy: NDArray[np.int64] | NDArray[np.float64], origin: GridOrigin) -> NDArray[np.float64]:
+    """CRS coordinates (n, 2) of points (n, 2) as (x, y) in pixels of a grid."""
     x = origin.origin_x + xy[:, 0] * origin.pixel_width
     y = origin.origin_y - xy[:, 1] * origin.pixel_height
     return np.stack([x, y], axis=1)
 
 
-def lonlat_of_pixels(xy: NDArray[np.int64], origin: GridOrigin, crs: str) -> NDArray[np.float64]:
-    """Longitude and latitude (n, 2) of pixel corners (n, 2) as (x, y) on a grid. Raises ValueError outside the projection."""
+def lonlat_of_pixels(xy: NDArray[np.int64] | NDArray[np.float64], origin: GridOrigin, crs: str) -> NDArray[np.float64]:
+    """Longitude and latitude (n, 2) of points (n, 2) as (x, y) in pixels of a grid. Raises ValueError outside the projection."""
     lonlat = np.stack(to_lonlat(crs).transform(*crs_of_pixels(xy, origin).T), axis=1)
     if not np.isfinite(lonlat).all():
         raise ValueError(f"{crs}: pixels outside the area where the projection is defined; check the scene's CRS")
@@ -89,6 +93,14 @@ def _polar_area_m2(lonlat: NDArray[np.float64]) -> float:
 @lru_cache(maxsize=2)
 def _polar_plane(north: bool) -> Transformer:
     return Transformer.from_crs("EPSG:4326", f"+proj=stere +lat_0={90 if north else -90} +k_0=1 +datum=WGS84 +type=crs", always_xy=True)
+
+
+@lru_cache(maxsize=1024)
+def pixel_sides_m(crs: str, origin: GridOrigin, y: int, x: int) -> tuple[float, float]:
+    """Width and height on the ground, m, of pixels about (y, x)."""
+    points = lonlat_of_pixels(np.array([(x, y), (x + SOME_PIXELS, y), (x, y + SOME_PIXELS)], np.int64), origin, crs)
+    _, _, metres = _ellipsoid().inv(*points[[0, 0]].T, *points[[1, 2]].T)
+    return float(metres[0]) / SOME_PIXELS, float(metres[1]) / SOME_PIXELS
 
 
 @lru_cache(maxsize=1024)

@@ -91,9 +91,13 @@ def _seam_key(orientation: int, line: int, along: Ints) -> Ints:
     return (orientation << 62) | ((line + EXTENT) << 31) | (along + EXTENT)
 
 
+COLUMN_ZERO = 2**31
+"""Added to a column, so that a pixel's number orders by row, then column."""
+
+
 def pixel_number(y: Ints, x: Ints) -> Ints:
     """One 64-bit number per grid pixel, ordered by row, then column."""
-    return (y << 32) | (x + 2**31)
+    return (y << 32) | (x + COLUMN_ZERO)
 
 
 def piece_frames(frames: Iterator[pd.DataFrame], min_area_m2: float) -> Iterator[pd.DataFrame]:

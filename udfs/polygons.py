@@ -1,4 +1,4 @@
-"""Footprints: whole components as polygons on the earth, measured, named and sieved."""
+"""Buildings on the grid: whole components as polygons, regular or raw, sieved and named."""
 
 import hashlib
 from itertools import pairwise
@@ -9,98 +9,112 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
-from udfs.earth import NEAR_POLE, GridOrigin, crs_of_pixels, lonlat_of_pixels, ring_area_m2, to_lonlat
-from udfs.lonlat import over_pole
-from udfs.merging import unpacked_corners
+from udfs.earth import GridOrigin, pixel_sides_m
+from udfs.footprints import footprints_on_earth, origin_of
+from udfs.merging import COLUMN_ZERO, unpacked_corners
+from udfs.overlaps import RAW, REGULARISED, precedence, without_overlaps
 from udfs.rasters import ONE
-from udfs.tracing import Corners, Rings, polygons_of_rings, rings_of_corners, united
+from udfs.regularisation import Regular, regular_polygons
+from udfs.tracing import Ints, Rings, polygons_chosen, polygons_of_rings, rings_of_corners, united
 
-FOOTPRINTS_DDL = (
-    "layer string, epoch string, building_id string, geometry binary, xmin double, ymin double, xmax double, ymax double, "
-    "area_m2 double, confidence double, vertices int, shape string, open_edge boolean, first_date timestamp, last_date timestamp, "
-    "model_sha256 string"
+Shapes = NDArray[np.object_]
+Mask = NDArray[np.bool_]
+_FIELD = ("layer", "epoch", "grid")
+
+CELL_BITS, COLUMN_BITS = 12, 32
+"""Whole components are finished by cells of 2^12 pixels that hold their first pixel: bounded groups, the same for any tiles. A component's
+number is its first pixel's (`merging.pixel_number`): row, then 32 bits of column."""
+CLEARLY = 0.1
+"""Components whose pixels have this share more or less than the least area are not measured on the earth before they are sieved."""
+PLANAR_DDL = (
+    "layer string, epoch string, grid string, crs string, origin_x double, origin_y double, pixel_width double, pixel_height double, "
+    "cell bigint, beyond array<bigint>, component bigint, pixels bigint, building_id string, planar binary, confidence double, "
+    "shape string, open_edge boolean, first_date timestamp, last_date timestamp, model_sha256 string"
 )
 _TOTALS = {
     "pixels": "sum", "probability_sum": "sum", "open_edge": "max", "first_date": "min", "last_date": "max", "model_sha256": "min",
 }  # fmt: skip
 
 
-class Footprints(NamedTuple):
-    """Polygons (EPSG:4326) by component, their geodesic areas in m2, vertices of all rings, hashes of the pixel rings."""
+class Outline(NamedTuple):
+    """How outlines are made: components of at least `min_area_m2`; regular unless `detail_m` is 0."""
 
-    polygons: NDArray[np.object_]
-    area_m2: NDArray[np.float64]
-    vertices: NDArray[np.int64]
-    content: list[bytes]
+    min_area_m2: float
+    detail_m: float
+    tolerance_m: float
 
 
-def footprints_of_corners(corners: Corners, origin: GridOrigin, crs: str) -> Footprints:
-    """Footprints of components given by the corners of their disjoint parts, in the order of the owners' numbers.
+def cell_number(cell_y: int, cell_x: int) -> int:
+    """Of a cell by row and column; columns are counted as in pixel numbers, from 0."""
+    return (cell_y << (COLUMN_BITS - CELL_BITS)) | cell_x
 
-    Depends on the pixels only, not on the parts. One across 180 degrees keeps longitudes beyond it: its polygon is whole; one about
-    a pole is cut there.
-    """
-    rings = rings_of_corners(united(corners))
-    lonlat = _unbroken(lonlat_of_pixels(rings.xy, origin, crs), rings)
-    ring_areas = np.array([ring_area_m2(lonlat[start:end]) for start, end in pairwise(rings.ring_offsets)])
-    area = np.add.reduceat(ring_areas, rings.polygon_offsets[:-1]) if len(rings.owner) else ring_areas
-    edges = rings.ring_offsets[rings.polygon_offsets]
-    vertices = np.diff(edges) - np.diff(rings.polygon_offsets)
+
+def planar_frame(frame: pd.DataFrame, outline: Outline) -> pd.DataFrame:
+    """Pieces of one layer, epoch, grid and cell, with `component` and `open_edge`, to rows of PLANAR_DDL: `planar` is WKB in grid pixels,
+    `beyond` the other cells that its box touches. All pieces of a component must be there. Memory: about 300 bytes per corner."""
+    one = frame.iloc[0]
+    origin = origin_of(one)
+    _, owner = np.unique(frame["component"].to_numpy(), return_inverse=True)
+    rings = rings_of_corners(united(unpacked_corners(list(frame["corners"]), owner)))
+    totals = frame.groupby("component", sort=True).agg(_TOTALS).reset_index()
+    sides = pixel_sides_m(one["crs"], origin, *_middle(int(one["cell"])))
+    large = _large(rings, totals["pixels"].to_numpy(), sides, origin, one["crs"], outline.min_area_m2)
+    rings, totals = polygons_chosen(rings, large), totals[large]
+    found = _outlined(rings, totals, sides, outline)
+    rows = totals.assign(
+        **{name: one[name] for name in (*_FIELD, "crs", *origin._fields, "cell")},
+        building_id=[building_id(_field(one), content) for content in _contents(rings)],
+        planar=shapely.to_wkb(found.polygons),
+        beyond=pd.Series(_cells_beyond(found.polygons, int(one["cell"])), totals.index, object),
+        confidence=totals["probability_sum"] / (ONE * totals["pixels"]),
+        shape=np.where(found.regular, REGULARISED, RAW),
+    )
+    return rows[[column.split()[0] for column in PLANAR_DDL.split(", ")]]
+
+
+def _middle(cell: int) -> tuple[int, int]:
+    """Row and column of the pixel in the middle of a cell."""
+    half, columns = 1 << (CELL_BITS - 1), COLUMN_BITS - CELL_BITS
+    return ((cell >> columns) << CELL_BITS) + half, ((cell & ((1 << columns) - 1)) << CELL_BITS) - COLUMN_ZERO + half
+
+
+def _large(rings: Rings, pixels: Ints, sides: tuple[float, float], origin: GridOrigin, crs: str, least_m2: float) -> Mask:
+    """Which components have `least_m2` or more: by their pixels, near the limit by their geodesic area."""
+    share = pixels * sides[0] * sides[1] / max(least_m2, 1e-9)
+    doubtful = np.abs(share - 1) < CLEARLY
+    large = np.asarray(share >= 1)
+    large[doubtful] = footprints_on_earth(polygons_of_rings(polygons_chosen(rings, doubtful)), origin, crs).area_m2 >= least_m2
+    return large
+
+
+def _outlined(rings: Rings, totals: pd.DataFrame, sides: tuple[float, float], outline: Outline) -> Regular:
+    if not outline.detail_m:
+        return Regular(polygons_of_rings(rings), np.zeros(len(totals), bool))
+    found = regular_polygons(rings, sides, outline.detail_m, outline.tolerance_m)
+    rank = precedence(found.regular, totals["pixels"].to_numpy(), totals["component"].to_numpy())
+    return found._replace(polygons=without_overlaps(found.polygons, rank))
+
+
+def _contents(rings: Rings) -> list[bytes]:
+    """The rings of each component in whole grid pixels."""
     xy = rings.xy.astype("<i8")
-    content = [xy[start:end].tobytes() for start, end in pairwise(edges)]
-    return Footprints(_polygons(rings, lonlat, origin, crs), area, vertices, content)
+    return [xy[start:end].tobytes() for start, end in pairwise(rings.ring_offsets[rings.polygon_offsets])]
 
 
-def _polygons(rings: Rings, lonlat: NDArray[np.float64], origin: GridOrigin, crs: str) -> NDArray[np.object_]:
-    polygons = polygons_of_rings(rings, lonlat)
-    latitude = lonlat[rings.ring_offsets[rings.polygon_offsets[:-1]], 1]
-    near = np.flatnonzero(np.abs(latitude) > NEAR_POLE)
-    planar = polygons_of_rings(rings, crs_of_pixels(rings.xy, origin)) if len(near) else polygons
-    for number in near:
-        cut = over_pole(planar[number], to_lonlat(crs), np.copysign(90.0, latitude[number]))
-        polygons[number] = polygons[number] if cut is None else cut
-    return polygons
+def _cells_beyond(polygons: Shapes, cell: int) -> list[list[int]]:
+    """Other cells that each polygon's box touches."""
+    boxes = np.floor(shapely.bounds(polygons)).astype(np.int64) + np.array([COLUMN_ZERO, 0, COLUMN_ZERO, 0])
+    touched = [
+        [cell_number(y, x) for y in range(top, bottom + 1) for x in range(left, right + 1)]
+        for left, top, right, bottom in (boxes >> CELL_BITS).tolist()
+    ]
+    return [[number for number in numbers if number != cell] for numbers in touched]
 
 
-def _unbroken(lonlat: NDArray[np.float64], rings: Rings) -> NDArray[np.float64]:
-    """Longitudes of a polygon that spans more than half the world, made continuous across 180 degrees."""
-    if not len(rings.owner):
-        return lonlat
-    edges = rings.ring_offsets[rings.polygon_offsets]
-    west, east = (function.reduceat(lonlat[:, 0], edges[:-1]) for function in (np.minimum, np.maximum))
-    across = np.repeat(east - west > 180, np.diff(edges))
-    lonlat[across & (lonlat[:, 0] < 0), 0] += 360
-    return lonlat
+def _field(one: pd.Series) -> str:
+    return f"{one['layer']}\n{one['epoch']}\n{one['grid']}\n{float(one['pixel_width'])!r}"
 
 
 def building_id(field: str, content: bytes) -> str:
     """20 hexadecimal digits over layer, epoch, grid and resolution (`field`) and the rings in whole grid pixels."""
     return hashlib.sha256(field.encode() + b"\n" + content).hexdigest()[:20]
-
-
-def footprint_frame(frame: pd.DataFrame, min_area_m2: float) -> pd.DataFrame:
-    """Pieces of one layer, epoch and grid, with `component` and `open_edge`, to rows of FOOTPRINTS_DDL.
-
-    All pieces of a component must be there. Footprints under `min_area_m2` are dropped. Memory: about 300 bytes per corner.
-    """
-    one = frame.iloc[0]
-    origin = GridOrigin(one["origin_x"], one["origin_y"], one["pixel_width"], one["pixel_height"])
-    _, owner = np.unique(frame["component"].to_numpy(), return_inverse=True)
-    prints = footprints_of_corners(unpacked_corners(list(frame["corners"]), owner), origin, one["crs"])
-    totals = frame.groupby("component", sort=True).agg(_TOTALS).reset_index(drop=True)
-    field = f"{one['layer']}\n{one['epoch']}\n{one['grid']}\n{origin.pixel_width!r}"
-    west, south, east, north = shapely.bounds(prints.polygons).T
-    rows = pd.DataFrame(
-        {
-            "layer": one["layer"],
-            "epoch": one["epoch"],
-            "building_id": [building_id(field, content) for content in prints.content],
-            "geometry": shapely.to_wkb(prints.polygons),
-            "xmin": west, "ymin": south, "xmax": east, "ymax": north,
-            "area_m2": prints.area_m2,
-            "confidence": totals["probability_sum"] / (ONE * totals["pixels"]),
-            "vertices": prints.vertices.astype(np.int32),
-            "shape": "raw",
-        }
-    )  # fmt: skip
-    return rows.join(totals[["open_edge", "first_date", "last_date", "model_sha256"]])[prints.area_m2 >= min_area_m2]

@@ -20,6 +20,7 @@ PRICE_OF_DETAIL = 0.4
 """A wall costs 0.4 d3 in m3: a notch d metres deep and wide, of four walls, is then just not worth them."""
 STAIR_PX, STAIR_SHARE = 0.75, 0.25
 """Corners of a staircase lie within 0.75 pixels of the wall; what lies within a quarter of the detail is no corner either."""
+LEAST_DETAIL_PX, LEAST_TOLERANCE_PX = 2.4, 4.0
 NEAR_DETAILS = 3.0
 """Walls cross within so many details of the outline; else a step joins them."""
 STEPS = 256
@@ -53,10 +54,10 @@ class Outlines(NamedTuple):
 
 def regular_polygons(rings: Rings, pixel_m: tuple[float, float], detail_m: float, tolerance_m: float) -> Regular:
     """Of traced pixel rings, without details under `detail_m`. A polygon that would lie more than `tolerance_m` from its pixels, or would
-    not be valid, stays raw. `pixel_m`: width and height of a pixel on the ground."""
-    raw = outlines_of(rings, pixel_m)
-    fitted = fitted_outlines(raw, max(pixel_m), detail_m)
-    return _near(_in_pixels(fitted, rings, pixel_m), polygons_of_rings(rings), tolerance_m / max(pixel_m))
+    not be valid, stays raw. `pixel_m`: width and height of a pixel on the ground; no detail is told from stairs of few pixels."""
+    pixel = max(pixel_m)
+    fitted = fitted_outlines(outlines_of(rings, pixel_m), pixel, max(detail_m, LEAST_DETAIL_PX * pixel))
+    return _near(_in_pixels(fitted, rings, pixel_m), polygons_of_rings(rings), max(tolerance_m / pixel, LEAST_TOLERANCE_PX))
 
 
 def outlines_of(rings: Rings, pixel_m: tuple[float, float]) -> Outlines:

@@ -159,6 +159,14 @@ def _graph(successor: Ints) -> csr_array:
     return csr_array((np.ones(count), successor.astype(np.int32), np.arange(count + 1, dtype=np.int32)), shape=(count, count))
 
 
+def polygons_chosen(rings: Rings, chosen: NDArray[np.bool_]) -> Rings:
+    """Some of the polygons, in their order."""
+    ring = np.repeat(chosen, np.diff(rings.polygon_offsets))
+    point = np.repeat(ring, np.diff(rings.ring_offsets))
+    counts = np.diff(rings.ring_offsets)[ring], np.diff(rings.polygon_offsets)[chosen]
+    return Rings(rings.owner[chosen], rings.xy[point], *(np.concatenate([[0], np.cumsum(count)]) for count in counts))
+
+
 def polygons_of_rings(rings: Rings, xy: NDArray[np.float64] | None = None) -> NDArray[np.object_]:
     """Shapely polygons of rings, one per owner; `xy` replaces the pixel coordinates, e.g. projected ones."""
     coordinates = rings.xy.astype(np.float64) if xy is None else xy

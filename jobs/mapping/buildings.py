@@ -1,14 +1,15 @@
 """Buildings: polygons of layers of 2 m or finer, whole across tiles. Parallel over tiles, then over cells of 4,096 pixels.
 
 Each tile is traced into pieces once. Pieces on both sides of a border are found by equal keys of border pixels; connected
-ones are united exactly, then measured and sieved as wholes: no cutting into tiles changes a row.
+ones are united exactly, then sieved, straightened and measured as wholes: no cutting into tiles changes a row. Straight walls of two
+buildings may meet: one gives way, in its own cell and, for those that reach into others, across cells.
 Run: ./spark-submit.sh buildings --place kampala
 """
 
 from functools import partial
 
 from pydantic import Field
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from conf.place import Place
@@ -18,22 +19,23 @@ from jobs.arrow_batches import ROWS_WITH_RASTERS, rows_per_batch
 from jobs.connecting import FIELD, components
 from jobs.job import Context, Tables, job
 from udfs.earth import ground_resolution_m
+from udfs.footprints import FOOTPRINTS_DDL, footprint_frames
 from udfs.merging import EAST, NORTH, PIECES_DDL, SOUTH, WEST, piece_frames
-from udfs.polygons import FOOTPRINTS_DDL, footprint_frame
+from udfs.overlaps import CUTS_DDL, cut_frame
+from udfs.polygons import CELL_BITS, COLUMN_BITS, PLANAR_DDL, Outline, planar_frame
 
 FINEST_NEEDED_M = 2.0
-
-CELL_BITS = 12
-"""Whole components are finished by cells of 2^12 pixels that hold their first pixel: bounded groups, the same for any tiles."""
 
 NEIGHBOURS = ((-1, 0, SOUTH), (1, 0, NORTH), (0, -1, EAST), (0, 1, WEST))
 """Row and column steps from a tile, and the border by which the tile there touches it."""
 
 
 class BuildingsSettings(Settings):
-    """Which footprints are kept, and how the work is done."""
+    """Which footprints are kept, how they are outlined, and how the work is done."""
 
     min_area_m2: float = Field(4.0, ge=0, description="smaller footprints are noise, m2")
+    detail_m: float = Field(1.2, ge=0, description="walls are straight but for details of this depth and width, m; 0: outlines of pixels")
+    tolerance_m: float = Field(2.0, ge=0, description="an outline that straight walls would move further stays raw, m")
     one_task_pairs: int = Field(
         500_000, ge=0, description="graphs of more touching pieces are solved by Spark rounds", json_schema_extra={"matters": False}
     )
@@ -49,19 +51,39 @@ def _no_fine_layer(place: Place, settings: BuildingsSettings) -> str | None:
 
 
 @job(
-    reads=("built_up",), writes="buildings", settings=BuildingsSettings, parallel_over="tiles", absent=_no_fine_layer,
+    reads=("built_up",), writes="buildings", settings=BuildingsSettings, parallel_over="tiles", absent=_no_fine_layer, data_version=2,
 )  # fmt: skip
 def buildings(tables: Tables, settings: BuildingsSettings, context: Context) -> DataFrame:
-    """Footprints of every component of built pixels of at least `min_area_m2`."""
+    """Footprints of every component of built pixels of at least `min_area_m2`, none of which share ground."""
     built_up = tables["built_up"].where(F.col("layer").isin(fine_layers(context.place)))
     pieces = _pieces(built_up.where("status = 'done'"), settings, context.spark)
     inside = pieces.where("sides = 0").withColumn("open_edge", F.lit(False)).withColumn("component", F.col("piece"))
     at_borders = _with_open_edges(pieces.where("sides > 0"), built_up.where("status = 'quarantined'"))
     whole = inside.unionByName(_with_components(at_borders, _touching(pieces), settings))
-    cell = (F.shiftright("component", 32 + CELL_BITS), F.shiftright(F.col("component").bitwiseAND(0xFFFFFFFF), CELL_BITS))
-    groups = whole.withColumn("cell_y", cell[0]).withColumn("cell_x", cell[1]).groupBy(*FIELD, "cell_y", "cell_x")
-    footprints = groups.applyInPandas(partial(footprint_frame, min_area_m2=settings.min_area_m2), FOOTPRINTS_DDL)
+    outline = Outline(settings.min_area_m2, settings.detail_m, settings.tolerance_m)
+    groups = whole.withColumn("cell", _cell()).groupBy(*FIELD, "cell")
+    planar = groups.applyInPandas(partial(planar_frame, outline=outline), PLANAR_DDL)
+    footprints = _apart(planar, bool(settings.detail_m)).mapInPandas(footprint_frames, FOOTPRINTS_DDL)
     return footprints.select(*(name for name in TABLES["buildings"].names if name in footprints.columns))
+
+
+def _cell() -> Column:
+    """As `cell_number`: the cell of a component's first pixel."""
+    column = F.shiftright(F.col("component").bitwiseAND(2**COLUMN_BITS - 1), CELL_BITS)
+    return F.shiftleft(F.shiftright("component", COLUMN_BITS + CELL_BITS), COLUMN_BITS - CELL_BITS).bitwiseOR(column)
+
+
+def _apart(planar: DataFrame, regular: bool) -> DataFrame:
+    """Adds `cuts`: polygons of other cells that a polygon gives way to, or null. Raw ones share no ground."""
+    if not regular:
+        return planar.withColumn("cuts", F.lit(None).cast("array<binary>"))
+    kept = planar.persist()
+    beyond = kept.withColumn("cell", F.explode("beyond"))
+    meeting = beyond.unionByName(kept.join(beyond.select(*FIELD, "cell").distinct(), [*FIELD, "cell"], "left_semi"))
+    columns = (*FIELD, "cell", "component", "pixels", "shape", "planar")
+    found = meeting.select(*columns).groupBy(*FIELD, "cell").applyInPandas(cut_frame, CUTS_DDL)
+    cuts = found.groupBy(*FIELD, "component").agg(F.collect_set("cut").alias("cuts"))
+    return kept.join(cuts, [*FIELD, "component"], "left")
 
 
 def _pieces(done: DataFrame, settings: BuildingsSettings, spark: SparkSession) -> DataFrame:

@@ -10,11 +10,12 @@ from pyproj import Geod, Transformer
 
 from udfs.components import label_components
 from udfs.earth import GridOrigin
+from udfs.footprints import FOOTPRINTS_DDL, Footprints, footprint_frames, footprints_on_earth
 from udfs.grid import Tile, utm_grid
 from udfs.merging import PIECES_DDL, piece_frames
-from udfs.polygons import FOOTPRINTS_DDL, building_id, footprint_frame, footprints_of_corners
+from udfs.polygons import PLANAR_DDL, Outline, building_id, cell_number, planar_frame
 from udfs.rasters import encode_raster
-from udfs.tracing import Corners, corners_of_labels
+from udfs.tracing import Corners, corners_of_labels, polygons_of_rings, rings_of_corners
 
 DATE = dt.datetime(2020, 3, 1)
 
@@ -22,6 +23,10 @@ DATE = dt.datetime(2020, 3, 1)
 def corners(mask: np.ndarray, top: int, left: int) -> Corners:
     found = corners_of_labels(label_components(mask)[0])
     return Corners(found.owner, found.y + top, found.x + left, found.turn)
+
+
+def footprints_of_corners(found: Corners, origin: GridOrigin, crs: str) -> Footprints:
+    return footprints_on_earth(polygons_of_rings(rings_of_corners(found)), origin, crs)
 
 
 def built_up_frame(pixels: np.ndarray) -> pd.DataFrame:
@@ -92,7 +97,11 @@ def test_pieces_and_footprints_have_the_declared_columns_and_no_raw_noise() -> N
     pieces = next(piece_frames(iter([built_up_frame(pixels)]), 4.0))
     assert list(pieces.columns) == [column.split()[0] for column in PIECES_DDL.split(", ")]
     assert sorted(pieces["pixels"]) == [1, 70]
-    rows = footprint_frame(pieces.assign(component=pieces["piece"], open_edge=False), 4.0)
+    first = pieces["piece"]
+    cell = cell_number(int(first[0]) >> 44, (int(first[0]) & 0xFFFFFFFF) >> 12)
+    rows = planar_frame(pieces.assign(component=first, open_edge=False, cell=cell), Outline(4.0, 0, 0))
+    assert list(rows.columns) == [column.split()[0] for column in PLANAR_DDL.split(", ")]
+    rows = next(footprint_frames(iter([rows.assign(cuts=None)])))
     assert list(rows.columns) == [column.split()[0] for column in FOOTPRINTS_DDL.split(", ")]
     assert rows["confidence"].tolist() == [0.8]
     assert rows["area_m2"].tolist() == pytest.approx([17.5], rel=1e-3)

@@ -54,10 +54,10 @@ def test_yards_stay_and_holes_of_a_pixel_go():
 def test_what_fits_badly_stays_raw_and_is_told():
     disc, house = shapely.Point(20, 20).buffer(9), affinity.translate(HOUSE, 50, 50)
     rings = traced(disc, house)
-    polygons, regular = regular_polygons(rings, (PX, PX), 1.0, 0.4)
+    polygons, regular = regular_polygons(rings, (PX, PX), 4.0, 1.2)
     assert regular.tolist() == [False, True]
     assert polygons[0].equals_exact(polygons_of_rings(rings)[0])
-    assert regular_polygons(rings, (PX, PX), 1.0, 3.0).regular.all()
+    assert regular_polygons(rings, (PX, PX), 4.0, 3.0).regular.all()
 
 
 def test_no_polygon_hangs_on_its_neighbours_or_on_where_the_grid_begins():

@@ -8,14 +8,18 @@ import numpy as np
 import pandas as pd
 import pytest
 import shapely
-from pyproj import Geod
+from pyproj import Geod, Transformer
 from pyspark.sql import DataFrame, SparkSession
+from rasterio.features import rasterize
+from scipy import ndimage
+from shapely import affinity
 
 from conf.place import Place
 from jobs.connecting import components
 from jobs.job import Context
 from jobs.mapping.buildings import BuildingsSettings, buildings, fine_layers
 from udfs.grid import PixelBounds, Tile, tiles_over, utm_grid
+from udfs.polygon_metrics import iou
 from udfs.rasters import encode_raster
 
 GRID = utm_grid(32.58, 0.35, 0.5)
@@ -42,12 +46,14 @@ def scene() -> np.ndarray:
     return pixels
 
 
-def built_up_rows(pixels: np.ndarray, tile_px: int, quarantined: frozenset[tuple[int, int]] = frozenset()) -> pd.DataFrame:
+def built_up_rows(
+    pixels: np.ndarray, tile_px: int, quarantined: frozenset[tuple[int, int]] = frozenset(), top: int = TOP, left: int = LEFT
+) -> pd.DataFrame:
     rows = []
-    for tile in tiles_over(PixelBounds(TOP, LEFT, TOP + pixels.shape[0], LEFT + pixels.shape[1]), tile_px):
+    for tile in tiles_over(PixelBounds(top, left, top + pixels.shape[0], left + pixels.shape[1]), tile_px):
         bounds = tile.pixels
         part = np.full((tile_px, tile_px), 255, np.uint8)
-        found = pixels[bounds.top - TOP : bounds.bottom - TOP, bounds.left - LEFT : bounds.right - LEFT]
+        found = pixels[bounds.top - top : bounds.bottom - top, bounds.left - left : bounds.right - left]
         part[: found.shape[0], : found.shape[1]] = found
         rows.append(built_up_row(tile, part, (tile.row, tile.col) in quarantined))
     return pd.DataFrame(rows)
@@ -85,6 +91,41 @@ def test_tiles_and_partitions_change_nothing(spark: SparkSession) -> None:
     assert expected["building_id"].is_unique
     assert fingerprint(run(spark, built_up_rows(pixels, 256), 7)) == fingerprint(expected)
     assert fingerprint(run(spark, built_up_rows(pixels, 512), 1)) == fingerprint(expected)
+
+
+def town() -> np.ndarray:
+    """Houses at all angles, a pixel or two apart."""
+    random, side = np.random.default_rng(21), 1024
+    pixels = np.zeros((side, side), np.uint8)
+    for row in range(0, side - 40, 34):
+        for col in range(0, side - 40, 34):
+            house = affinity.rotate(shapely.box(col + 3, row + 3, col + 37, row + 24), float(random.uniform(0, 180)))
+            new = rasterize([house], pixels.shape) > 0
+            beside = ndimage.binary_dilation(pixels > 0, np.ones((3, 3)))
+            pixels[new & ~beside] = 200
+    return pixels
+
+
+def test_straight_walls_share_no_ground_within_cells_and_across_them(spark: SparkSession) -> None:
+    """The corner of four cells lies in the middle of the town."""
+    rows = built_up_rows(town(), 512, top=TOP - 512, left=LEFT - 512)
+    found, raw = run(spark, rows), run(spark, rows, detail_m=0)
+    assert found["building_id"].tolist() == raw["building_id"].tolist()
+    assert set(raw["shape"]) == {"raw"} and (found["shape"] == "regularised").mean() > 0.8
+    shapes, pixels = (shapely.transform(shapely.from_wkb(each["geometry"]), metres) for each in (found, raw))
+    assert shapely.is_valid(shapes).all()
+    one, other = shapely.STRtree(shapes).query(shapes, predicate="intersects")
+    apart = one < other
+    assert apart.sum() > 30
+    assert shapely.area(shapely.intersection(shapes[one[apart]], shapes[other[apart]])).max() < 1e-3
+    assert found["area_m2"].sum() == pytest.approx(raw["area_m2"].sum(), rel=0.01)
+    assert found["vertices"].mean() < raw["vertices"].mean() / 4
+    assert np.median(iou(shapes, pixels)) > 0.9
+    assert fingerprint(run(spark, built_up_rows(town(), 256, top=TOP - 512, left=LEFT - 512), 5)) == fingerprint(found)
+
+
+def metres(lonlat: np.ndarray) -> np.ndarray:
+    return np.stack(Transformer.from_crs("EPSG:4326", GRID.crs, always_xy=True).transform(*lonlat.T), axis=1)
 
 
 def test_area_confidence_and_bounds_of_one_building(spark: SparkSession) -> None:

@@ -1,0 +1,58 @@
+"""No ground belongs to two buildings: walls are straightened building by building, and of two that meet one gives way."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import shapely
+from numpy.typing import NDArray
+
+Shapes = NDArray[np.object_]
+Ints = NDArray[np.int64]
+
+REGULARISED, RAW = "regularised", "raw"
+"""Of an outline: walls, or pixels."""
+INSIDES_MEET = "2********"
+"""DE-9IM: the common part has an area."""
+CUTS_DDL = "layer string, epoch string, grid string, component bigint, cut binary"
+
+
+def precedence(regular: NDArray[np.bool_], pixels: Ints, component: Ints) -> Ints:
+    """Ranks (n,): of two that overlap, the one of the lower rank keeps its shape. Raw ones first, for they are what the map shows, then
+    small ones, which may lie in a yard."""
+    rank = np.empty(len(pixels), np.int64)
+    rank[np.lexsort((component, pixels, regular))] = np.arange(len(pixels))
+    return rank
+
+
+def overlapping(polygons: Shapes, rank: Ints) -> tuple[Ints, Ints]:
+    """Pairs of polygons that share ground: numbers of those that keep it, and of those that give way, in order of both."""
+    one, other = shapely.STRtree(polygons).query(polygons, predicate="intersects")
+    kept, cut = (each[rank[one] < rank[other]] for each in (one, other))
+    shared = shapely.relate_pattern(polygons[kept], polygons[cut], INSIDES_MEET)
+    order = np.lexsort((kept[shared], cut[shared]))
+    return kept[shared][order], cut[shared][order]
+
+
+def without_overlaps(polygons: Shapes, rank: Ints) -> Shapes:
+    """Polygons (n,) of one plane, none of which shares ground with another. The order of the polygons changes nothing."""
+    kept, cut = overlapping(polygons, rank)
+    apart = polygons.copy()
+    for number in np.unique(cut):
+        apart[number] = cut_by(polygons[number], polygons[kept[cut == number]])
+    return apart
+
+
+def cut_by(polygon: Any, others: Shapes) -> Any:
+    """The largest part that others leave of a polygon, its exterior turning as that of a traced one, y southwards."""
+    parts = shapely.get_parts(shapely.difference(polygon, shapely.union_all(others)))
+    return shapely.orient_polygons(parts[np.argmax(shapely.area(parts))], exterior_cw=True)
+
+
+def cut_frame(frame: pd.DataFrame) -> pd.DataFrame:
+    """Of polygons (`planar`, grid pixels) that touch one cell, from this cell and others, what cuts them: rows of CUTS_DDL."""
+    component = frame["component"].to_numpy()
+    rank = precedence((frame["shape"] == REGULARISED).to_numpy(), frame["pixels"].to_numpy(), component)
+    kept, cut = overlapping(shapely.from_wkb(frame["planar"].to_numpy()), rank)
+    field = {name: frame[name].iloc[0] for name in ("layer", "epoch", "grid")}
+    return pd.DataFrame(field | {"component": component[cut], "cut": frame["planar"].to_numpy()[kept]})
