@@ -26,9 +26,25 @@ def test_what_is_drawn_from_a_known_law_is_mended_by_it(slope: float, shift: flo
     random = np.random.default_rng(3)
     raw = random.beta(0.7, 1.2, 120_000).clip(0.01, 0.99)
     labels = random.random(raw.size) < calibrated(raw, {"slope": slope, "shift": shift})
-    found = fitted_calibration(raw, labels)
+    found = fitted_calibration(raw, labels, alike_px=1)
     assert found["slope"] == pytest.approx(slope, rel=0.06) and found["shift"] == pytest.approx(shift, abs=0.06)
     assert reliability(calibrated(raw, found), labels).error < 0.01
+
+
+def test_little_ground_changes_little_and_much_ground_all() -> None:
+    """Against the posterior's maximum on a fine net of lines."""
+    random = np.random.default_rng(5)
+    raw = random.beta(0.7, 1.2, 40_000).clip(0.01, 0.99)
+    labels = random.random(raw.size) < calibrated(raw, {"slope": 1.6, "shift": -0.4})
+    slopes = [fitted_calibration(raw, labels, alike_px=px)["slope"] for px in (1, 400, 4096, 10**9)]
+    assert slopes[0] > slopes[1] > slopes[2] > slopes[3] == pytest.approx(1, abs=1e-3)
+    net = np.stack(np.meshgrid(np.arange(0.9, 1.7, 0.02), np.arange(-0.5, 0.2, 0.02)), -1).reshape(-1, 2)
+    chance = [np.where(labels, q := calibrated(raw, {"slope": a, "shift": b}), 1 - q) for a, b in net]
+    best = net[
+        np.argmax([np.log(each).sum() / 4096 - ((a - 1) ** 2 + b**2) / 2 / 0.25**2 for each, (a, b) in zip(chance, net, strict=True)])
+    ]
+    found = fitted_calibration(raw, labels)
+    assert (found["slope"], found["shift"]) == pytest.approx(tuple(best), abs=0.02)
 
 
 def test_order_stays_and_labels_of_one_kind_tell_nothing() -> None:
