@@ -51,7 +51,7 @@ def ways() -> list[Way]:
         Way("S2", slice(0, 10), {**single, "in_channels": 10}, LIGHT),
         Way("input fusion", slice(0, 12), {**single, "in_channels": 12}, both),
         Way("dual stream", slice(0, 12), dual, both),
-        Way("dual stream, consistency", slice(0, 12), dual, both, 0.5),
+        Way("dual stream, consistency", slice(0, 12), dual, both, 1.5),
     ]
 
 

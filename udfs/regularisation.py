@@ -6,7 +6,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from udfs.tracing import Rings, polygons_of_rings
+from udfs.tracing import Rings, polygons_chosen, polygons_of_rings
 from udfs.walls import ALONG_Y, Floats, Ints, Walls, corners_of_walls, fitted_walls
 
 Shapes = NDArray[np.object_]
@@ -20,6 +20,8 @@ PRICE_OF_DETAIL = 0.4
 """A wall costs 0.4 d3 in m3: a notch d metres deep and wide, of four walls, is then just not worth them."""
 STAIR_PX, STAIR_SHARE = 0.75, 0.25
 """Corners of a staircase lie within 0.75 pixels of the wall; what lies within a quarter of the detail is no corner either."""
+FINER = (1.0, 0.5)
+"""Shares of the detail, tried one after the other."""
 LEAST_DETAIL_PX, LEAST_TOLERANCE_PX = 2.4, 4.0
 NEAR_DETAILS = 3.0
 """Walls cross within so many details of the outline; else a step joins them."""
@@ -53,11 +55,19 @@ class Outlines(NamedTuple):
 
 
 def regular_polygons(rings: Rings, pixel_m: tuple[float, float], detail_m: float, tolerance_m: float) -> Regular:
-    """Of traced pixel rings, without details under `detail_m`. A polygon that would lie more than `tolerance_m` from its pixels, or would
-    not be valid, stays raw. `pixel_m`: width and height of a pixel on the ground; no detail is told from stairs of few pixels."""
+    """Of traced pixel rings, without details under `detail_m`, or under half of it where they would be more than `tolerance_m` from the
+    pixels, or not valid; where that does not help either, raw. `pixel_m`: width and height of a pixel on the ground; no detail is told from
+    stairs of few pixels."""
     pixel = max(pixel_m)
-    fitted = fitted_outlines(outlines_of(rings, pixel_m), pixel, max(detail_m, LEAST_DETAIL_PX * pixel))
-    return _near(_in_pixels(fitted, rings, pixel_m), polygons_of_rings(rings), max(tolerance_m / pixel, LEAST_TOLERANCE_PX))
+    tolerance, raw = max(tolerance_m / pixel, LEAST_TOLERANCE_PX), polygons_of_rings(rings)
+    found = Regular(raw.copy(), np.zeros(len(raw), bool))
+    for detail in (max(detail_m, LEAST_DETAIL_PX * pixel) * share for share in FINER):
+        left = np.flatnonzero(~found.regular)
+        chosen = polygons_chosen(rings, ~found.regular)
+        fitted = _in_pixels(fitted_outlines(outlines_of(chosen, pixel_m), pixel, detail), chosen, pixel_m)
+        near = _near(fitted, raw[left], tolerance)
+        found.polygons[left[near]], found.regular[left[near]] = fitted[near], True
+    return found
 
 
 def outlines_of(rings: Rings, pixel_m: tuple[float, float]) -> Outlines:
@@ -160,8 +170,9 @@ def _in_pixels(outlines: Outlines, rings: Rings, pixel_m: tuple[float, float]) -
     return polygons
 
 
-def _near(fitted: Shapes, raw: Shapes, tolerance: float) -> Regular:
-    regular = shapely.is_valid(fitted)
-    outer = [shapely.get_exterior_ring(shapes[regular]) for shapes in (fitted, raw)]
-    regular[regular] = shapely.hausdorff_distance(*outer) <= tolerance
-    return Regular(np.where(regular, fitted, raw), regular)
+def _near(fitted: Shapes, raw: Shapes, tolerance: float) -> Mask:
+    """Which are valid, with an exterior no further than `tolerance` from the raw one's (Hausdorff)."""
+    near = shapely.is_valid(fitted)
+    outer = [shapely.get_exterior_ring(shapes[near]) for shapes in (fitted, raw)]
+    near[near] = shapely.hausdorff_distance(*outer) <= tolerance
+    return np.asarray(near)

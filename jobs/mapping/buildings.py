@@ -35,7 +35,7 @@ class BuildingsSettings(Settings):
 
     min_area_m2: float = Field(4.0, ge=0, description="smaller footprints are noise, m2")
     detail_m: float = Field(1.2, ge=0, description="walls are straight but for details of this depth and width, m; 0: outlines of pixels")
-    tolerance_m: float = Field(2.0, ge=0, description="an outline that straight walls would move further stays raw, m")
+    tolerance_m: float = Field(3.0, ge=0, description="an outline that straight walls would move further stays raw, m")
     one_task_pairs: int = Field(
         500_000, ge=0, description="graphs of more touching pieces are solved by Spark rounds", json_schema_extra={"matters": False}
     )

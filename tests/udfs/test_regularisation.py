@@ -52,8 +52,8 @@ def test_yards_stay_and_holes_of_a_pixel_go():
 
 
 def test_what_fits_badly_stays_raw_and_is_told():
-    disc, house = shapely.Point(20, 20).buffer(9), affinity.translate(HOUSE, 50, 50)
-    rings = traced(disc, house)
+    spiked = HOUSE.union(shapely.box(3, 13, 3.5, 15.5))
+    rings = traced(affinity.translate(spiked, 10, 10), affinity.translate(HOUSE, 50, 50))
     polygons, regular = regular_polygons(rings, (PX, PX), 4.0, 1.2)
     assert regular.tolist() == [False, True]
     assert polygons[0].equals_exact(polygons_of_rings(rings)[0])
