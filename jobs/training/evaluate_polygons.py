@@ -1,0 +1,148 @@
+"""Evaluate polygons: buildings beside known ones, by unit. Figures and JSON. Parallel over squares of ground.
+Run: ./spark-submit.sh evaluate_polygons --place simulated --set evaluate_polygons.known=truth_buildings"""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any, Literal
+
+import shapely
+from pydantic import Field
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from conf.errors import InputError
+from conf.place import Place
+from conf.settings import Settings
+from jobs.job import Context, Tables, job
+from jobs.matched_polygons import faults_of, on_squares, pairs_of
+from udfs.areas import file_area
+from udfs.average_precision import CONFIDENCE_BINS
+from udfs.earth import ground_resolution_m
+from udfs.files import write_whole
+from udfs.image_files import located
+from udfs.polygon_figures import COUNTS, EVERYWHERE, figures_by_region
+from udfs.polygon_matching import FOUND, KNOWN
+from udfs.versions import content_digest
+
+LOG = logging.getLogger(__name__)
+POLYGON = ("id", "confidence", "geometry", "xmin", "ymin", "xmax", "ymax")
+
+
+class EvaluatePolygonsSettings(Settings):
+    """What is compared with what, and where."""
+
+    known: Literal["footprints", "truth_buildings"] = Field("footprints", description="table of the buildings that are right")
+    layer: str | None = Field(None, description="default: the one with the smallest pixels")
+    epoch: str | None = Field(None, description="default: the last one")
+    ground: str | None = Field(None, description="vector file of the ground that is judged; {storage} is the place's folder")
+    level: int | None = Field(None, ge=0, description="of the units that figures are told by, too")
+    min_area_m2: float = Field(4.0, ge=0, description="smaller known buildings are left out, m2")
+    band_m: float = Field(1.0, gt=0, description="width of the boundary whose IoU is told, m")
+
+
+def polygon_sources(place: Place, settings: EvaluatePolygonsSettings) -> Any:
+    """The layer, the epoch and the ground's digest. Raises InputError."""
+    layer, epoch = _chosen(place, settings)
+    return [layer, epoch, content_digest(Path(path)) if (path := _ground_path(place, settings)) and _area(path) else None]
+
+
+@job(
+    reads=("buildings",), optional=("footprints", "truth_buildings", "units"), writes=(), settings=EvaluatePolygonsSettings,
+    parallel_over="squares of ground", in_flow=False, sources=polygon_sources,
+)  # fmt: skip
+def evaluate_polygons(tables: Tables, settings: EvaluatePolygonsSettings, context: Context) -> None:
+    """Figures of all ground, and of each unit of `level`, in `evaluation/polygons.json` of the place."""
+    layer, epoch = _chosen(context.place, settings)
+    found = tables["buildings"].where((F.col("layer") == layer) & (F.col("epoch") == epoch)).withColumnRenamed("building_id", "id")
+    both = _kind(found, FOUND).unionByName(_kind(_known(tables, settings, context.place, epoch), KNOWN))
+    polygons = _with_regions(_judged(both, context.place, settings), tables, settings).persist()
+    squares = on_squares(polygons).persist()
+    pairs = pairs_of(squares, settings.band_m)
+    figures = figures_by_region(_counts(polygons, pairs).toPandas(), faults_of(squares).toPandas())
+    if not figures:
+        raise InputError("no building, found or known, lies on the judged ground; check ground, layer and epoch")
+    path = context.storage / "evaluation" / "polygons.json"
+    text = json.dumps({"layer": layer, "epoch": epoch, "regions": figures}, indent=1, sort_keys=True) + "\n"
+    write_whole(path, lambda fresh: fresh.write_text(text, encoding="utf-8"))
+    LOG.info("%s", text)
+    context.figures.update(figures[EVERYWHERE])
+
+
+def _chosen(place: Place, settings: EvaluatePolygonsSettings) -> tuple[str, str]:
+    layer = settings.layer or min(place.layers, key=lambda name: (ground_resolution_m(place.layers[name].resolution), name))
+    epoch = settings.epoch or place.epochs[-1].name
+    if layer not in place.layers:
+        raise InputError(f"evaluate_polygons.layer {layer}: not a layer of the place; use one of {', '.join(sorted(place.layers))}")
+    if epoch not in (each.name for each in place.epochs):
+        raise InputError(
+            f"evaluate_polygons.epoch {epoch}: not an epoch of the place; use one of {', '.join(e.name for e in place.epochs)}"
+        )
+    return layer, epoch
+
+
+def _ground_path(place: Place, settings: EvaluatePolygonsSettings) -> str | None:
+    return located(settings.ground, place.folder) if settings.ground else None
+
+
+def _area(path: str) -> Any:
+    return file_area(Path(path), None, ())
+
+
+def _known(tables: Tables, settings: EvaluatePolygonsSettings, place: Place, epoch: str) -> DataFrame:
+    """Of truth_buildings those that stand in the epoch's reference year. Raises InputError where the place has no such table."""
+    if settings.known not in tables:
+        raise InputError(
+            f"the place has no table {settings.known}; run {settings.known.replace('truth_buildings', 'simulated_city')} first"
+        )
+    if settings.known == "footprints":
+        return tables["footprints"].withColumnRenamed("footprint_id", "id")
+    year = next(each.reference.year for each in place.epochs if each.name == epoch)
+    stands = (F.col("year_built") <= year) & (F.col("year_gone").isNull() | (F.col("year_gone") > year))
+    return tables["truth_buildings"].where(stands).withColumnRenamed("building_id", "id").withColumn("confidence", F.lit(1.0))
+
+
+def _kind(polygons: DataFrame, kind: str) -> DataFrame:
+    return polygons.select(F.lit(kind).alias("kind"), *POLYGON)
+
+
+def _judged(polygons: DataFrame, place: Place, settings: EvaluatePolygonsSettings) -> DataFrame:
+    """Those with a point inside on judged ground, `point`; small known ones left out."""
+    shape = "ST_GeomFromWKB(geometry)"
+    large = (F.col("kind") == FOUND) | (F.expr(f"ST_AreaSpheroid({shape})") >= settings.min_area_m2)
+    pointed = polygons.where(large).withColumn("point", F.expr(f"ST_PointOnSurface({shape})"))
+    path = _ground_path(place, settings)
+    return pointed.where(F.expr(f"ST_Intersects(ST_GeomFromWKB(X'{shapely.to_wkb(_area(path), hex=True)}'), point)")) if path else pointed
+
+
+def _with_regions(polygons: DataFrame, tables: Tables, settings: EvaluatePolygonsSettings) -> DataFrame:
+    """Adds `region`: the unit of `level` that the point lies in, "" outside of all."""
+    if settings.level is None or "units" not in tables:
+        return polygons.drop("point").withColumn("region", F.lit(""))
+    units = tables["units"].where(F.col("level") == settings.level).selectExpr("unit_id", "ST_GeomFromWKB(geometry) AS unit")
+    inside = polygons.alias("p").join(units.alias("u"), F.expr("ST_Intersects(u.unit, p.point)"), "inner")
+    regions = inside.groupBy("kind", "id").agg(F.min("unit_id").alias("region"))
+    return polygons.drop("point").join(regions, ["kind", "id"], "left").fillna("", ["region"])
+
+
+def _counts(polygons: DataFrame, pairs: DataFrame) -> DataFrame:
+    """Rows (region, bin, found, known, *COUNTS): by region and bin of confidence. A pair counts in the region of the known one."""
+    matched = pairs.select(F.lit(FOUND).alias("kind"), F.col("found_id").alias("id"))
+    alone = (
+        polygons.where(F.col("kind") == FOUND)
+        .join(matched, ["kind", "id"], "left_anti")
+        .groupBy("region", _bin())
+        .agg(F.count("id").alias("found"))
+    )
+    known = polygons.where(F.col("kind") == KNOWN).groupBy("region", F.lit(0).cast("bigint").alias("bin")).agg(F.count("id").alias("known"))
+    right = pairs.groupBy("region", _bin()).agg(
+        F.count("found_id").alias("found"), *(F.expr(sql).alias(name) for name, sql in COUNTS.items())
+    )
+    every = alone.unionByName(known, allowMissingColumns=True).unionByName(right, allowMissingColumns=True)
+    return every.groupBy("region", "bin").agg(*(F.sum(name).alias(name) for name in ("found", "known", *COUNTS)))
+
+
+def _bin() -> Column:
+    """Of published footprints without confidence: 0."""
+    number = F.floor(F.coalesce("confidence", F.lit(0.0)) * CONFIDENCE_BINS)
+    return F.least(number, F.lit(CONFIDENCE_BINS - 1)).cast("bigint").alias("bin")

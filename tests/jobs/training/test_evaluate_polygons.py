@@ -1,0 +1,138 @@
+"""Buildings beside known ones, by Spark, against shapely one by one."""
+
+import datetime as dt
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import shapely
+from pyproj import Transformer
+from pyspark.sql import DataFrame, SparkSession
+from shapely import affinity
+
+from conf.errors import InputError
+from conf.place import Epoch, Layer, Place
+from jobs.job import Context
+from jobs.training.evaluate_polygons import EvaluatePolygonsSettings, evaluate_polygons, polygon_sources
+
+EPOCH = Epoch(name="2020", start=dt.date(2020, 1, 1), end=dt.date(2020, 12, 31), reference=dt.date(2020, 7, 1))
+TO_DEGREES = Transformer.from_crs("EPSG:32636", "EPSG:4326", always_xy=True)
+WEST, SOUTH = 231_500, 38_600  # a corner of four squares of 0.02 degrees lies in the middle
+BUILDINGS = (
+    "layer string, epoch string, building_id string, confidence double, geometry binary, xmin double, ymin double, xmax double, ymax double"
+)
+TRUTH = "building_id string, geometry binary, xmin double, ymin double, xmax double, ymax double, year_built int, year_gone int"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    layers = {"b": Layer(sensor="rgb", resolution=0.5), "coarse": Layer(sensor="sentinel2_l2a", resolution=10.0)}
+    return Place(name="test", warehouse=str(tmp_path / "warehouse"), epochs=(EPOCH,), layers=layers)
+
+
+def houses() -> tuple[list[Any], list[Any]]:
+    """Known ones 60 m apart; found ones a little moved and turned, some missing, some invented, one in two parts, one doubled."""
+    random = np.random.default_rng(6)
+    known, found = [], []
+    for row in range(12):
+        for col in range(12):
+            x, y = WEST + 60 * col, SOUTH + 60 * row
+            yard = shapely.Polygon(shapely.box(x, y, x + 24, y + 18).exterior, [shapely.box(x + 8, y + 6, x + 15, y + 11).exterior])
+            known.append(yard if random.random() < 0.2 else shapely.box(x, y, x + 24, y + 18))
+            moved = affinity.rotate(affinity.translate(known[-1], *random.normal(0, 2, 2)), float(random.normal(0, 6)))
+            if random.random() < 0.8:
+                found.append(moved)
+    found += [affinity.translate(known[3], 1, 1), shapely.box(WEST + 30, SOUTH + 30, WEST + 40, SOUTH + 40)]
+    return known, found
+
+
+def degrees(shape: Any) -> Any:
+    return shapely.transform(shape, TO_DEGREES.transform, interleaved=False)
+
+
+def tables(spark: SparkSession, known: list[Any], found: list[Any]) -> dict[str, DataFrame]:
+    shapes = [degrees(shape) for shape in found]
+    buildings = [("b", "2020", f"f{n:03}", 0.5 + n / 1000, bytearray(shapely.to_wkb(s)), *s.bounds) for n, s in enumerate(shapes)]
+    shapes = [degrees(shape) for shape in known]
+    truth = [(f"k{n:03}", bytearray(shapely.to_wkb(s)), *s.bounds, 2000, None) for n, s in enumerate(shapes)]
+    gone = [(f"g{n:03}", *row[1:6], *years) for n, (row, years) in enumerate(zip(truth, [(2000, 2020), (2021, None)], strict=False))]
+    return {"buildings": spark.createDataFrame(buildings, BUILDINGS), "truth_buildings": spark.createDataFrame(truth + gone, TRUTH)}
+
+
+def run(spark: SparkSession, place: Place, given: dict[str, DataFrame], **settings: Any) -> dict[str, dict[str, float]]:
+    chosen = EvaluatePolygonsSettings(known="truth_buildings", **settings)
+    polygon_sources(place, chosen)
+    evaluate_polygons.run(given, chosen, Context(spark, place, "run", place.folder))
+    return json.loads((place.folder / "evaluation/polygons.json").read_text())["regions"]
+
+
+def iou(one: Any, other: Any) -> float:
+    return one.intersection(other).area / one.union(other).area
+
+
+def greedy(known: list[Any], found: list[Any]) -> list[tuple[int, int]]:
+    """The oracle: pairs by falling IoU, each used once."""
+    all_pairs = sorted(((-iou(f, k), n, m) for n, f in enumerate(found) for m, k in enumerate(known) if f.intersects(k)))
+    pairs: list[tuple[int, int]] = []
+    for value, n, m in all_pairs:
+        if -value >= 0.5 and n not in {a for a, _ in pairs} and m not in {b for _, b in pairs}:
+            pairs.append((n, m))
+    return pairs
+
+
+def test_pairs_and_figures_are_those_of_a_plain_loop(spark: SparkSession, place: Place) -> None:
+    known, found = houses()
+    figures = run(spark, place, tables(spark, known, found))["all"]
+    pairs = greedy(known, found)
+    assert (figures["found"], figures["known"], figures["hits"]) == (len(found), len(known), len(pairs))
+    assert len(pairs) < len(found) - 1
+    assert figures["f1"] == pytest.approx(2 * len(pairs) / (len(found) + len(known)))
+    assert figures["iou"] == pytest.approx(np.mean([iou(found[n], known[m]) for n, m in pairs]), rel=1e-4)
+    vertices = [
+        sum(len(r.coords) - 1 for r in (s.exterior, *s.interiors)) for s in (*[found[n] for n, _ in pairs], *[known[m] for _, m in pairs])
+    ]
+    assert figures["n_ratio"] == pytest.approx(sum(vertices[: len(pairs)]) / sum(vertices[len(pairs) :]))
+    assert (
+        figures["polis_published"]
+        < figures["polis"]
+        == pytest.approx(np.mean([(one_way(found[n], known[m]) + one_way(known[m], found[n])) / 2 for n, m in pairs]), rel=1e-3)
+    )
+    assert (figures["invalid"], figures["overlapping"]) == (0, overlaps(found))
+    assert 0 < figures["boundary_ap"] < figures["ap"] < figures["ap50"]
+
+
+def one_way(shape: Any, other: Any) -> float:
+    return float(
+        np.mean([other.boundary.distance(shapely.Point(p)) for ring in (shape.exterior, *shape.interiors) for p in ring.coords[:-1]])
+    )
+
+
+def overlaps(shapes: list[Any]) -> int:
+    return sum(shapes[n].intersection(shapes[m]).area > 1e-3 for n in range(len(shapes)) for m in range(n))
+
+
+def test_ground_units_and_bad_settings(spark: SparkSession, place: Place, tmp_path: Path) -> None:
+    known, found = houses()
+    west, east = (degrees(shapely.box(WEST - 20 + dx, SOUTH - 50, WEST + 350 + dx, SOUTH + 800)) for dx in (0, 370))
+    file = tmp_path / "ground.geojson"
+    file.write_text(
+        json.dumps(
+            {
+                "type": "FeatureCollection",
+                "features": [{"type": "Feature", "properties": {}, "geometry": json.loads(shapely.to_geojson(west))}],
+            }
+        )
+    )
+    units = [(name, 1, bytearray(shapely.to_wkb(shape))) for name, shape in (("west", west), ("east", east))]
+    given = tables(spark, known, found) | {"units": spark.createDataFrame(units, "unit_id string, level int, geometry binary")}
+    by_unit, in_west = run(spark, place, given, level=1), run(spark, place, given, ground=str(file))
+    assert set(by_unit) == {"all", "west", "east"}
+    assert by_unit["west"] == pytest.approx(in_west["all"])
+    assert by_unit["west"]["known"] + by_unit["east"]["known"] == by_unit["all"]["known"] == len(known)
+    for wrong, said in ({"layer": "x"}, "not a layer"), ({"epoch": "1999"}, "not an epoch"), ({"ground": "none.geojson"}, "no file"):
+        with pytest.raises(InputError, match=said):
+            polygon_sources(place, EvaluatePolygonsSettings(**wrong))
+    with pytest.raises(InputError, match="no table footprints"):
+        evaluate_polygons.run(given, EvaluatePolygonsSettings(), Context(spark, place, "run", place.folder))

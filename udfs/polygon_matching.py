@@ -1,0 +1,88 @@
+"""Found polygons beside known ones: which lie on one another, and how close their outlines are. One square of ground at a time."""
+
+import numpy as np
+import pandas as pd
+import shapely
+from numpy.typing import NDArray
+from pyproj import Transformer
+
+from udfs.polygon_metrics import boundary_iou, complexity_aware_iou, iou, max_tangent_angle_error, polis, vertex_counts
+
+Shapes = NDArray[np.object_]
+Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+SQUARE_DEGREES = 0.02
+"""Side of the squares of ground that are compared at once, 2 km: flat enough for distances from their middle."""
+FOUND, KNOWN = "found", "known"
+LEAST_IOU = 0.5
+SHARED_M2 = 1e-3
+"""Edges of neighbours, straight on the grid, bend apart on the earth: less than this in common is none."""
+POLYGONS_DDL = "kind string, id string, region string, confidence double, geometry binary, square_y bigint, square_x bigint"
+VALUES = ("iou", "boundary_iou", "polis", "polis_published", "c_iou", "c_iou_published", "mta")
+PAIRS_DDL = "region string, found_id string, known_id string, confidence double, vertices bigint, known_vertices bigint, " + ", ".join(
+    f"{name} double" for name in VALUES
+)
+FAULTS_DDL = "region string, invalid bigint, overlapping bigint"
+
+
+def pair_frame(frame: pd.DataFrame, band_m: float) -> pd.DataFrame:
+    """Polygons that touch one square (POLYGONS_DDL, EPSG:4326) to rows of PAIRS_DDL: pairs of found and known with an IoU of 0.5 or more,
+    each once, in the square where their boxes begin to overlap. `band_m`: width of the boundary for its IoU."""
+    shapes = shapely.make_valid(_on_plane(frame))
+    one, other = _meeting(frame, shapes)
+    kind = frame["kind"].to_numpy()
+    wanted = (kind[one] == FOUND) & (kind[other] == KNOWN)
+    near = iou(shapes[one[wanted]], shapes[other[wanted]]) >= LEAST_IOU
+    found, known = frame.iloc[one[wanted][near]], frame.iloc[other[wanted][near]]
+    values = _values(shapes[one[wanted][near]], shapes[other[wanted][near]], band_m)
+    names = {"region": known["region"], "found_id": found["id"], "known_id": known["id"], "confidence": found["confidence"]}
+    return pd.DataFrame({name: column.to_numpy() for name, column in names.items()} | values)
+
+
+def _values(found: Shapes, known: Shapes, band_m: float) -> dict[str, NDArray[np.generic]]:
+    return {
+        "vertices": vertex_counts(found),
+        "known_vertices": vertex_counts(known),
+        "iou": iou(found, known),
+        "boundary_iou": boundary_iou(found, known, band_m),
+        "polis": polis(found, known),
+        "polis_published": polis(found, known, as_published=True),
+        "c_iou": complexity_aware_iou(found, known),
+        "c_iou_published": complexity_aware_iou(found, known, as_published=True),
+        "mta": max_tangent_angle_error(found, known),
+    }
+
+
+def fault_frame(frame: pd.DataFrame) -> pd.DataFrame:
+    """Found polygons that touch one square to a row of FAULTS_DDL for each region: invalid ones that begin in the square, and pairs that
+    share ground."""
+    shapes, number = shapely.make_valid(_on_plane(frame)), np.arange(len(frame))
+    invalid = ~shapely.is_valid(shapely.from_wkb(frame["geometry"].to_numpy())) & _begin_here(frame, number, number)
+    one, other = _meeting(frame, shapes)
+    shared = shapely.area(shapely.intersection(shapes[one], shapes[other])) > SHARED_M2
+    pairs = np.bincount(one[shared & (one < other)], minlength=len(frame))
+    rows = pd.DataFrame({"region": frame["region"].to_numpy(), "invalid": invalid.astype(np.int64), "overlapping": pairs})
+    return rows.groupby("region", as_index=False).sum()
+
+
+def _on_plane(frame: pd.DataFrame) -> Shapes:
+    """Metres from the middle of the square."""
+    y, x = ((float(frame[name].iloc[0]) + 0.5) * SQUARE_DEGREES for name in ("square_y", "square_x"))
+    flat = Transformer.from_crs("EPSG:4326", f"+proj=aeqd +lat_0={y} +lon_0={x} +datum=WGS84", always_xy=True)
+    shapes: Shapes = shapely.transform(shapely.from_wkb(frame["geometry"].to_numpy()), flat.transform, interleaved=False)
+    return shapes
+
+
+def _meeting(frame: pd.DataFrame, shapes: Shapes) -> tuple[Ints, Ints]:
+    """All pairs, both ways, that meet and whose boxes begin to overlap in the square."""
+    one, other = shapely.STRtree(shapes).query(shapes, predicate="intersects")
+    here = (one != other) & _begin_here(frame, one, other)
+    return one[here], other[here]
+
+
+def _begin_here(frame: pd.DataFrame, one: Ints, other: Ints) -> Mask:
+    """Whether the south-west corner of what the boxes of two polygons share lies in the square."""
+    corner = shapely.bounds(shapely.from_wkb(frame["geometry"].to_numpy()))[:, :2]
+    begin = np.floor(np.maximum(corner[one], corner[other]) / SQUARE_DEGREES)
+    return np.asarray((begin == frame[["square_x", "square_y"]].to_numpy()[0]).all(axis=1))
