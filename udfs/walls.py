@@ -16,8 +16,10 @@ Floats = NDArray[np.float64]
 
 ALONG_X, ALONG_Y, RISING, FALLING, FREE = range(5)
 """Directions of walls in a frame turned to the building: along its axes, half way between them, any."""
-PRICES = (1.0, 1.0, 1.5, 1.5, 2.5)
+PRICES = (1.0, 1.0, 2.0, 2.0, 3.0)
 """Of a wall by direction, as multiples of the price of one along an axis."""
+LEAST_WALLS = 4
+"""Hardly any building has three walls: an outline that would is fitted along the axes alone."""
 MOST_CORNERS_A_WALL = 64
 LEAST_SINE = 0.25
 """Walls that meet at less than 14 degrees have no corner to speak of: a step joins them."""
@@ -60,6 +62,8 @@ def _all_rings(xy, ring_offsets, corner, prices):  # type: ignore[no-untyped-def
         # A cut that the best walls chose themselves is a better place to begin than the outermost corner.
         start = np.searchsorted(corners, breaks[len(breaks) // 2] % len(points))
         breaks, directions = cheapest_walls(sums, corners, start, prices)
+        if len(directions) == LEAST_WALLS - 1:
+            breaks, directions = cheapest_walls(sums, corners, start, prices[: ALONG_Y + 1])
         for wall in range(len(directions)):
             _, x, y, xx, mixed, yy = _moments(sums, breaks[wall], breaks[wall + 1])
             across = _normal(directions[wall], xx, mixed, yy)
