@@ -103,6 +103,12 @@ def pixel_sides_m(crs: str, origin: GridOrigin, y: int, x: int) -> tuple[float, 
     return float(metres[0]) / SOME_PIXELS, float(metres[1]) / SOME_PIXELS
 
 
+def area_of_pixel_m2(crs: str, origin: GridOrigin, y: int, x: int) -> float:
+    """On the ground, m2, of a pixel about (y, x)."""
+    left, top = crs_of_pixels(np.array([(x, y)], np.int64), origin)[0]
+    return pixel_area_m2(crs, (origin.pixel_width, 0.0, float(left), 0.0, -origin.pixel_height, float(top)), SOME_PIXELS)
+
+
 @lru_cache(maxsize=1024)
 def pixel_area_m2(crs: str, transform: tuple[float, ...], tile_px: int) -> float:
     """Mean geodesic area, m2, of a pixel of a tile of side `tile_px` with transform (a, b, c, d, e, f)."""

@@ -97,6 +97,8 @@ def _footprint_rows(rows: pd.DataFrame, origin: GridOrigin, crs: str) -> pd.Data
     for number, cuts in enumerate(rows["cuts"]):
         if cuts is not None:
             planar[number] = cut_by(planar[number], shapely.from_wkb(sorted(cuts)))
+    left = ~shapely.is_empty(planar)
+    planar, rows = planar[left], rows[left]
     prints = footprints_on_earth(planar, origin, crs)
     west, south, east, north = shapely.bounds(prints.polygons).T
     return rows.assign(

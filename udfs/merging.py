@@ -93,11 +93,25 @@ def _seam_key(orientation: int, line: int, along: Ints) -> Ints:
 
 COLUMN_ZERO = 2**31
 """Added to a column, so that a pixel's number orders by row, then column."""
+CELL_BITS, COLUMN_BITS = 12, 32
+"""Whole components are finished by cells of 2^12 pixels that hold their first pixel: bounded groups, the same for any tiles. A component's
+number is its first pixel's: row, then 32 bits of column."""
 
 
 def pixel_number(y: Ints, x: Ints) -> Ints:
     """One 64-bit number per grid pixel, ordered by row, then column."""
-    return (y << 32) | (x + COLUMN_ZERO)
+    return (y << COLUMN_BITS) | (x + COLUMN_ZERO)
+
+
+def cell_of_pixel(number: Ints) -> Ints:
+    """The cell's number of pixels by number."""
+    column = number & ((1 << COLUMN_BITS) - 1)
+    return cell_number(number >> (COLUMN_BITS + CELL_BITS), column >> CELL_BITS)
+
+
+def cell_number(cell_y: Ints, cell_x: Ints) -> Ints:
+    """Of cells by row and column; columns are counted as in pixel numbers, from 0."""
+    return (cell_y << (COLUMN_BITS - CELL_BITS)) | cell_x
 
 
 def piece_frames(frames: Iterator[pd.DataFrame], min_area_m2: float) -> Iterator[pd.DataFrame]:

@@ -7,8 +7,11 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
+from udfs.merging import cell_of_pixel
+
 Shapes = NDArray[np.object_]
 Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 REGULARISED, RAW = "regularised", "raw"
 """Of an outline: walls, or pixels."""
@@ -17,7 +20,7 @@ INSIDES_MEET = "2********"
 CUTS_DDL = "layer string, epoch string, grid string, component bigint, cut binary"
 
 
-def precedence(regular: NDArray[np.bool_], pixels: Ints, component: Ints) -> Ints:
+def precedence(regular: Mask, pixels: Ints, component: Ints) -> Ints:
     """Ranks (n,): of two that overlap, the one of the lower rank keeps its shape. Raw ones first, for they are what the map shows, then
     small ones, which may lie in a yard."""
     rank = np.empty(len(pixels), np.int64)
@@ -25,18 +28,26 @@ def precedence(regular: NDArray[np.bool_], pixels: Ints, component: Ints) -> Int
     return rank
 
 
-def overlapping(polygons: Shapes, rank: Ints) -> tuple[Ints, Ints]:
-    """Pairs of polygons that share ground: numbers of those that keep it, and of those that give way, in order of both."""
-    one, other = shapely.STRtree(polygons).query(polygons, predicate="intersects")
-    kept, cut = (each[rank[one] < rank[other]] for each in (one, other))
+def overlapping(polygons: Shapes, rank: Ints, regular: Mask) -> tuple[Ints, Ints]:
+    """Pairs of polygons that share ground: numbers of those that keep it, and of those that give way, in order of both. Raw ones never
+    share any."""
+    kept, cut = shapely.STRtree(polygons).query(polygons)
+    asked = (rank[kept] < rank[cut]) & regular[cut]
+    kept, cut = kept[asked], cut[asked]
+    # The one with more vertices is prepared: a block may have a hundred thousand, and thousands of neighbours in its box.
+    shapely.prepare(polygons)
+    first = shapely.get_num_coordinates(polygons[kept]) >= shapely.get_num_coordinates(polygons[cut])
+    meeting = shapely.intersects(polygons[np.where(first, kept, cut)], polygons[np.where(first, cut, kept)])
+    kept, cut = kept[meeting], cut[meeting]
     shared = shapely.relate_pattern(polygons[kept], polygons[cut], INSIDES_MEET)
     order = np.lexsort((kept[shared], cut[shared]))
     return kept[shared][order], cut[shared][order]
 
 
-def without_overlaps(polygons: Shapes, rank: Ints) -> Shapes:
-    """Polygons (n,) of one plane, none of which shares ground with another. The order of the polygons changes nothing."""
-    kept, cut = overlapping(polygons, rank)
+def without_overlaps(polygons: Shapes, rank: Ints, regular: Mask) -> Shapes:
+    """Polygons (n,) of one plane, none of which shares ground with another; one whose ground is all another's is empty. The order of the
+    polygons changes nothing."""
+    kept, cut = overlapping(polygons, rank, regular)
     apart = polygons.copy()
     for number in np.unique(cut):
         apart[number] = cut_by(polygons[number], polygons[kept[cut == number]])
@@ -44,15 +55,18 @@ def without_overlaps(polygons: Shapes, rank: Ints) -> Shapes:
 
 
 def cut_by(polygon: Any, others: Shapes) -> Any:
-    """The largest part that others leave of a polygon, its exterior turning as that of a traced one, y southwards."""
+    """The largest part that others leave of a polygon, or an empty one; its exterior turns as that of a traced one, y southwards."""
     parts = shapely.get_parts(shapely.difference(polygon, shapely.union_all(others)))
     return shapely.orient_polygons(parts[np.argmax(shapely.area(parts))], exterior_cw=True)
 
 
 def cut_frame(frame: pd.DataFrame) -> pd.DataFrame:
-    """Of polygons (`planar`, grid pixels) that touch one cell, from this cell and others, what cuts them: rows of CUTS_DDL."""
-    component = frame["component"].to_numpy()
-    rank = precedence((frame["shape"] == REGULARISED).to_numpy(), frame["pixels"].to_numpy(), component)
-    kept, cut = overlapping(shapely.from_wkb(frame["planar"].to_numpy()), rank)
+    """Of polygons (`planar`, grid pixels) that touch one cell, from this cell and others, what cuts those of other cells than its own:
+    rows of CUTS_DDL."""
+    component, regular = frame["component"].to_numpy(), (frame["shape"] == REGULARISED).to_numpy()
+    rank = precedence(regular, frame["pixels"].to_numpy(), component)
+    kept, cut = overlapping(shapely.from_wkb(frame["planar"].to_numpy()), rank, regular)
+    home = cell_of_pixel(component)
+    foreign = home[kept] != home[cut]
     field = {name: frame[name].iloc[0] for name in ("layer", "epoch", "grid")}
-    return pd.DataFrame(field | {"component": component[cut], "cut": frame["planar"].to_numpy()[kept]})
+    return pd.DataFrame(field | {"component": component[cut[foreign]], "cut": frame["planar"].to_numpy()[kept[foreign]]})

@@ -29,7 +29,7 @@ FAULTS_DDL = "region string, invalid bigint, overlapping bigint"
 def pair_frame(frame: pd.DataFrame, band_m: float) -> pd.DataFrame:
     """Polygons that touch one square (POLYGONS_DDL, EPSG:4326) to rows of PAIRS_DDL: pairs of found and known with an IoU of 0.5 or more,
     each once, in the square where their boxes begin to overlap. `band_m`: width of the boundary for its IoU."""
-    shapes = shapely.make_valid(_on_plane(frame))
+    shapes = _polygonal(_on_plane(frame))
     one, other = _meeting(frame, shapes)
     kind = frame["kind"].to_numpy()
     wanted = (kind[one] == FOUND) & (kind[other] == KNOWN)
@@ -56,8 +56,9 @@ def _values(found: Shapes, known: Shapes, band_m: float) -> dict[str, NDArray[np
 
 def fault_frame(frame: pd.DataFrame) -> pd.DataFrame:
     """Found polygons that touch one square to a row of FAULTS_DDL for each region: invalid ones that begin in the square, and pairs that
-    share ground."""
-    shapes, number = shapely.make_valid(_on_plane(frame)), np.arange(len(frame))
+    share ground, counted where the first by id lies."""
+    frame = frame.sort_values("id", ignore_index=True)
+    shapes, number = _polygonal(_on_plane(frame)), np.arange(len(frame))
     invalid = ~shapely.is_valid(shapely.from_wkb(frame["geometry"].to_numpy())) & _begin_here(frame, number, number)
     one, other = _meeting(frame, shapes)
     shared = shapely.area(shapely.intersection(shapes[one], shapes[other])) > SHARED_M2
@@ -72,6 +73,12 @@ def _on_plane(frame: pd.DataFrame) -> Shapes:
     flat = Transformer.from_crs("EPSG:4326", f"+proj=aeqd +lat_0={y} +lon_0={x} +datum=WGS84", always_xy=True)
     shapes: Shapes = shapely.transform(shapely.from_wkb(frame["geometry"].to_numpy()), flat.transform, interleaved=False)
     return shapes
+
+
+def _polygonal(shapes: Shapes) -> Shapes:
+    """Valid ones, of their areas alone: no lines and points of spikes."""
+    valid: Shapes = shapely.make_valid(shapes, method="structure", keep_collapsed=False)
+    return valid
 
 
 def _meeting(frame: pd.DataFrame, shapes: Shapes) -> tuple[Ints, Ints]:

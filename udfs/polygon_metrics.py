@@ -41,11 +41,11 @@ def _rings(shapes: Shapes) -> tuple[Shapes, Ints]:
     return rings, np.asarray(owner[part], np.int64)
 
 
-def vertices_of(shapes: Shapes, closing: bool = False) -> Points:
-    """Vertices of all rings; `closing`: with the last of each ring, which is the first again."""
+def vertices_of(shapes: Shapes) -> Points:
+    """Vertices of all rings, without the last of each, which is the first again."""
     rings, owner = _rings(shapes)
     xy, ring = shapely.get_coordinates(rings, return_index=True)
-    kept = np.ones(len(ring), bool) if closing else np.append(ring[1:] == ring[:-1], [False] * min(len(ring), 1))
+    kept = np.append(ring[1:] == ring[:-1], [False] * min(len(ring), 1))
     return Points(xy[kept], owner[ring[kept]], ring[kept])
 
 
@@ -77,9 +77,15 @@ def boundary_iou(found: Shapes, known: Shapes, width: float) -> Floats:
 
 def complexity_aware_iou(found: Shapes, known: Shapes, as_published: bool = False) -> Floats:
     """C-IoU of pairs (n,), 0-1: IoU times 1 - |N - M| / (N + M), N and M their vertices (Zorzi et al. 2022, CVPR).
-    `as_published`: of the outer ring alone."""
-    count, of = (vertex_counts(shapely.polygons(shapely.get_exterior_ring(each)) if as_published else each) for each in (found, known))
+    `as_published`: of outer rings alone."""
+    count, of = (vertex_counts(_without_holes(each) if as_published else each) for each in (found, known))
     return np.asarray(iou(found, known) * (1 - np.abs(count - of) / (count + of)), np.float64)
+
+
+def _without_holes(shapes: Shapes) -> Shapes:
+    parts, owner = shapely.get_parts(shapes, return_index=True)
+    filled: Shapes = shapely.multipolygons(shapely.polygons(shapely.get_exterior_ring(parts)), indices=owner)
+    return filled
 
 
 def vertex_ratio(found: Shapes, known: Shapes) -> float:

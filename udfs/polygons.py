@@ -9,9 +9,9 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
-from udfs.earth import GridOrigin, pixel_sides_m
+from udfs.earth import GridOrigin, area_of_pixel_m2, pixel_sides_m
 from udfs.footprints import footprints_on_earth, origin_of
-from udfs.merging import COLUMN_ZERO, unpacked_corners
+from udfs.merging import CELL_BITS, COLUMN_BITS, COLUMN_ZERO, cell_number, unpacked_corners
 from udfs.overlaps import RAW, REGULARISED, precedence, without_overlaps
 from udfs.rasters import ONE
 from udfs.regularisation import Regular, regular_polygons
@@ -21,9 +21,6 @@ Shapes = NDArray[np.object_]
 Mask = NDArray[np.bool_]
 _FIELD = ("layer", "epoch", "grid")
 
-CELL_BITS, COLUMN_BITS = 12, 32
-"""Whole components are finished by cells of 2^12 pixels that hold their first pixel: bounded groups, the same for any tiles. A component's
-number is its first pixel's (`merging.pixel_number`): row, then 32 bits of column."""
 CLEARLY = 0.1
 """Components whose pixels have this share more or less than the least area are not measured on the earth before they are sieved."""
 PLANAR_DDL = (
@@ -44,11 +41,6 @@ class Outline(NamedTuple):
     tolerance_m: float
 
 
-def cell_number(cell_y: int, cell_x: int) -> int:
-    """Of a cell by row and column; columns are counted as in pixel numbers, from 0."""
-    return (cell_y << (COLUMN_BITS - CELL_BITS)) | cell_x
-
-
 def planar_frame(frame: pd.DataFrame, outline: Outline) -> pd.DataFrame:
     """Pieces of one layer, epoch, grid and cell, with `component` and `open_edge`, to rows of PLANAR_DDL: `planar` is WKB in grid pixels,
     `beyond` the other cells that its box touches. All pieces of a component must be there. Memory: about 300 bytes per corner."""
@@ -57,10 +49,10 @@ def planar_frame(frame: pd.DataFrame, outline: Outline) -> pd.DataFrame:
     _, owner = np.unique(frame["component"].to_numpy(), return_inverse=True)
     rings = rings_of_corners(united(unpacked_corners(list(frame["corners"]), owner)))
     totals = frame.groupby("component", sort=True).agg(_TOTALS).reset_index()
-    sides = pixel_sides_m(one["crs"], origin, *_middle(int(one["cell"])))
-    large = _large(rings, totals["pixels"].to_numpy(), sides, origin, one["crs"], outline.min_area_m2)
+    middle = _middle(int(one["cell"]))
+    large = _large(rings, totals["pixels"].to_numpy(), middle, origin, one["crs"], outline.min_area_m2)
     rings, totals = polygons_chosen(rings, large), totals[large]
-    found = _outlined(rings, totals, sides, outline)
+    found = _outlined(rings, totals, pixel_sides_m(one["crs"], origin, *middle), outline)
     rows = totals.assign(
         **{name: one[name] for name in (*_FIELD, "crs", *origin._fields, "cell")},
         building_id=[building_id(_field(one), content) for content in _contents(rings)],
@@ -69,7 +61,9 @@ def planar_frame(frame: pd.DataFrame, outline: Outline) -> pd.DataFrame:
         confidence=totals["probability_sum"] / (ONE * totals["pixels"]),
         shape=np.where(found.regular, REGULARISED, RAW),
     )
-    return rows[[column.split()[0] for column in PLANAR_DDL.split(", ")]]
+    names = [column.split()[0] for column in PLANAR_DDL.split(", ")]
+    kept: pd.DataFrame = rows.loc[~shapely.is_empty(found.polygons), names]
+    return kept
 
 
 def _middle(cell: int) -> tuple[int, int]:
@@ -78,9 +72,10 @@ def _middle(cell: int) -> tuple[int, int]:
     return ((cell >> columns) << CELL_BITS) + half, ((cell & ((1 << columns) - 1)) << CELL_BITS) - COLUMN_ZERO + half
 
 
-def _large(rings: Rings, pixels: Ints, sides: tuple[float, float], origin: GridOrigin, crs: str, least_m2: float) -> Mask:
-    """Which components have `least_m2` or more: by their pixels, near the limit by their geodesic area."""
-    share = pixels * sides[0] * sides[1] / max(least_m2, 1e-9)
+def _large(rings: Rings, pixels: Ints, at: tuple[int, int], origin: GridOrigin, crs: str, least_m2: float) -> Mask:
+    """Which components have `least_m2` or more: by their pixels, of the area of one `at` a row and column, near the limit by their
+    geodesic area."""
+    share = pixels * area_of_pixel_m2(crs, origin, *at) / max(least_m2, 1e-9)
     doubtful = np.abs(share - 1) < CLEARLY
     large = np.asarray(share >= 1)
     large[doubtful] = footprints_on_earth(polygons_of_rings(polygons_chosen(rings, doubtful)), origin, crs).area_m2 >= least_m2
@@ -92,7 +87,7 @@ def _outlined(rings: Rings, totals: pd.DataFrame, sides: tuple[float, float], ou
         return Regular(polygons_of_rings(rings), np.zeros(len(totals), bool))
     found = regular_polygons(rings, sides, outline.detail_m, outline.tolerance_m)
     rank = precedence(found.regular, totals["pixels"].to_numpy(), totals["component"].to_numpy())
-    return found._replace(polygons=without_overlaps(found.polygons, rank))
+    return found._replace(polygons=without_overlaps(found.polygons, rank, found.regular))
 
 
 def _contents(rings: Rings) -> list[bytes]:
@@ -102,13 +97,13 @@ def _contents(rings: Rings) -> list[bytes]:
 
 
 def _cells_beyond(polygons: Shapes, cell: int) -> list[list[int]]:
-    """Other cells that each polygon's box touches."""
-    boxes = np.floor(shapely.bounds(polygons)).astype(np.int64) + np.array([COLUMN_ZERO, 0, COLUMN_ZERO, 0])
+    """Other cells that each polygon's box touches; none of an empty one."""
+    boxes = np.nan_to_num(np.floor(shapely.bounds(polygons))).astype(np.int64) + np.array([COLUMN_ZERO, 0, COLUMN_ZERO, 0])
     touched = [
-        [cell_number(y, x) for y in range(top, bottom + 1) for x in range(left, right + 1)]
+        np.ravel(cell_number(np.arange(top, bottom + 1)[:, None], np.arange(left, right + 1)))
         for left, top, right, bottom in (boxes >> CELL_BITS).tolist()
     ]
-    return [[number for number in numbers if number != cell] for numbers in touched]
+    return [numbers[numbers != cell].tolist() for numbers in touched]
 
 
 def _field(one: pd.Series) -> str:

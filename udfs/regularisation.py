@@ -6,6 +6,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from udfs.polygon_metrics import iou
 from udfs.tracing import Rings, polygons_chosen, polygons_of_rings
 from udfs.walls import ALONG_Y, Floats, Ints, Walls, corners_of_walls, fitted_walls
 
@@ -22,7 +23,9 @@ STAIR_PX, STAIR_SHARE = 0.75, 0.25
 """Corners of a staircase lie within 0.75 pixels of the wall; what lies within a quarter of the detail is no corner either."""
 FINER = (1.0, 0.5)
 """Shares of the detail, tried one after the other."""
-LEAST_DETAIL_PX, LEAST_TOLERANCE_PX = 2.4, 4.0
+LEAST_DETAIL_PX, LEAST_TOLERANCE_PX = 2.4, 2.0
+LEAST_IOU = 0.5
+"""Walls of a building of few pixels can cross over, or leave it, and yet be valid and near."""
 NEAR_DETAILS = 3.0
 """Walls cross within so many details of the outline; else a step joins them."""
 STEPS = 256
@@ -56,8 +59,8 @@ class Outlines(NamedTuple):
 
 def regular_polygons(rings: Rings, pixel_m: tuple[float, float], detail_m: float, tolerance_m: float) -> Regular:
     """Of traced pixel rings, without details under `detail_m`, or under half of it where they would be more than `tolerance_m` from the
-    pixels, or not valid; where that does not help either, raw. `pixel_m`: width and height of a pixel on the ground; no detail is told from
-    stairs of few pixels."""
+    pixels, not valid, or on other ground; where that does not help either, raw. `pixel_m`: width and height of a pixel on the ground;
+    `detail_m` and `tolerance_m` are no less than some pixels, for stairs are no detail."""
     pixel = max(pixel_m)
     tolerance, raw = max(tolerance_m / pixel, LEAST_TOLERANCE_PX), polygons_of_rings(rings)
     found = Regular(raw.copy(), np.zeros(len(raw), bool))
@@ -171,8 +174,10 @@ def _in_pixels(outlines: Outlines, rings: Rings, pixel_m: tuple[float, float]) -
 
 
 def _near(fitted: Shapes, raw: Shapes, tolerance: float) -> Mask:
-    """Which are valid, with an exterior no further than `tolerance` from the raw one's (Hausdorff)."""
+    """Which are valid, with most of their ground in common with the raw ones, turning as they do, and with an exterior no further than
+    `tolerance` from theirs (Hausdorff)."""
     near = shapely.is_valid(fitted)
+    near[near] = (iou(fitted[near], raw[near]) >= LEAST_IOU) & ~shapely.is_ccw(shapely.get_exterior_ring(fitted[near]))
     outer = [shapely.get_exterior_ring(shapes[near]) for shapes in (fitted, raw)]
     near[near] = shapely.hausdorff_distance(*outer) <= tolerance
     return np.asarray(near)

@@ -167,11 +167,10 @@ def polygons_chosen(rings: Rings, chosen: NDArray[np.bool_]) -> Rings:
     return Rings(rings.owner[chosen], rings.xy[point], *(np.concatenate([[0], np.cumsum(count)]) for count in counts))
 
 
-def polygons_of_rings(rings: Rings, xy: NDArray[np.float64] | None = None) -> NDArray[np.object_]:
-    """Shapely polygons of rings, one per owner; `xy` replaces the pixel coordinates, e.g. projected ones."""
-    coordinates = rings.xy.astype(np.float64) if xy is None else xy
+def polygons_of_rings(rings: Rings) -> NDArray[np.object_]:
+    """Shapely polygons of rings, one per owner, in pixels."""
     offsets = (rings.ring_offsets, rings.polygon_offsets)
-    polygons: NDArray[np.object_] = shapely.from_ragged_array(shapely.GeometryType.POLYGON, coordinates, offsets)
+    polygons: NDArray[np.object_] = shapely.from_ragged_array(shapely.GeometryType.POLYGON, rings.xy.astype(np.float64), offsets)
     return polygons
 
 

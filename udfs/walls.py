@@ -1,4 +1,4 @@
-"""Straight walls in closed outlines: of all ways to cut a ring into walls, the one that costs least.
+"""Straight walls in closed outlines: of all ways to cut a ring into walls from one corner on, the one that costs least.
 
 A wall lies along a building's two main directions, half way between them, or anywhere, each at a price; the squared distance of the
 outline from its walls, times length, is added (a minimum description length, solved exactly by dynamic programming over the corners).
@@ -20,7 +20,6 @@ PRICES = (1.0, 1.0, 2.0, 2.0, 3.0)
 """Of a wall by direction, as multiples of the price of one along an axis."""
 LEAST_WALLS = 4
 """Hardly any building has three walls: an outline that would is fitted along the axes alone."""
-MOST_CORNERS_A_WALL = 64
 LEAST_SINE = 0.25
 """Walls that meet at less than 14 degrees have no corner to speak of: a step joins them."""
 
@@ -114,10 +113,13 @@ def cheapest_walls(sums, corners, start, prices):  # type: ignore[no-untyped-def
     cost, before, kind = np.full((count + 1, kinds), np.inf), np.zeros((count + 1, kinds), np.int64), np.zeros((count + 1, kinds), np.int64)
     cost[0] = 0.0
     for j in range(1, count + 1):
-        for i in range(max(0, j - MOST_CORNERS_A_WALL), j):
+        for i in range(j - 1, -1, -1):
             _, _, _, xx, mixed, yy = _moments(sums, at[i], at[j])
             mean, half = (xx + yy) / 2, (xx - yy) / 2
             off = (yy, xx, mean - mixed, mean + mixed, mean - math.sqrt(half * half + mixed * mixed))
+            # Longer walls are further off: no cut before this one can be better.
+            if off[FREE] + prices[0] > cost[j].max():
+                break
             for c in range(kinds):
                 for d in range(kinds):
                     # Two parallel walls need a step between them.

@@ -20,9 +20,9 @@ from jobs.connecting import FIELD, components
 from jobs.job import Context, Tables, job
 from udfs.earth import ground_resolution_m
 from udfs.footprints import FOOTPRINTS_DDL, footprint_frames
-from udfs.merging import EAST, NORTH, PIECES_DDL, SOUTH, WEST, piece_frames
+from udfs.merging import CELL_BITS, COLUMN_BITS, EAST, NORTH, PIECES_DDL, SOUTH, WEST, piece_frames
 from udfs.overlaps import CUTS_DDL, cut_frame
-from udfs.polygons import CELL_BITS, COLUMN_BITS, PLANAR_DDL, Outline, planar_frame
+from udfs.polygons import PLANAR_DDL, Outline, planar_frame
 
 FINEST_NEEDED_M = 2.0
 
@@ -34,8 +34,12 @@ class BuildingsSettings(Settings):
     """Which footprints are kept, how they are outlined, and how the work is done."""
 
     min_area_m2: float = Field(4.0, ge=0, description="smaller footprints are noise, m2")
-    detail_m: float = Field(1.2, ge=0, description="walls are straight but for details of this depth and width, m; 0: outlines of pixels")
-    tolerance_m: float = Field(3.0, ge=0, description="an outline that straight walls would move further stays raw, m")
+    detail_m: float = Field(
+        1.2, ge=0, description="walls are straight but for details of this depth and width, m, at least 2.4 pixels; 0: outlines of pixels"
+    )
+    tolerance_m: float = Field(
+        3.0, ge=0, description="an outline that straight walls would move further, m, and by more than 2 pixels, stays raw"
+    )
     one_task_pairs: int = Field(
         500_000, ge=0, description="graphs of more touching pieces are solved by Spark rounds", json_schema_extra={"matters": False}
     )
@@ -68,7 +72,7 @@ def buildings(tables: Tables, settings: BuildingsSettings, context: Context) -> 
 
 
 def _cell() -> Column:
-    """As `cell_number`: the cell of a component's first pixel."""
+    """As `cell_of_pixel`: that of a component's first pixel."""
     column = F.shiftright(F.col("component").bitwiseAND(2**COLUMN_BITS - 1), CELL_BITS)
     return F.shiftleft(F.shiftright("component", COLUMN_BITS + CELL_BITS), COLUMN_BITS - CELL_BITS).bitwiseOR(column)
 

@@ -117,8 +117,10 @@ def _judged(polygons: DataFrame, place: Place, settings: EvaluatePolygonsSetting
 
 def _with_regions(polygons: DataFrame, tables: Tables, settings: EvaluatePolygonsSettings) -> DataFrame:
     """Adds `region`: the unit of `level` that the point lies in, "" outside of all."""
-    if settings.level is None or "units" not in tables:
+    if settings.level is None:
         return polygons.drop("point").withColumn("region", F.lit(""))
+    if "units" not in tables:
+        raise InputError(f"evaluate_polygons.level {settings.level}: the place has no table units; declare its units, or leave level out")
     units = tables["units"].where(F.col("level") == settings.level).selectExpr("unit_id", "ST_GeomFromWKB(geometry) AS unit")
     inside = polygons.alias("p").join(units.alias("u"), F.expr("ST_Intersects(u.unit, p.point)"), "inner")
     regions = inside.groupBy("kind", "id").agg(F.min("unit_id").alias("region"))
@@ -143,6 +145,5 @@ def _counts(polygons: DataFrame, pairs: DataFrame) -> DataFrame:
 
 
 def _bin() -> Column:
-    """Of published footprints without confidence: 0."""
-    number = F.floor(F.coalesce("confidence", F.lit(0.0)) * CONFIDENCE_BINS)
+    number = F.floor(F.col("confidence") * CONFIDENCE_BINS)
     return F.least(number, F.lit(CONFIDENCE_BINS - 1)).cast("bigint").alias("bin")

@@ -65,7 +65,7 @@ def test_precision_and_recall_are_cocos(seed: int) -> None:
 
 def test_figures_of_regions_are_of_their_own_counts_and_all_of_all() -> None:
     empty = dict.fromkeys(COUNTS, 0.0)
-    right = {**empty, "hits": 2, "vertices": 9, "known_vertices": 8, "polis_sum": 0.6, "mta_sum": 50.0, "mta_count": 1}
+    right = {**empty, "hits": 2, "vertices": 9, "known_vertices": 8, "polis_sum": 0.6, "polis_count": 2, "mta_sum": 50.0, "mta_count": 1}
     rows = [
         {**right, "region": "a", "bin": 900, "found": 3, "known": 0},
         {**empty, "region": "a", "bin": 0, "found": 0, "known": 4},

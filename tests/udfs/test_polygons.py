@@ -12,8 +12,8 @@ from udfs.components import label_components
 from udfs.earth import GridOrigin
 from udfs.footprints import FOOTPRINTS_DDL, Footprints, footprint_frames, footprints_on_earth
 from udfs.grid import Tile, utm_grid
-from udfs.merging import PIECES_DDL, piece_frames
-from udfs.polygons import PLANAR_DDL, Outline, building_id, cell_number, planar_frame
+from udfs.merging import PIECES_DDL, cell_of_pixel, piece_frames
+from udfs.polygons import PLANAR_DDL, Outline, building_id, planar_frame
 from udfs.rasters import encode_raster
 from udfs.tracing import Corners, corners_of_labels, polygons_of_rings, rings_of_corners
 
@@ -98,8 +98,7 @@ def test_pieces_and_footprints_have_the_declared_columns_and_no_raw_noise() -> N
     assert list(pieces.columns) == [column.split()[0] for column in PIECES_DDL.split(", ")]
     assert sorted(pieces["pixels"]) == [1, 70]
     first = pieces["piece"]
-    cell = cell_number(int(first[0]) >> 44, (int(first[0]) & 0xFFFFFFFF) >> 12)
-    rows = planar_frame(pieces.assign(component=first, open_edge=False, cell=cell), Outline(4.0, 0, 0))
+    rows = planar_frame(pieces.assign(component=first, open_edge=False, cell=cell_of_pixel(first.to_numpy())), Outline(4.0, 0, 0))
     assert list(rows.columns) == [column.split()[0] for column in PLANAR_DDL.split(", ")]
     rows = next(footprint_frames(iter([rows.assign(cuts=None)])))
     assert list(rows.columns) == [column.split()[0] for column in FOOTPRINTS_DDL.split(", ")]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import shapely
 from rasterio.features import rasterize
+from scipy import ndimage
 from shapely import affinity
 
 from udfs.components import label_components
@@ -88,3 +89,27 @@ def test_pixels_that_are_not_square_on_the_ground():
 
 def test_nothing_is_nothing():
     assert len(regular_polygons(traced(), (PX, PX), 1.0, 2.0).polygons) == 0
+
+
+def test_walls_that_would_cross_over_are_not_regular():
+    """A fit of this speck at half-metre pixels is valid and near, but turned inside out."""
+    rows = [".##...", "######", "..#.##", "###.#.", "#...#."]
+    mask = np.array([[character == "#" for character in row] for row in rows])
+    rings = rings_of_corners(corners_of_labels(label_components(mask)[0]))
+    polygons, _ = regular_polygons(rings, (0.5, 0.5), 1.2, 3.0)
+    assert iou(polygons, polygons_of_rings(rings)).min() >= 0.5
+    assert not shapely.is_ccw(shapely.get_exterior_ring(polygons)).any()
+
+
+@pytest.mark.parametrize("length", [100, 400])
+def test_a_long_wall_is_one_wall(length):
+    random, px = np.random.default_rng(2), 0.3
+    hall = affinity.rotate(shapely.box(0, 0, length / px, 25 / px), 20, origin=(0, 0))
+    placed = affinity.translate(hall, 20 - hall.bounds[0], 20 - hall.bounds[1])
+    shape = (int(placed.bounds[3]) + 40, int(placed.bounds[2]) + 40)
+    noise = ndimage.gaussian_filter(random.standard_normal(shape), 2.5)
+    share = ndimage.gaussian_filter(rasterize([placed], shape).astype(float), 1.5) + 0.12 * noise / noise.std()
+    labels, _ = label_components(share > 0.5)
+    largest = np.argmax(np.bincount(labels.ravel())[1:]) + 1
+    (found,), _ = regular_polygons(rings_of_corners(corners_of_labels((labels == largest).astype(np.int32))), (px, px), 1.2, 3.0)
+    assert len(found.exterior.coords) == 5
