@@ -27,7 +27,7 @@ LEAST_DETAIL_PX, LEAST_TOLERANCE_PX = 2.4, 2.0
 LEAST_IOU = 0.5
 """Walls of a building of few pixels can cross over, or leave it, and yet be valid and near."""
 SURE_PX, SURE_SHARE = 200, 0.25
-"""Of 17,000 outlines of noise none of over 53 pixels shared less than half of its ground: from 200 on, with about its area, none is asked."""
+"""Of 17,000 outlines of noise none of over 53 pixels shared less than half of its ground: from 200 on, with about its area, it is sure."""
 NEAR_DETAILS = 3.0
 """Walls cross within so many details of the outline; else a step joins them."""
 STEPS = 256
