@@ -45,7 +45,7 @@ def vertices_of(shapes: Shapes) -> Points:
     """Vertices of all rings, without the last of each, which is the first again."""
     rings, owner = _rings(shapes)
     xy, ring = shapely.get_coordinates(rings, return_index=True)
-    kept = np.append(ring[1:] == ring[:-1], [False] * min(len(ring), 1))
+    kept = np.append(ring[1:] == ring[:-1], np.zeros(min(len(ring), 1), bool))
     return Points(xy[kept], owner[ring[kept]], ring[kept])
 
 

@@ -30,6 +30,12 @@ def test_a_spike_without_area_changes_no_figure(found: object, known: object) ->
     assert (rows["polis"][0], rows["mta"][0]) == pytest.approx((0, 0), abs=1e-3)
 
 
+def test_a_square_without_pairs_has_no_rows() -> None:
+    far = shapely.box(0.015, 0.015, 0.0152, 0.0151)
+    for rows in (frame((FOUND, "f", "a", HOUSE), (KNOWN, "k", "a", far)), frame((KNOWN, "k", "a", far))):
+        assert pair_frame(rows, 1.0).empty
+
+
 def test_faults_hang_on_no_order() -> None:
     other = shapely.box(0.0102, 0.0101, 0.0105, 0.0102)
     rows = frame((FOUND, "f1", "b", other), (FOUND, "f0", "a", HOUSE), (FOUND, "f2", "a", SPIKED))
