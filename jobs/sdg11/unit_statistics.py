@@ -12,13 +12,13 @@ from pyspark.sql import functions as F
 from conf.place import Place
 from conf.settings import Settings
 from conf.tables import UNIT_STATISTICS
-from jobs.arrow_batches import ROWS_WITH_RASTERS, rows_per_batch
+from jobs.arrow_batches import rows_per_batch
 from jobs.hierarchy import leaf_ancestry, leaves
 from jobs.job import Context, Tables, job
+from jobs.mapped_ground import mapped_ground
 from udfs.grid import Grid
 from udfs.pixel_areas import MM2_PER_M2
 from udfs.population import MICRO, PEOPLE_DDL, people_batches
-from udfs.valid_ground import GROUND_DDL, ground_batches
 from udfs.zonal import OUTLINES_DDL, SUMS_DDL, outline_batches, sums_batches
 from udfs.zones import Zone, zone_called, zone_grid, zones_of
 
@@ -176,7 +176,7 @@ def _buildings(tables: Tables, settings: UnitStatisticsSettings, ancestry: DataF
         return built_up.sparkSession.createDataFrame([], "unit_id string, epoch string, buildings bigint")
     layer = settings.buildings_layer or _first_layer(tables["buildings"])
     smallest = leaves(tables["units"]).select("unit_id", F.expr("ST_GeomFromWKB(geometry)").alias("shape")).persist()
-    seen = _within(_ground(built_up.where((F.col("layer") == layer) & (F.col("status") == "done"))), smallest)
+    seen = _within(mapped_ground(built_up.where((F.col("layer") == layer) & (F.col("status") == "done"))), smallest)
     seen = seen.select("unit_id", "epoch").distinct()
     points = (
         tables["buildings"]
@@ -188,15 +188,6 @@ def _buildings(tables: Tables, settings: UnitStatisticsSettings, ancestry: DataF
     counted = owned.groupBy("unit_id", "epoch").agg(F.count("building_id").alias("buildings"))
     per_leaf = seen.join(counted, on=["unit_id", "epoch"], how="left").fillna(0, ["buildings"]).withColumnRenamed("unit_id", "leaf_id")
     return per_leaf.join(ancestry, on="leaf_id", how="inner").groupBy("unit_id", "epoch").agg(F.sum("buildings").alias("buildings"))
-
-
-def _ground(done: DataFrame) -> DataFrame:
-    """Rows epoch, shape: where finished tiles have data. Tiles themselves overhang the images."""
-    columns = done.select("epoch", "grid", "crs", "tile_px", "row", "col", "transform", "probability")
-    with rows_per_batch(done.sparkSession, ROWS_WITH_RASTERS):
-        boxes = columns.mapInPandas(ground_batches, GROUND_DDL).persist()
-        boxes.count()
-    return boxes.select("epoch", F.expr("ST_GeomFromWKB(ground)").alias("shape"))
 
 
 def _within(things: DataFrame, units: DataFrame) -> DataFrame:

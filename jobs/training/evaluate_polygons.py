@@ -15,6 +15,7 @@ from conf.errors import InputError
 from conf.place import Place
 from conf.settings import Settings
 from jobs.job import Context, Tables, job
+from jobs.mapped_ground import mapped_ground
 from jobs.matched_polygons import faults_of, on_squares, pairs_of
 from udfs.areas import file_area
 from udfs.average_precision import CONFIDENCE_BINS
@@ -48,7 +49,7 @@ def polygon_sources(place: Place, settings: EvaluatePolygonsSettings) -> Any:
 
 
 @job(
-    reads=("buildings",), optional=("footprints", "truth_buildings", "units"), writes=(), settings=EvaluatePolygonsSettings,
+    reads=("buildings", "built_up"), optional=("footprints", "truth_buildings", "units"), writes=(), settings=EvaluatePolygonsSettings,
     parallel_over="squares of ground", in_flow=False, sources=polygon_sources,
 )  # fmt: skip
 def evaluate_polygons(tables: Tables, settings: EvaluatePolygonsSettings, context: Context) -> None:
@@ -56,7 +57,9 @@ def evaluate_polygons(tables: Tables, settings: EvaluatePolygonsSettings, contex
     layer, epoch = _chosen(context.place, settings)
     found = tables["buildings"].where((F.col("layer") == layer) & (F.col("epoch") == epoch)).withColumnRenamed("building_id", "id")
     both = _kind(found, FOUND).unionByName(_kind(_known(tables, settings, context.place, epoch), KNOWN))
-    polygons = _with_regions(_judged(both, context.place, settings), tables, settings).persist()
+    done = tables["built_up"].where((F.col("layer") == layer) & (F.col("epoch") == epoch) & (F.col("status") == "done"))
+    judged = _mapped(_judged(both, context.place, settings), mapped_ground(done))
+    polygons = _with_regions(judged, tables, settings).persist()
     squares = on_squares(polygons).persist()
     pairs = pairs_of(squares, settings.band_m)
     figures = figures_by_region(_counts(polygons, pairs).toPandas(), faults_of(squares).toPandas())
@@ -113,6 +116,12 @@ def _judged(polygons: DataFrame, place: Place, settings: EvaluatePolygonsSetting
     pointed = polygons.where(large).withColumn("point", F.expr(f"ST_PointOnSurface({shape})"))
     path = _ground_path(place, settings)
     return pointed.where(F.expr(f"ST_Intersects(ST_GeomFromWKB(X'{shapely.to_wkb(_area(path), hex=True)}'), point)")) if path else pointed
+
+
+def _mapped(polygons: DataFrame, ground: DataFrame) -> DataFrame:
+    """Those on ground of which the layer has data: what lies elsewhere could not be found."""
+    seen = polygons.alias("p").join(ground.select("shape").alias("g"), F.expr("ST_Intersects(g.shape, p.point)"), "inner")
+    return polygons.join(seen.select("kind", "id").distinct(), ["kind", "id"], "left_semi")
 
 
 def _with_regions(polygons: DataFrame, tables: Tables, settings: EvaluatePolygonsSettings) -> DataFrame:

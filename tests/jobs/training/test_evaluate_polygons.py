@@ -16,6 +16,8 @@ from conf.errors import InputError
 from conf.place import Epoch, Layer, Place
 from jobs.job import Context
 from jobs.training.evaluate_polygons import EvaluatePolygonsSettings, evaluate_polygons, polygon_sources
+from udfs.grid import tiles_over, utm_grid
+from udfs.rasters import encode_raster
 
 EPOCH = Epoch(name="2020", start=dt.date(2020, 1, 1), end=dt.date(2020, 12, 31), reference=dt.date(2020, 7, 1))
 TO_DEGREES = Transformer.from_crs("EPSG:32636", "EPSG:4326", always_xy=True)
@@ -58,7 +60,28 @@ def tables(spark: SparkSession, known: list[Any], found: list[Any]) -> dict[str,
     shapes = [degrees(shape) for shape in known]
     truth = [(f"k{n:03}", bytearray(shapely.to_wkb(s)), *s.bounds, 2000, None) for n, s in enumerate(shapes)]
     gone = [(f"g{n:03}", *row[1:6], *years) for n, (row, years) in enumerate(zip(truth, [(2000, 2020), (2021, None)], strict=False))]
-    return {"buildings": spark.createDataFrame(buildings, BUILDINGS), "truth_buildings": spark.createDataFrame(truth + gone, TRUTH)}
+    return {
+        "buildings": spark.createDataFrame(buildings, BUILDINGS), "truth_buildings": spark.createDataFrame(truth + gone, TRUTH),
+        "built_up": mapped(spark, WEST + 900),
+    }  # fmt: skip
+
+
+def mapped(spark: SparkSession, east: float) -> DataFrame:
+    """Tiles over all houses, without data from `east` on, UTM."""
+    grid = utm_grid(*TO_DEGREES.transform(WEST, SOUTH), 0.5)
+    bounds = grid.pixels_over(WEST - 100, SOUTH - 100, WEST + 900, SOUTH + 900)
+    limit = int((east - grid.origin_x) / 0.5)
+    rows = []
+    for tile in tiles_over(bounds, 1024):
+        raster = np.zeros((1024, 1024), np.uint8)
+        raster[:, max(limit - tile.pixels.left, 0) :] = 255
+        transform = list(grid.transform(tile.pixels.top, tile.pixels.left))[:6]
+        rows.append(("b", "2020", "done", grid.name, grid.crs, 1024, tile.row, tile.col, transform, bytearray(encode_raster(raster))))
+    schema = (
+        "layer string, epoch string, status string, grid string, crs string, tile_px int, row int, col int, transform array<double>, "
+        "probability binary"
+    )
+    return spark.createDataFrame(rows, schema)
 
 
 def run(spark: SparkSession, place: Place, given: dict[str, DataFrame], **settings: Any) -> dict[str, dict[str, float]]:
@@ -131,8 +154,12 @@ def test_ground_units_and_bad_settings(spark: SparkSession, place: Place, tmp_pa
     assert set(by_unit) == {"all", "west", "east"}
     assert by_unit["west"] == pytest.approx(in_west["all"])
     assert by_unit["west"]["known"] + by_unit["east"]["known"] == by_unit["all"]["known"] == len(known)
+    half = run(spark, place, given | {"built_up": mapped(spark, WEST + 340)})["all"]
+    assert (half["known"], half["found"]) == (by_unit["west"]["known"], by_unit["west"]["found"])
     for wrong, said in ({"layer": "x"}, "not a layer"), ({"epoch": "1999"}, "not an epoch"), ({"ground": "none.geojson"}, "no file"):
         with pytest.raises(InputError, match=said):
             polygon_sources(place, EvaluatePolygonsSettings(**wrong))
+    with pytest.raises(InputError, match="no table units"):
+        run(spark, place, tables(spark, known, found), level=1)
     with pytest.raises(InputError, match="no table footprints"):
         evaluate_polygons.run(given, EvaluatePolygonsSettings(), Context(spark, place, "run", place.folder))
