@@ -17,7 +17,7 @@ Shapes = NDArray[np.object_]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-GRID = ("layer", "epoch", "grid", "crs", "origin_x", "origin_y", "pixel_width", "pixel_height")
+GRID = ("layer", "epoch", "grid", "crs", *GridOrigin._fields)
 FOOTPRINTS_DDL = (
     "layer string, epoch string, building_id string, geometry binary, xmin double, ymin double, xmax double, ymax double, "
     "area_m2 double, confidence double, vertices int, shape string, open_edge boolean, first_date timestamp, last_date timestamp, "

@@ -18,7 +18,6 @@ FOUND, KNOWN = "found", "known"
 LEAST_IOU = 0.5
 SHARED_M2 = 1e-3
 """Edges of neighbours, straight on the grid, bend apart on the earth: less than this in common is none."""
-POLYGONS_DDL = "kind string, id string, region string, confidence double, geometry binary, square_y bigint, square_x bigint"
 VALUES = ("iou", "boundary_iou", "polis", "polis_published", "c_iou", "c_iou_published", "mta")
 PAIRS_DDL = "region string, found_id string, known_id string, confidence double, vertices bigint, known_vertices bigint, " + ", ".join(
     f"{name} double" for name in VALUES
@@ -27,10 +26,12 @@ FAULTS_DDL = "region string, invalid bigint, overlapping bigint"
 
 
 def pair_frame(frame: pd.DataFrame, band_m: float) -> pd.DataFrame:
-    """Polygons that touch one square (POLYGONS_DDL, EPSG:4326) to rows of PAIRS_DDL: pairs of found and known with an IoU of 0.5 or more,
-    each once, in the square where their boxes begin to overlap. `band_m`: width of the boundary for its IoU."""
-    shapes = _polygonal(_on_plane(frame))
-    one, other = _meeting(frame, shapes)
+    """Polygons that touch one square (kind, id, region, confidence, geometry in EPSG:4326, square_y, square_x) to rows of PAIRS_DDL:
+    pairs of found and known with an IoU of 0.5 or more, each once, in the square where their boxes begin to overlap. `band_m`: width of
+    the boundary for its IoU."""
+    lonlat = shapely.from_wkb(frame["geometry"].to_numpy())
+    shapes = _polygonal(_on_plane(frame, lonlat))
+    one, other = _meeting(frame, lonlat, shapes)
     kind = frame["kind"].to_numpy()
     wanted = (kind[one] == FOUND) & (kind[other] == KNOWN)
     near = iou(shapes[one[wanted]], shapes[other[wanted]]) >= LEAST_IOU
@@ -58,20 +59,21 @@ def fault_frame(frame: pd.DataFrame) -> pd.DataFrame:
     """Found polygons that touch one square to a row of FAULTS_DDL for each region: invalid ones that begin in the square, and pairs that
     share ground, counted where the first by id lies."""
     frame = frame.sort_values("id", ignore_index=True)
-    shapes, number = _polygonal(_on_plane(frame)), np.arange(len(frame))
-    invalid = ~shapely.is_valid(shapely.from_wkb(frame["geometry"].to_numpy())) & _begin_here(frame, number, number)
-    one, other = _meeting(frame, shapes)
+    lonlat, number = shapely.from_wkb(frame["geometry"].to_numpy()), np.arange(len(frame))
+    shapes = _polygonal(_on_plane(frame, lonlat))
+    invalid = ~shapely.is_valid(lonlat) & _begin_here(frame, lonlat, number, number)
+    one, other = _meeting(frame, lonlat, shapes)
     shared = shapely.area(shapely.intersection(shapes[one], shapes[other])) > SHARED_M2
     pairs = np.bincount(one[shared & (one < other)], minlength=len(frame))
     rows = pd.DataFrame({"region": frame["region"].to_numpy(), "invalid": invalid.astype(np.int64), "overlapping": pairs})
     return rows.groupby("region", as_index=False).sum()
 
 
-def _on_plane(frame: pd.DataFrame) -> Shapes:
+def _on_plane(frame: pd.DataFrame, lonlat: Shapes) -> Shapes:
     """Metres from the middle of the square."""
     y, x = ((float(frame[name].iloc[0]) + 0.5) * SQUARE_DEGREES for name in ("square_y", "square_x"))
     flat = Transformer.from_crs("EPSG:4326", f"+proj=aeqd +lat_0={y} +lon_0={x} +datum=WGS84", always_xy=True)
-    shapes: Shapes = shapely.transform(shapely.from_wkb(frame["geometry"].to_numpy()), flat.transform, interleaved=False)
+    shapes: Shapes = shapely.transform(lonlat, flat.transform, interleaved=False)
     return shapes
 
 
@@ -81,15 +83,15 @@ def _polygonal(shapes: Shapes) -> Shapes:
     return valid
 
 
-def _meeting(frame: pd.DataFrame, shapes: Shapes) -> tuple[Ints, Ints]:
+def _meeting(frame: pd.DataFrame, lonlat: Shapes, shapes: Shapes) -> tuple[Ints, Ints]:
     """All pairs, both ways, that meet and whose boxes begin to overlap in the square."""
     one, other = shapely.STRtree(shapes).query(shapes, predicate="intersects")
-    here = (one != other) & _begin_here(frame, one, other)
+    here = (one != other) & _begin_here(frame, lonlat, one, other)
     return one[here], other[here]
 
 
-def _begin_here(frame: pd.DataFrame, one: Ints, other: Ints) -> Mask:
+def _begin_here(frame: pd.DataFrame, lonlat: Shapes, one: Ints, other: Ints) -> Mask:
     """Whether the south-west corner of what the boxes of two polygons share lies in the square."""
-    corner = shapely.bounds(shapely.from_wkb(frame["geometry"].to_numpy()))[:, :2]
+    corner = shapely.bounds(lonlat)[:, :2]
     begin = np.floor(np.maximum(corner[one], corner[other]) / SQUARE_DEGREES)
     return np.asarray((begin == frame[["square_x", "square_y"]].to_numpy()[0]).all(axis=1))

@@ -125,9 +125,8 @@ def _edge_moments(outlines: Outlines, corner: Mask) -> Complexes:
 def _wall_moments(walls: Walls) -> Complexes:
     """The same of walls along the axes, by the lines nearest to their part of the outline."""
     xx, mixed, yy = walls.spread.T
-    ring = np.repeat(np.arange(len(walls.ring_offsets) - 1), np.diff(walls.ring_offsets))
     moment = np.where(walls.direction <= ALONG_Y, (xx + yy) * np.exp(2j * np.arctan2(2 * mixed, xx - yy)), 0)
-    return _summed(moment, ring, len(walls.ring_offsets) - 1)
+    return _summed(moment, walls.ring_of_wall, len(walls.ring_offsets) - 1)
 
 
 def _summed(values: Complexes, group: Ints, count: int) -> Complexes:

@@ -37,6 +37,10 @@ class Walls(NamedTuple):
     spread: Floats
     ring_offsets: Ints
 
+    @property
+    def ring_of_wall(self) -> Ints:
+        return np.repeat(np.arange(len(self.ring_offsets) - 1), np.diff(self.ring_offsets))
+
 
 def fitted_walls(xy: Floats, ring_offsets: Ints, corner: NDArray[np.bool_], price: float) -> Walls:
     """Walls of open rings (the first point not repeated), points (n, 2) in metres in frames turned to their buildings. `corner`: where
@@ -160,8 +164,7 @@ def _normal(direction, xx, mixed, yy):  # type: ignore[no-untyped-def]
 def corners_of_walls(walls: Walls, xy: Floats, far: float) -> tuple[Floats, Ints]:
     """Rings (m, 2) and their offsets: where consecutive walls cross; where they are nearly parallel, or cross more than `far` metres
     from the outline, a step joins them."""
-    number = np.arange(len(walls.first))
-    ring = np.searchsorted(walls.ring_offsets, number, side="right") - 1
+    number, ring = np.arange(len(walls.first)), walls.ring_of_wall
     before = np.where(number == walls.ring_offsets[ring], walls.ring_offsets[ring + 1] - 1, number - 1)
     one, two, met = walls.normal[before], walls.normal, xy[walls.first]
     sine = one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]
