@@ -5,7 +5,7 @@ import hashlib
 import multiprocessing
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +69,11 @@ def _descends(pid: str) -> bool:
     return False
 
 
-def planned(spark: SparkSession, folder: Path) -> tuple[Place, DataFrame, DataFrame]:
-    """A simulated city's scenes and tiles in memory, the built-up layer only."""
+def planned(spark: SparkSession, folder: Path, layers: Sequence[str] = ("built_up_10m",)) -> tuple[Place, DataFrame, DataFrame]:
+    """A simulated city's scenes and tiles of some layers, in memory."""
     jobs = declared_jobs()
     place = load_place("simulated", (f"warehouse={folder}",), frozenset(jobs))
-    place = place.model_copy(update={"layers": {"built_up_10m": place.layers["built_up_10m"]}})
+    place = place.model_copy(update={"layers": {name: place.layers[name] for name in layers}})
     tables: dict[str, DataFrame] = {}
     for name in ("simulated_city", "scenes", "tiles"):
         job = jobs[name]

@@ -1,7 +1,9 @@
-"""Job `built_up` on a GPU ÷ the same windows through the network alone, in windows per second; and how busy the GPU is meanwhile.
+"""Job `built_up` on a GPU ÷ the same windows through the network alone, in windows per second, and how busy the job keeps the GPU.
 
-Two processes read and take turns on the device. Without a CUDA device there is nothing to measure, and it says so."""
+As many processes as the machine has cores read and take turns on the device. The network alone: one process, windows in memory and
+normalised before. Without a CUDA device there is nothing to measure, and it says so."""
 
+import os
 import shutil
 import statistics
 import subprocess
@@ -9,12 +11,16 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import repeat
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
-from benchmarks.end_to_end import Digests, by_job, planned
+from benchmarks.end_to_end import by_job, planned
 from benchmarks.network import materials
 from benchmarks.pairs import Measure
 from jobs.job import Context
@@ -26,25 +32,56 @@ from udfs.mapping import Recipe
 SHARE, BUSY_PERCENT = 0.80, 85.0
 PAIRS = 5
 BATCH = 16
+LAYERS = ("built_up_10m", "buildings_50cm")
+JOB_SECONDS = 10.0
+"""Each layer's tiles are mapped so many times over that a run takes about so long."""
+
+
+class Layer(NamedTuple):
+    """A job over a layer's tiles, and as many windows as it shows the network."""
+
+    job: Callable[[], object]
+    recipe: Recipe
+    windows: int
 
 
 def measure() -> list[Measure]:
-    """Speed and utilisation. Raises ValueError without a CUDA device, or where results differ from the CPU's by more than one step."""
+    """Speed and utilisation, of a slim network and of one that looks twice. Raises ValueError without a CUDA device, or where results
+    differ from the CPU's by more than one step."""
     if not torch.cuda.is_available():
         raise ValueError("this machine has no CUDA device; run `python -m benchmarks gpu` where there is one")
-    spark = start_session("local[2]", {})
+    spark = start_session(f"local[{os.cpu_count()}]", {})
     with tempfile.TemporaryDirectory() as folder:
-        place, tiles, scenes = planned(spark, Path(folder))
+        place, tiles, scenes = planned(spark, Path(folder), LAYERS)
         context = Context(spark, place, "benchmark", place.folder)
-        settings = built_up.settings(backend="cuda", batch=BATCH)
-        recipe = recipe_of("built_up_10m", settings, context)
-        agree(recipe)
-        windows = tiles.count() * (tiles.first()["tile_px"] // recipe.centre) ** 2
-        job: Callable[[], Digests] = lambda: by_job(tiles, scenes, settings, context)  # noqa: E731
-        job()
-        shares, busy = zip(*(_pair(job, recipe, windows) for _ in range(PAIRS)), strict=True)
-    note = f"{torch.cuda.get_device_name()}, {windows} windows, batches of {BATCH}"
-    return [Measure("gpu: job ÷ network alone", "x", shares, SHARE, note=note), Measure("gpu: busy", "%", busy, BUSY_PERCENT)]
+        return [each for name in LAYERS for each in _measured(name, tiles.where(F.col("layer") == name), scenes, context)]
+
+
+def _measured(name: str, tiles: DataFrame, scenes: DataFrame, context: Context) -> list[Measure]:
+    layer = _layer(name, tiles, scenes, context)
+    shares, busy = zip(*(_pair(layer) for _ in range(PAIRS)), strict=True)
+    note = f"{torch.cuda.get_device_name()}, {os.cpu_count()} processes, {layer.windows} windows, batches of {BATCH}"
+    return [
+        Measure(f"gpu {name}: job ÷ network alone", "x", shares, SHARE, note=note),
+        Measure(f"gpu {name}: busy", "%", busy, BUSY_PERCENT),
+    ]
+
+
+def _layer(name: str, tiles: DataFrame, scenes: DataFrame, context: Context) -> Layer:
+    settings = built_up.settings(backend="cuda", batch=BATCH)
+    recipe = recipe_of(name, settings, context)
+    agree(recipe)
+    once: Callable[[], object] = lambda: by_job(tiles, scenes, settings, context)  # noqa: E731
+    once()
+    times = max(1, round(JOB_SECONDS / _seconds(once)))
+    many = repeated(tiles, times)
+    return Layer(lambda: by_job(many, scenes, settings, context), recipe, many.count() * (tiles.first()["tile_px"] // recipe.centre) ** 2)
+
+
+def repeated(tiles: DataFrame, times: int) -> DataFrame:
+    """Each tile so many times, under other names."""
+    number = F.explode(F.sequence(F.lit(1), F.lit(times)))
+    return tiles.withColumn("number", number).withColumn("tile_id", F.concat_ws("_", "tile_id", "number")).drop("number").persist()
 
 
 def agree(recipe: Recipe) -> None:
@@ -55,24 +92,28 @@ def agree(recipe: Recipe) -> None:
         raise ValueError("GPU and CPU differ by more than one step")
 
 
-def _pair(job: Callable[[], Digests], recipe: Recipe, windows: int) -> tuple[float, float]:
+def _pair(layer: Layer) -> tuple[float, float]:
     """Seconds of the network alone ÷ those of the job, and how busy the job kept the GPU, percent."""
-    alone = _seconds_alone(recipe, windows)
+    alone = _seconds_alone(layer.recipe, layer.windows)
     with _sampled_use() as samples:
-        started = time.perf_counter()
-        job()
-        seconds = time.perf_counter() - started
+        seconds = _seconds(layer.job)
     return alone / seconds, statistics.mean(samples)
+
+
+def _seconds(job: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    job()
+    return time.perf_counter() - started
 
 
 def _seconds_alone(recipe: Recipe, windows: int) -> float:
     """Of as many windows from memory."""
-    batch = np.repeat(materials(read_spec(recipe.model_path)), recipe.batch, axis=0)
     predictor = recipe.predictor
-    predictor.predict(batch)
+    batch = predictor.normalised(np.repeat(materials(read_spec(recipe.model_path)), recipe.batch, axis=0))
+    predictor.on_device(batch, "cuda:0")
     started = time.perf_counter()
-    for _ in range(-(-windows // recipe.batch)):
-        predictor.predict(batch)
+    for _ in repeat(None, -(-windows // recipe.batch)):
+        predictor.on_device(batch, "cuda:0")
     return time.perf_counter() - started
 
 

@@ -1,6 +1,7 @@
 """A network's course from plain values, so that it can run in this process or in others: windows in, weights and figures out."""
 
 import hashlib
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,8 @@ Report = Callable[[str], None]
 
 MOST_TO_CHOOSE_ON = 64
 """Tiles of split `choose` that thresholds and checkpoints are chosen on."""
+MOST_DRAWING = 8
+"""Threads that draw crops for a GPU."""
 Device = Literal["auto", "cpu", "cuda"]
 
 
@@ -52,7 +55,6 @@ def taught(order: CourseOrder, report: Report) -> Taught:
     from models.distributed import device_of, rank
     from models.fitting import Teaching, fit
     from models.streaming import WindowStream, tiles_digest
-    from models.training import Machine
     from models.windows import windows_digest
 
     torch.set_num_threads(order.threads)
@@ -64,11 +66,19 @@ def taught(order: CourseOrder, report: Report) -> Taught:
     data = windows_digest(windows) + (tiles_digest(order.tiles) if order.tiles else "")
     data_sha256 = hashlib.sha256(data.encode()).hexdigest()
     device = "cpu" if order.processes > 1 and order.device == "auto" else order.device
-    machine = Machine(device_of(device), _kept_in(order, data_sha256))
+    machine = machine_for(device_of(device), _kept_in(order, data_sha256))
     fitted = fit(spec, windows, course, Teaching(**recipe.teaching), recipe.threshold, report, stream, machine)
     sources = sorted({f"{window.source} ({window.split})" for window in windows})
     sources += [f"table training_tiles, {stream.count} tiles (train)"] if stream else []
     return Taught(fitted, sources, data_sha256)
+
+
+def machine_for(device: str, checkpoints: Path | None) -> Any:
+    """A GPU would wait for its crops if one thread drew them; on a CPU those threads would take what computes."""
+    from models.training import Machine
+
+    ahead = 0 if device == "cpu" else min(MOST_DRAWING, (os.cpu_count() or 1) - 1)
+    return Machine(device, checkpoints, ahead=ahead)
 
 
 def taught_together(text: str, report: Report) -> Taught:

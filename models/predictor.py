@@ -79,7 +79,7 @@ class Predictor:
 
         try:
             with suppress(torch.OutOfMemoryError), leased(self._devices) as device:
-                return self._predict_batch(batch, device)
+                return self.on_device(batch, device)
         except DeviceError as error:
             raise ModelError(str(error)) from None
         self._ask_for_less()
@@ -109,7 +109,8 @@ class Predictor:
         np.nan_to_num(values, copy=False, nan=0.0)
         return batch
 
-    def _predict_batch(self, batch: NDArray[np.float32], device: str) -> NDArray[np.uint8]:
+    def on_device(self, batch: NDArray[np.float32], device: str) -> NDArray[np.uint8]:
+        """As `predict`, of one batch of `normalised`."""
         import torch
 
         with torch.inference_mode():
@@ -184,9 +185,9 @@ def resized(images: "torch.Tensor", side: int) -> "torch.Tensor":
 
 def _refuse_constant(logits: "torch.Tensor", images: "torch.Tensor", name: str) -> None:
     """A trained network never gives one and the same float for an image that varies."""
-    for logit, image in zip(logits, images, strict=True):
-        if logit.min() == logit.max() and image.min() != image.max():
-            raise ModelError(f"model {name} gave the constant {float(logit.min()):g} for a window that varies")
+    constant, alike = (each.flatten(1).amin(1) == each.flatten(1).amax(1) for each in (logits, images))
+    if (wrong := constant & ~alike).any():
+        raise ModelError(f"model {name} gave the constant {float(logits[wrong].min()):g} for a window that varies")
 
 
 def load_predictor(path: str, sha256: str, threads: int = 1, batch: int = 1, backend: str = "cpu") -> Predictor:

@@ -2,8 +2,11 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,8 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from conf.windows import CHOOSE, FULL_LABEL, TRAIN, UNLABELLED
+from models.ahead import ahead
 from models.aids import aid_loss
 from models.augmentation import Augmentation, Crops, Normaliser, draw_crops
 from models.checkpoints import Look, Progress, begun, restore, save
@@ -77,6 +82,8 @@ class Machine:
     """Folder in which an unfinished course is kept, a file for each of a network's courses; None: it is not kept."""
     seconds: float = 60.0
     """Between two checkpoints."""
+    ahead: int = 0
+    """Threads that draw the crops of coming steps while a device computes; 0: each step draws its own. The bytes are the same."""
 
 
 class Trained(NamedTuple):
@@ -105,29 +112,22 @@ def train(
     path = machine.checkpoints / f"{number}.safetensors" if machine.checkpoints else None
     progress = _begun(network, course, machine.device, path, report)
     learning, choosing, unlabelled = ([window for window in windows if window.split == name] for name in (TRAIN, CHOOSE, UNLABELLED))
-    share, parallel = _share(course), averaging(progress.network)
+    draw = partial(_drawn, labelled=learning, unlabelled=unlabelled, share=_share(course), normalise=normalise, course=course)
+    parallel = averaging(progress.network)
     started, saved = time.process_time() - progress.cpu_seconds, time.monotonic()
-    if stream:
-        stream.go_to(course.fresh * progress.step)
     (done,) = agreed([_done(progress, course)], machine.device)
-    while done < 1:
-        labelled, random = [*learning, *(stream.windows() if stream else ())], _random(course.seed, progress.step)
-        drawn = [
-            draw_crops(part, share, course.side, normalise, course.augmentation, random)
-            for part in ((labelled, unlabelled) if course.consistency else (labelled,))
-        ]
-        crops = [Crops(*(part.to(machine.device) for part in each)) for each in drawn]
-        loss = _taken(progress, parallel, crops, done, course)
-        if stream:
-            stream.move_on(course.fresh)
-        progress.cpu_seconds = time.process_time() - started
-        (done,) = agreed([_done(progress, course)], machine.device)
-        if done >= (len(progress.looks) + 1) / course.looks:
-            _look(progress, choosing, normalise, loss, report, machine.device)
+    with closing(ahead(draw, _coming(progress.step, stream, course.fresh), machine.ahead)) as steps:
+        while done < 1:
+            crops = [Crops(*(part.to(machine.device) for part in each)) for each in next(steps)]
+            loss = _taken(progress, parallel, crops, done, course)
+            progress.cpu_seconds = time.process_time() - started
             (done,) = agreed([_done(progress, course)], machine.device)
-        if path and rank() == 0 and (done >= 1 or time.monotonic() - saved >= machine.seconds):
-            save(progress, path)
-            saved = time.monotonic()
+            if done >= (len(progress.looks) + 1) / course.looks:
+                _look(progress, choosing, normalise, loss, report, machine.device)
+                (done,) = agreed([_done(progress, course)], machine.device)
+            if path and rank() == 0 and (done >= 1 or time.monotonic() - saved >= machine.seconds):
+                save(progress, path)
+                saved = time.monotonic()
     kept = progress.best if course.keep == "best" else progress.mean
     return Trained(alike(kept).eval().to("cpu"), progress.looks, progress.step, summed(progress.cpu_seconds, machine.device))
 
@@ -142,6 +142,7 @@ def _begun(network: nn.Module, course: Course, device: str, path: Path | None, r
 
 def _taken(progress: Progress, parallel: nn.Module, crops: list[Crops], done: float, course: Course) -> float:
     """Take one step and let the running mean follow; the loss."""
+    torch.manual_seed(int(np.random.SeedSequence(_key(course.seed, progress.step)).generate_state(1)[0]))
     for group in progress.optimizer.param_groups:
         group["lr"] = course.learning_rate * _pace(done, course.warm_share)
     loss = _step(parallel, progress.optimizer, crops, course)
@@ -157,11 +158,29 @@ def _share(course: Course) -> int:
     return course.batch // processes()
 
 
-def _random(seed: int, step: int) -> np.random.Generator:
+def _coming(step: int, stream: WindowStream | None, fresh: int) -> Iterator[tuple[int, list[Window]]]:
+    """Steps from `step` on, without end, each with what the stream holds then."""
+    if stream:
+        stream.go_to(fresh * step)
+    for number in count(step):
+        yield number, stream.windows() if stream else []
+        if stream:
+            stream.move_on(fresh)
+
+
+def _drawn(
+    coming: tuple[int, list[Window]], labelled: list[Window], unlabelled: list[Window], share: int, normalise: Normaliser, course: Course
+) -> list[Crops]:
+    """Crops of a step: labelled ones and, where sensors are to agree on ground without labels, some of that."""
+    step, held = coming
+    random = np.random.default_rng(_key(course.seed, step))
+    parts = ([*labelled, *held], unlabelled) if course.consistency else ([*labelled, *held],)
+    return [draw_crops(part, share, course.side, normalise, course.augmentation, random) for part in parts]
+
+
+def _key(seed: int, step: int) -> list[int]:
     """Of one step in this process: what it draws does not depend on the steps before, so that a course can go on anywhere."""
-    key = [seed, step] if processes() == 1 else [seed, step, processes(), rank()]
-    torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
-    return np.random.default_rng(key)
+    return [seed, step] if processes() == 1 else [seed, step, processes(), rank()]
 
 
 def _done(progress: Progress, course: Course) -> float:
@@ -208,7 +227,6 @@ def labelled_logits(network: nn.Module, windows: list[Window], normalise: Normal
 
 
 def _step(network: nn.Module, optimizer: torch.optim.Optimizer, crops: list[Crops], course: Course) -> float:
-    """`crops`: labelled ones and, where sensors are to agree on ground without labels, some of that."""
     network.train()
     images = torch.cat([each.images for each in crops])
     device = images.device.type
@@ -247,12 +265,13 @@ def _pace(done: float, warm_share: float) -> float:
 
 
 def _follow(mean: nn.Module, network: nn.Module, keep: float) -> None:
-    with torch.no_grad():
-        for kept, now in zip(mean.state_dict().values(), network.state_dict().values(), strict=True):
-            if kept.is_floating_point():
-                kept.lerp_(now, 1 - keep)
-            else:
-                kept.copy_(now)
+    """Weights all at once: one by one, their number would tell on a GPU."""
+    pairs = list(zip(mean.state_dict().values(), network.state_dict().values(), strict=True))
+    weights = [pair for pair in pairs if pair[0].is_floating_point()]
+    get_ema_multi_avg_fn(keep)([kept for kept, _ in weights], [now for _, now in weights], None)  # type: ignore[no-untyped-call]
+    for kept, now in pairs:
+        if not kept.is_floating_point():
+            kept.copy_(now)
 
 
 def _judged(network: nn.Module, choosing: list[Window], normalise: Normaliser) -> tuple[float, float]:

@@ -105,7 +105,7 @@ def test_a_course_that_is_cut_off_goes_on_to_the_same_bytes(at, tmp_path, monkey
     monkeypatch.setattr(training, "_step", cut)
     with pytest.raises(Cut):
         fit(*given, machine=machine)
-    resumed = fit(*given, machine=machine)
+    resumed = fit(*given, machine=replace(machine, ahead=3))
     assert len(steps) == 24 + 18 + 1
     assert all(np.array_equal(whole.tensors[name], resumed.tensors[name]) for name in whole.tensors)
     assert whole.spec == resumed.spec and whole.looks == resumed.looks
@@ -119,18 +119,20 @@ def test_a_course_on_a_stream_goes_on_where_it_was_in_it(tmp_path, monkeypatch):
     choosing = [window_of("choose")]
     seen = []
 
-    def learn(steps, folder):
+    def learn(steps, folder, ahead=0):
         stream = WindowStream(paths, "train", "ab", 3, 5)
         network = build_network(TINY.architecture, 1)
-        machine = Machine(checkpoints=tmp_path / folder, seconds=0)
+        machine = Machine(checkpoints=tmp_path / folder, seconds=0, ahead=ahead)
         return train(network, choosing, PLAIN, replace(course, steps=steps), lambda text: None, stream, machine).network
 
     draw = training.draw_crops
     monkeypatch.setattr(training, "draw_crops", lambda drawn, *rest: seen.append([w.source for w in drawn]) or draw(drawn, *rest))
-    learn(6, "whole")
+    whole = learn(6, "whole")
     learn(4, "cut")
     learn(6, "cut")
     assert seen[:6] == seen[6:] and seen[3] != seen[4]
+    drawn_ahead = learn(6, "ahead", 2)
+    assert all(torch.equal(one, other) for one, other in zip(whole.parameters(), drawn_ahead.parameters(), strict=True))
 
 
 def test_a_course_ends_when_looks_bring_nothing_more(monkeypatch):
