@@ -103,7 +103,7 @@ def _mapped(works: list[Work]) -> Digests:
 
 
 def _digest(plan: Plan, recipe: Recipe, images: ImagePool) -> str:
-    probability = map_tile(plan, read_tile(images, plan, recipe), recipe, recipe.predictor.predict).probability
+    probability = map_tile(plan, read_tile(images, plan, recipe), recipe, recipe.predictor.predict_layers).probability
     return "" if probability is None else hashlib.sha256(encode_raster(probability)).hexdigest()
 
 

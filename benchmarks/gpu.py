@@ -31,7 +31,10 @@ from udfs.mapping import Recipe
 
 SHARE, BUSY_PERCENT = 0.80, 85.0
 PAIRS = 5
+TILE_WINDOWS = 4
+"""The job's batch: a tile of 512 pixels has four windows, a larger batch would be padded."""
 BATCH = 16
+"""Of the network alone."""
 LAYERS = ("built_up_10m", "buildings_50cm")
 JOB_SECONDS = 10.0
 """Each layer's tiles are mapped so many times over that a run takes about so long."""
@@ -60,7 +63,7 @@ def measure() -> list[Measure]:
 def _measured(name: str, tiles: DataFrame, scenes: DataFrame, context: Context) -> list[Measure]:
     layer = _layer(name, tiles, scenes, context)
     shares, busy = zip(*(_pair(layer) for _ in range(PAIRS)), strict=True)
-    note = f"{torch.cuda.get_device_name()}, {os.cpu_count()} processes, {layer.windows} windows, batches of {BATCH}"
+    note = f"{torch.cuda.get_device_name()}, {os.cpu_count()} processes, {layer.windows} windows, batches of {TILE_WINDOWS}, alone {BATCH}"
     return [
         Measure(f"gpu {name}: job ÷ network alone", "x", shares, SHARE, note=note),
         Measure(f"gpu {name}: busy", "%", busy, BUSY_PERCENT),
@@ -68,7 +71,7 @@ def _measured(name: str, tiles: DataFrame, scenes: DataFrame, context: Context) 
 
 
 def _layer(name: str, tiles: DataFrame, scenes: DataFrame, context: Context) -> Layer:
-    settings = built_up.settings(backend="cuda", batch=BATCH)
+    settings = built_up.settings(backend="cuda", batch=TILE_WINDOWS)
     recipe = recipe_of(name, settings, context)
     agree(recipe)
     once: Callable[[], object] = lambda: by_job(tiles, scenes, settings, context)  # noqa: E731
@@ -108,11 +111,11 @@ def _seconds(job: Callable[[], object]) -> float:
 
 def _seconds_alone(recipe: Recipe, windows: int) -> float:
     """Of as many windows from memory."""
-    predictor = recipe.predictor
-    batch = predictor.normalised(np.repeat(materials(read_spec(recipe.model_path)), recipe.batch, axis=0))
+    predictor = load_predictor(recipe.model_path, recipe.model_sha256, batch=BATCH, backend="cuda")
+    batch = predictor.normalised(np.repeat(materials(read_spec(recipe.model_path)), BATCH, axis=0))
     predictor.on_device(batch, "cuda:0")
     started = time.perf_counter()
-    for _ in repeat(None, -(-windows // recipe.batch)):
+    for _ in repeat(None, -(-windows // BATCH)):
         predictor.on_device(batch, "cuda:0")
     return time.perf_counter() - started
 

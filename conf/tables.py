@@ -94,6 +94,13 @@ BUILT_UP = Table(
             nullable=True,
             raster=True,
         ),
+        Column(
+            "depth",
+            "binary",
+            "uint8 (tile_px, tile_px): pixels from inside a building to its outside, 250 for 10 or more; deflate; of networks that tell it",
+            nullable=True,
+            raster=True,
+        ),
         Column("threshold", "int", "probability, 0-250, from which a pixel counts as built-up"),
         Column("valid_share", "double", "share of pixels with data, 0-1"),
         Column("error_class", "string", "kind of the failure of a quarantined tile", nullable=True),

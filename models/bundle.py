@@ -89,6 +89,11 @@ class ModelSpec:
         return own if self.beside is None else (*own, *self.beside.bands)
 
     @property
+    def layers(self) -> int:
+        """Rasters that it gives: the probability and, of some, the depth inside buildings."""
+        return 1 + (len(mapped_aids(self.architecture)) if self.architecture["kind"] == "slim_unet" else 0)
+
+    @property
     def facts(self) -> dict[str, Any]:
         """As plain values, for JSON; of what was added later only what is not usual, so that older bundles keep their bytes."""
         values = asdict(self)
@@ -106,6 +111,11 @@ class ModelSpec:
     def window_at(self, zoom: float) -> int:
         """Side of what is seen of a window at this zoom, pixels of the image."""
         return self.centre + 2 * self.halo_at(zoom)
+
+
+def mapped_aids(architecture: Mapping[str, Any]) -> tuple[str, ...]:
+    """Of what a network also learns (models/aids.py), that which its maps show: buildings side by side are told apart by it."""
+    return tuple(name for name in architecture.get("aids", ()) if name == "distance")
 
 
 def write_bundle(path: Path, spec: ModelSpec, tensors: Tensors) -> None:

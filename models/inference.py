@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from models.bundle import mapped_aids
 from models.edges import decoder_edges, without_edge
 
 
@@ -54,11 +55,12 @@ class FoldedBody(nn.Module):
 
 
 class FoldedUnet(FoldedBody):
-    """(n, in_channels, H, W) float32 → logits (n, 1, H - 2 edge, W - 2 edge), as every network here."""
+    """(n, in_channels, H, W) float32 → logits (n, 1 + aids, H - 2 edge, W - 2 edge), as every network here; others have no aids."""
 
     def __init__(self, architecture: Mapping[str, Any]) -> None:
         super().__init__(architecture, int(architecture["in_channels"]))
-        self.head = nn.Conv2d(int(architecture["decoder"][-1]), self.fold**2, 3, padding=1)
+        self.aids = mapped_aids(architecture)
+        self.head = nn.Conv2d(int(architecture["decoder"][-1]), (1 + len(self.aids)) * self.fold**2, 3, padding=1)
 
     def forward(self, images: torch.Tensor, edge: int = 0) -> torch.Tensor:
         logits = functional.pixel_shuffle(self.head(self.features(images, edge)), self.fold)

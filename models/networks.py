@@ -11,6 +11,7 @@ from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 from torch import nn
 from torch.nn import functional
 
+from models.bundle import mapped_aids
 from models.inference import attended_dates, dual_logits, head_inputs
 from models.library_networks import folded, library_network
 
@@ -125,8 +126,7 @@ def folded_tensors(network: nn.Module) -> dict[str, NDArray[np.float32]]:
     """Weights of a trained network for models/inference.py: each batch normalisation folded into its convolution."""
     network.eval()
     if isinstance(network, SlimUnet):
-        head = {name: value[: network.body.fold**2] for name, value in _named("head", network.head).items()}
-        tensors = _folded_body(network.body, "") | head
+        tensors = _folded_body(network.body, "") | _mapped_head(network)
     elif isinstance(network, DualStream):
         tensors = _folded_body(network.main, "main.") | _folded_body(network.beside, "beside.") | _named("heads", network.heads)
     elif isinstance(network, DatedUnet):
@@ -135,6 +135,13 @@ def folded_tensors(network: nn.Module) -> dict[str, NDArray[np.float32]]:
         tensors = folded(network).state_dict()
     # Counters of batches, the only whole numbers, are of no use to a network that runs.
     return {name: tensor.detach().contiguous().float().numpy() for name, tensor in tensors.items() if tensor.is_floating_point()}
+
+
+def _mapped_head(network: SlimUnet) -> dict[str, torch.Tensor]:
+    """Of what is built, and of those aids that maps show."""
+    kept = [0, *(1 + network.aids.index(name) for name in mapped_aids({"aids": network.aids}))]
+    tensors = _named("head", network.head).items()
+    return {name: value.reshape(-1, network.body.fold**2, *value.shape[1:])[kept].flatten(0, 1) for name, value in tensors}
 
 
 def _folded_body(body: SlimBody, prefix: str) -> dict[str, torch.Tensor]:

@@ -54,7 +54,13 @@ class Predictor:
         self._clip = float(spec.normalisation["clip"])
 
     def predict(self, windows: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """Probabilities of the windows' centres: (n, channels, window, window), NaN = no data → uint8 (n, centre, centre), 0-250.
+        """Probabilities of the windows' centres: (n, channels, window, window), NaN = no data → uint8 (n, centre, centre), 0-250; as
+        `predict_layers`."""
+        return self.predict_layers(windows)[:, 0]
+
+    def predict_layers(self, windows: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Probabilities of the windows' centres and, of a network that tells it, the depth inside buildings, 250 = DEEP_PX pixels or more:
+        (n, channels, window, window), NaN = no data → uint8 (n, layers, centre, centre), 0-250.
 
         No data counts as a pixel of average value; masking the result is the caller's. Raises ModelError on a faulty output,
         and where neither a smaller batch nor the CPU helps against too little memory.
@@ -63,7 +69,7 @@ class Predictor:
         expected = (len(self.spec.channels), side, side)
         if windows.shape[1:] != expected:
             raise ModelError(f"model {self.spec.name} takes windows {expected}, got {windows.shape[1:]}")
-        results = np.empty((len(windows), self.spec.centre, self.spec.centre), np.uint8)
+        results = np.empty((len(windows), self.spec.layers, self.spec.centre, self.spec.centre), np.uint8)
         start = 0
         while start < len(windows):
             part = windows[start : start + self._batch]
@@ -110,14 +116,15 @@ class Predictor:
         return batch
 
     def on_device(self, batch: NDArray[np.float32], device: str) -> NDArray[np.uint8]:
-        """As `predict`, of one batch of `normalised`."""
+        """As `predict_layers`, of one batch of `normalised`."""
         import torch
 
         with torch.inference_mode():
             images = torch.from_numpy(batch).to(device).contiguous(memory_format=torch.channels_last)
             views = [(zoom, axes) for zoom in self.spec.zooms for axes in MIRRORS[self.spec.flips]]
-            mean = torch.stack([self._probability(self._on(device), images, zoom, axes) for zoom, axes in views]).mean(0)
-            return (self._calibrated(mean) * ONE).round().to(torch.uint8).cpu().numpy()
+            mean = torch.stack([self._seen(self._on(device), images, zoom, axes) for zoom, axes in views]).mean(0)
+            mean[:, 0] = self._calibrated(mean[:, 0])
+            return (mean * ONE).round().to(torch.uint8).cpu().numpy()
 
     def _on(self, device: str) -> "Network":
         """The network's copy on a device."""
@@ -126,16 +133,18 @@ class Predictor:
             self._placed[device] = network if device == "cpu" else copy.deepcopy(network).to(device)
         return self._placed[device]
 
-    def _probability(self, network: "Network", images: "torch.Tensor", zoom: float, axes: tuple[int, ...]) -> "torch.Tensor":
-        """Of the centres, from one look: with the halo that this zoom needs, made coarser, mirrored along the axes."""
+    def _seen(self, network: "Network", images: "torch.Tensor", zoom: float, axes: tuple[int, ...]) -> "torch.Tensor":
+        """Layers of the centres, 0-1, from one look: with the halo that this zoom needs, made coarser, mirrored along the axes."""
         import torch
 
         halo, look = self.spec.halo_at(zoom), self.look(images, zoom)
         left_out = _not_needed(halo, zoom)
         logits = self._logits(network, look.flip(axes) if axes else look, round(left_out * zoom))
         kept = slice(halo - left_out, halo - left_out + self.spec.centre)
-        centres = resized(logits.flip(axes) if axes else logits, self.spec.window_at(zoom) - 2 * left_out)[:, 0, kept, kept]
-        return torch.sigmoid(centres)
+        layers = torch.sigmoid(resized(logits.flip(axes) if axes else logits, self.spec.window_at(zoom) - 2 * left_out)[..., kept, kept])
+        if zoom != 1:
+            layers[:, 1:] = (layers[:, 1:] / zoom).clamp(max=1)  # depth is told in pixels of the look
+        return layers
 
     def look(self, images: "torch.Tensor", zoom: float) -> "torch.Tensor":
         """What the network sees of windows (n, bands, window, window) at one of its zooms."""
@@ -158,11 +167,11 @@ class Predictor:
 
         kept = without_edge(images, edge)
         logits = network(images, edge)
-        if logits.shape != (images.shape[0], 1, *kept.shape[2:]):
+        if logits.shape != (images.shape[0], self.spec.layers, *kept.shape[2:]):
             raise ModelError(f"model {self.spec.name} gave shape {tuple(logits.shape)} for windows {tuple(images.shape)}")
         if not torch.isfinite(logits).all():
             raise ModelError(f"model {self.spec.name} gave values that are not finite")
-        _refuse_constant(logits, kept, self.spec.name)
+        _refuse_constant(logits[:, :1], kept, self.spec.name)
         return logits
 
 

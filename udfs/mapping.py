@@ -68,6 +68,8 @@ class Recipe:
     """Never built-up, as permanent water."""
     exclude: PolygonFile | None = None
     """No data."""
+    layers: int = 1
+    """Rasters that the network gives: the probability and, of some, the depth inside buildings."""
     model_labels: str = "unknown"
     """What the model learned from: `labels` of its spec."""
 
@@ -94,12 +96,14 @@ class Plan(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """A tile's result: `probability` uint8 (tile_px, tile_px), 255 no data, or None with the reason in `error`."""
+    """A tile's result: `probability` uint8 (tile_px, tile_px), 255 no data, or None with the reason in `error`; `depth` of the same shape
+    where the network tells it."""
 
     probability: Raster | None
     valid_share: float
     region: Region | None
     error: ReadError | None = None
+    depth: Raster | None = None
 
 
 def read_tile(pool: ImagePool, plan: Plan, recipe: Recipe) -> Region:
@@ -140,12 +144,12 @@ def map_tile(plan: Plan, region: Region, recipe: Recipe, predict: Callable[[NDAr
     if share == 0:
         return Outcome(None, 0.0, region)
     try:
-        probability = _predicted(plan.tile, region.values, valid & ~water, recipe, predict)
+        layers = _predicted(plan.tile, region.values, valid & ~water, recipe, predict)
     except ModelError as error:
         return Outcome(None, share, region, ReadError("model", str(error)))
-    probability[water] = 0
-    probability[~valid] = NO_DATA
-    return Outcome(probability, share, region)
+    layers[:, water | ~valid] = 0
+    layers[0, ~valid] = NO_DATA
+    return Outcome(layers[0], share, region, depth=layers[1] if len(layers) > 1 else None)
 
 
 def _owned(plan: Plan, shape_yx: tuple[int, int]) -> NDArray[np.bool_]:
@@ -181,18 +185,19 @@ def _masks(plan: Plan, region: Region, recipe: Recipe) -> tuple[NDArray[np.bool_
 def _predicted(
     tile: Tile, values: NDArray[np.float32], valid: NDArray[np.bool_], recipe: Recipe, predict: Callable[[NDArray[np.float32]], Raster]
 ) -> Raster:
+    """(layers, tile_px, tile_px)."""
     corners = [
         (window.pixels.top - tile.pixels.top, window.pixels.left - tile.pixels.left)
         for window in tiles_over(tile.pixels, recipe.centre)
     ]  # fmt: skip
     seen = [(top, left) for top, left in corners if valid[top : top + recipe.centre, left : left + recipe.centre].any()]
-    result = np.full(valid.shape, NO_DATA, np.uint8)
+    result = np.zeros((recipe.layers, *valid.shape), np.uint8)
     width = recipe.centre + 2 * recipe.halo
     for start in range(0, len(seen), recipe.batch):
         part = seen[start : start + recipe.batch]
         windows = np.stack([values[:, top : top + width, left : left + width] for top, left in part])
         for (top, left), centre in zip(part, predict(windows), strict=True):
-            result[top : top + recipe.centre, left : left + recipe.centre] = centre
+            result[:, top : top + recipe.centre, left : left + recipe.centre] = centre
     return result
 
 
@@ -262,7 +267,7 @@ def plan_of(row: Any, scenes: dict[str, Scene], sensors: dict[str, str], referen
 def _result(work: _Work, read: tuple[Region, float]) -> dict[str, Any]:
     region, reading = read
     started = time.monotonic()
-    outcome = map_tile(work.plan, region, work.recipe, lambda windows: work.recipe.predictor.predict(windows))
+    outcome = map_tile(work.plan, region, work.recipe, lambda windows: work.recipe.predictor.predict_layers(windows))
     used = [scene for scene in work.plan.scenes if scene.scene_id in region.used]
     dates = sorted(scene.datetime for scene in used)
     raster, error = outcome.probability, outcome.error
@@ -270,6 +275,7 @@ def _result(work: _Work, read: tuple[Region, float]) -> dict[str, Any]:
         **{name: getattr(work.row, name) for name in COPIED},
         "status": "quarantined" if error else "nodata" if raster is None else "done",
         "probability": None if raster is None else encode_raster(raster),
+        "depth": None if outcome.depth is None else encode_raster(outcome.depth),
         "threshold": work.recipe.threshold,
         "valid_share": outcome.valid_share,
         "error_class": error.kind if error else None,

@@ -1,5 +1,6 @@
 """Pieces of buildings per tile, and which of them belong together: whole across tiles, exactly."""
 
+import zlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -8,10 +9,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from udfs.components import connected, label_components
+from udfs.cores import cores_of
 from udfs.earth import grid_origin, pixel_area_m2
 from udfs.grid import Tile
 from udfs.rasters import NO_DATA, decode_raster
 from udfs.tracing import Corners, Ints, corners_of_labels
+
+Raster = NDArray[np.uint8]
 
 NORTH, EAST, SOUTH, WEST = 1, 2, 4, 8
 """Bits of the tile borders that a piece touches."""
@@ -25,7 +29,7 @@ SIEVE_MARGIN = 0.9
 PIECES_DDL = (
     "layer string, epoch string, grid string, crs string, tile_px int, row int, col int, origin_x double, origin_y double, "
     "pixel_width double, pixel_height double, piece bigint, corners binary, pixels bigint, probability_sum bigint, sides int, "
-    "seams array<bigint>, first_date timestamp, last_date timestamp, model_sha256 string"
+    "seams array<bigint>, cores int, inside binary, first_date timestamp, last_date timestamp, model_sha256 string"
 )
 _CARRIED = ("layer", "epoch", "grid", "crs", "tile_px", "row", "col")
 
@@ -40,10 +44,15 @@ class Pieces(NamedTuple):
     seam_owner: Ints
     seam_key: Ints
     """Crossings of the tile's border at built pixels: the same key for the two pixels on both sides of a border."""
+    cores: Ints
+    """Cores of buildings in each, or at its tile's border; 0 where the network tells no depth."""
+    inside: list[bytes | None]
+    """`packed_inside` of each that may be of several buildings; empty where the network tells no depth."""
 
 
-def pieces_of_tile(probability: NDArray[np.uint8], threshold: int, top: int, left: int, min_px: float) -> Pieces:
-    """Components of pixels >= threshold of an array (height, width) whose first pixel is (top, left) of the grid.
+def pieces_of_tile(probability: Raster, threshold: int, top: int, left: int, min_px: float, depth: Raster | None = None) -> Pieces:
+    """Components of pixels >= threshold of an array (height, width) whose first pixel is (top, left) of the grid; `depth` as in table
+    `built_up`.
 
     255 (no data) is never built. Components under `min_px` pixels that touch no border are left out.
     """
@@ -59,7 +68,31 @@ def pieces_of_tile(probability: NDArray[np.uint8], threshold: int, top: int, lef
     traced = corners_of_labels(labels)
     order = np.lexsort((traced.x, traced.y, traced.owner))
     corners = Corners(traced.owner[order] - 1, traced.y[order] + top, traced.x[order] + left, traced.turn[order])
-    return Pieces(corners, pixels[keep], sums[1:], border[keep], owner - 1, key)
+    count = len(pixels[keep])
+    cores = cores_of(depth, labels, count) if depth is not None else np.zeros(count, np.int64)
+    inside = _inside(probability, depth, labels, (cores > 1) | (border[keep] > 0)) if depth is not None else []
+    return Pieces(corners, pixels[keep], sums[1:], border[keep], owner - 1, key, cores, inside)
+
+
+def _inside(probability: Raster, depth: Raster, labels: NDArray[np.int32], wanted: NDArray[np.bool_]) -> list[bytes | None]:
+    """`packed_inside` of the wanted ones of labels from 1."""
+    chosen = np.flatnonzero(np.append(False, wanted)[labels].ravel())
+    owner = labels.ravel()[chosen]
+    order = np.argsort(owner, kind="stable")
+    values = np.stack([probability.ravel()[chosen], depth.ravel()[chosen]])[:, order]
+    starts = np.searchsorted(owner[order], np.flatnonzero(wanted) + 1)
+    packed = iter([packed_inside(part) for part in np.split(values, starts[1:], axis=1)] if len(starts) else [])
+    return [next(packed) if each else None for each in wanted]
+
+
+def packed_inside(values: Raster) -> bytes:
+    """Deflate bytes of probability and depth (2, n) of a piece's pixels, by row and column."""
+    return zlib.compress(np.ascontiguousarray(values).tobytes(), 1)
+
+
+def unpacked_inside(packed: bytes) -> Raster:
+    """(2, n), as `packed_inside` took it."""
+    return np.frombuffer(zlib.decompress(packed), np.uint8).reshape(2, -1)
 
 
 def _border_sides(labels: NDArray[np.int32], count: int) -> Ints:
@@ -103,12 +136,6 @@ def pixel_number(y: Ints, x: Ints) -> Ints:
     return (y << COLUMN_BITS) | (x + COLUMN_ZERO)
 
 
-def cell_of_pixel(number: Ints) -> Ints:
-    """The cell's number of pixels by number."""
-    column = number & ((1 << COLUMN_BITS) - 1)
-    return cell_number(number >> (COLUMN_BITS + CELL_BITS), column >> CELL_BITS)
-
-
 def cell_number(cell_y: Ints, cell_x: Ints) -> Ints:
     """Of cells by row and column; columns are counted as in pixel numbers, from 0."""
     return (cell_y << (COLUMN_BITS - CELL_BITS)) | cell_x
@@ -128,7 +155,8 @@ def _pieces_frame(tile: Any, min_area_m2: float) -> pd.DataFrame:
     transform = tuple(float(value) for value in tile.transform)
     min_px = SIEVE_MARGIN * min_area_m2 / pixel_area_m2(tile.crs, transform, tile.tile_px)
     probability = decode_raster(tile.probability, pixels.shape_yx)
-    pieces = pieces_of_tile(probability, tile.threshold, pixels.top, pixels.left, min_px)
+    depth = None if pd.isna(tile.depth) else decode_raster(tile.depth, pixels.shape_yx)
+    pieces = pieces_of_tile(probability, tile.threshold, pixels.top, pixels.left, min_px, depth)
     count = len(pieces.pixels)
     first = np.searchsorted(pieces.corners.owner, np.arange(count))
     origin = grid_origin(transform, pixels.top, pixels.left)
@@ -142,6 +170,8 @@ def _pieces_frame(tile: Any, min_area_m2: float) -> pd.DataFrame:
             "probability_sum": pieces.probability_sum,
             "sides": pieces.sides.astype(np.int32),
             "seams": _grouped(pieces.seam_owner, pieces.seam_key, count),
+            "cores": pieces.cores.astype(np.int32),
+            "inside": pieces.inside or [None] * count,
             "first_date": [tile.first_date] * count,
             "last_date": [tile.last_date] * count,
             "model_sha256": [tile.model_sha256] * count,

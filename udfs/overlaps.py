@@ -7,8 +7,6 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
-from udfs.merging import cell_of_pixel
-
 Shapes = NDArray[np.object_]
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
@@ -61,12 +59,12 @@ def cut_by(polygon: Any, others: Shapes) -> Any:
 
 
 def cut_frame(frame: pd.DataFrame) -> pd.DataFrame:
-    """Of polygons (`planar`, grid pixels) that touch one cell, from this cell and others, what cuts those of other cells than its own:
+    """Of polygons (`planar`, grid pixels) that touch one cell, each with the cell it comes from, `home`, what cuts those of other homes:
     rows of CUTS_DDL."""
     component, regular = frame["component"].to_numpy(), (frame["shape"] == REGULARISED).to_numpy()
     rank = precedence(regular, frame["pixels"].to_numpy(), component)
     kept, cut = overlapping(shapely.from_wkb(frame["planar"].to_numpy()), rank, regular)
-    home = cell_of_pixel(component)
+    home = frame["home"].to_numpy()
     foreign = home[kept] != home[cut]
     field = {name: frame[name].iloc[0] for name in ("layer", "epoch", "grid")}
     return pd.DataFrame(field | {"component": component[cut[foreign]], "cut": frame["planar"].to_numpy()[kept[foreign]]})

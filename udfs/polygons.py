@@ -15,6 +15,7 @@ from udfs.merging import CELL_BITS, COLUMN_BITS, COLUMN_ZERO, cell_number, unpac
 from udfs.overlaps import RAW, REGULARISED, precedence, without_overlaps
 from udfs.rasters import ONE
 from udfs.regularisation import Regular, regular_polygons
+from udfs.splitting import split_frame
 from udfs.tracing import Ints, Rings, polygons_chosen, polygons_of_rings, rings_of_corners, united
 
 Shapes = NDArray[np.object_]
@@ -42,9 +43,11 @@ class Outline(NamedTuple):
 
 
 def planar_frame(frame: pd.DataFrame, outline: Outline) -> pd.DataFrame:
-    """Pieces of one layer, epoch, grid and cell, with `component` and `open_edge`, to rows of PLANAR_DDL: `planar` is WKB in grid pixels,
-    `beyond` the other cells that its box touches. All pieces of a component must be there. Memory: about 300 bytes per corner."""
+    """Pieces of one layer, epoch, grid and cell, with `component` and `open_edge`, to rows of PLANAR_DDL, one a building: `planar` is WKB
+    in grid pixels, `beyond` the other cells that its box touches. All pieces of a component must be there. Memory: about 300 bytes per
+    corner; while a component is split, 20 per pixel of its box."""
     one = frame.iloc[0]
+    frame = split_frame(frame)
     origin = origin_of(one)
     _, owner = np.unique(frame["component"].to_numpy(), return_inverse=True)
     rings = rings_of_corners(united(unpacked_corners(list(frame["corners"]), owner)))

@@ -62,6 +62,30 @@ def corners_of_labels(labels: NDArray[np.int32]) -> Corners:
     return Corners(*(np.concatenate(pair).astype(np.int64) for pair in zip(*parts, strict=True)))
 
 
+def corners_of_parts(labels: NDArray[np.int32]) -> Corners:
+    """The same of labels that may lie side by side: owner is the label less 1, owners in order, their corners by row and column. Each
+    label's pixels must be 4-connected."""
+    edged = np.pad(labels, 1)
+    around = np.stack([edged[:-1, :-1], edged[:-1, 1:], edged[1:, :-1], edged[1:, 1:]])
+    y, x = np.nonzero((around != around[0]).any(axis=0))
+    at = around[:, y, x]
+    parts = []
+    for place in range(4):
+        turn = ((at == at[place]) * np.array([1, -1, -1, 1])[:, None]).sum(axis=0)
+        kept = (at[place] > 0) & (turn != 0) & ~(at[:place] == at[place]).any(axis=0)
+        parts.append((at[place][kept] - 1, y[kept], x[kept], turn[kept]))
+    owner, y, x, turn = (np.concatenate(values).astype(np.int64) for values in zip(*parts, strict=True))
+    order = np.lexsort((x, y, owner))
+    return Corners(owner[order], y[order], x[order], turn[order])
+
+
+def mask_of_corners(corners: Corners, top: int, left: int, shape_yx: tuple[int, int]) -> NDArray[np.bool_]:
+    """The pixels that corners of one owner enclose, as an array whose first pixel is (top, left); all of them must lie in it."""
+    turns = np.zeros((shape_yx[0] + 1, shape_yx[1] + 1), np.int32)
+    np.add.at(turns, (corners.y - top, corners.x - left), corners.turn)
+    return np.asarray(turns.cumsum(0).cumsum(1)[:-1, :-1] > 0)
+
+
 def _labels_at(labels: NDArray[np.int32], y: Ints, x: Ints) -> NDArray[np.int32]:
     """Labels of pixels, 0 for those outside the array."""
     height, width = labels.shape

@@ -26,6 +26,8 @@ from udfs.polygons import PLANAR_DDL, Outline, planar_frame
 
 FINEST_NEEDED_M = 2.0
 
+_TOLD = ("first_date", "last_date", "model_sha256")
+
 NEIGHBOURS = ((-1, 0, SOUTH), (1, 0, NORTH), (0, -1, EAST), (0, 1, WEST))
 """Row and column steps from a tile, and the border by which the tile there touches it."""
 
@@ -55,7 +57,7 @@ def _no_fine_layer(place: Place, settings: BuildingsSettings) -> str | None:
 
 
 @job(
-    reads=("built_up",), writes="buildings", settings=BuildingsSettings, parallel_over="tiles", absent=_no_fine_layer, data_version=2,
+    reads=("built_up",), writes="buildings", settings=BuildingsSettings, parallel_over="tiles", absent=_no_fine_layer, data_version=3,
 )  # fmt: skip
 def buildings(tables: Tables, settings: BuildingsSettings, context: Context) -> DataFrame:
     """Footprints of every component of built pixels of at least `min_area_m2`, none of which share ground."""
@@ -72,7 +74,7 @@ def buildings(tables: Tables, settings: BuildingsSettings, context: Context) -> 
 
 
 def _cell() -> Column:
-    """As `cell_of_pixel`: that of a component's first pixel."""
+    """As `cell_number`: the cell of a component's first pixel."""
     column = F.shiftright(F.col("component").bitwiseAND(2**COLUMN_BITS - 1), CELL_BITS)
     return F.shiftleft(F.shiftright("component", COLUMN_BITS + CELL_BITS), COLUMN_BITS - CELL_BITS).bitwiseOR(column)
 
@@ -81,10 +83,10 @@ def _apart(planar: DataFrame, regular: bool) -> DataFrame:
     """Adds `cuts`: polygons of other cells that a polygon gives way to, or null. Raw ones share no ground."""
     if not regular:
         return planar.withColumn("cuts", F.lit(None).cast("array<binary>"))
-    kept = planar.persist()
+    kept = planar.withColumn("home", F.col("cell")).persist()
     beyond = kept.withColumn("cell", F.explode("beyond"))
     meeting = beyond.unionByName(kept.join(beyond.select(*FIELD, "cell").distinct(), [*FIELD, "cell"], "left_semi"))
-    columns = (*FIELD, "cell", "component", "pixels", "shape", "planar")
+    columns = (*FIELD, "cell", "home", "component", "pixels", "shape", "planar")
     found = meeting.select(*columns).groupBy(*FIELD, "cell").applyInPandas(cut_frame, CUTS_DDL)
     cuts = found.groupBy(*FIELD, "component").agg(F.collect_set("cut").alias("cuts"))
     return kept.join(cuts, [*FIELD, "component"], "left")
@@ -92,7 +94,7 @@ def _apart(planar: DataFrame, regular: bool) -> DataFrame:
 
 def _pieces(done: DataFrame, settings: BuildingsSettings, spark: SparkSession) -> DataFrame:
     """Pieces of all tiles: traced once, kept, since the graph and the footprints both read them."""
-    columns = (*FIELD, "crs", "tile_px", "row", "col", "transform", "probability", "threshold", "first_date", "last_date", "model_sha256")
+    columns = (*FIELD, "crs", "tile_px", "row", "col", "transform", "probability", "depth", "threshold", *_TOLD)
     shell = partial(piece_frames, min_area_m2=settings.min_area_m2)
     with rows_per_batch(spark, ROWS_WITH_RASTERS):
         pieces = done.select(*columns).mapInPandas(shell, PIECES_DDL).persist()

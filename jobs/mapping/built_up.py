@@ -56,7 +56,7 @@ class BuiltUpSettings(Settings):
     water_share: float = Field(0.5, gt=0, le=1, description="of a pixel's clear dates at which it must be water, two of them at the least")
     water_path: str | None = Field(None, description="vector file of water, in any CRS: never built-up; {storage} is the place's folder")
     exclude_path: str | None = Field(None, description="vector file of ground to leave out, in any CRS: it becomes no data")
-    batch: int = Field(1, ge=1, le=64, description="windows per network call")
+    batch: int = Field(1, ge=1, le=64, description="windows per network call; a tile of 512 pixels has four, more are padding")
     threads: int = Field(1, ge=1, le=64, description="CPU threads of the network in one process")
     backend: Literal["auto", "cpu", "cuda", "openvino"] = Field(
         "auto", description="what runs the network; auto: cuda where the driver has it, else cpu"
@@ -200,6 +200,7 @@ def recipe_of(name: str, settings: BuiltUpSettings, context: Context) -> Recipe:
         threshold=round(ONE * threshold_of(layer, spec)),
         composite=settings.composite,
         dates=spec.dates,
+        layers=spec.layers,
         looks=settings.looks,
         min_clear=settings.min_clear,
         threads=settings.threads,

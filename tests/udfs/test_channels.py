@@ -33,10 +33,10 @@ HEIGHT, WIDTH = 500, 700
 class Weighted:
     """A fake network that tells channels apart, and no data in each."""
 
-    def predict(self, windows: Any) -> Any:
+    def predict_layers(self, windows: Any) -> Any:
         assert windows.shape[1:] == (3, 336, 336)
         optical, vh, vv = np.moveaxis(np.nan_to_num(windows[:, :, 40:-40, 40:-40], nan=7.0), 1, 0)
-        return (np.abs(1000 * optical + 11 * vh + 5 * vv) % 251).astype(np.uint8)
+        return (np.abs(1000 * optical + 11 * vh + 5 * vv) % 251).astype(np.uint8)[:, None]
 
 
 @pytest.fixture(autouse=True)

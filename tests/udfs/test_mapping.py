@@ -33,12 +33,12 @@ class Edges:
 
     calls = 0
 
-    def predict(self, windows: Any) -> Any:
+    def predict_layers(self, windows: Any) -> Any:
         Edges.calls += 1
         assert windows.shape[1:] == (2, CENTRE + 2 * HALO, CENTRE + 2 * HALO)
         filled = np.nan_to_num(windows[:, 0] - windows[:, 1], nan=0.1)
         shifted = filled[:, : -2 * HALO, : -2 * HALO] + filled[:, 2 * HALO :, HALO:-HALO]
-        return (np.abs(shifted) * 300 % 251).astype(np.uint8)
+        return (np.abs(shifted) * 300 % 251).astype(np.uint8)[:, None]
 
 
 EPOCH = Epoch(name="e", start=DAY.replace(month=1, day=1), end=DAY.replace(month=12, day=31), reference=DAY.replace(month=7))
@@ -215,7 +215,7 @@ def test_faulty_network_quarantines(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def fail(self: Edges, windows: Any) -> Any:
         raise ModelError("not finite")
 
-    monkeypatch.setattr(Edges, "predict", fail)
+    monkeypatch.setattr(Edges, "predict_layers", fail)
     rows = mapped(write_dates(tmp_path, 1), 1024)
     assert set(rows.error_class) == {"model"}
 

@@ -65,7 +65,7 @@ def test_only_what_comes_from_another_cell_cuts() -> None:
     frame = pd.DataFrame(
         {
             "layer": "b", "epoch": "2020", "grid": "g", "component": first, "pixels": [900, 50, 60], "shape": "regularised",
-            "planar": shapely.to_wkb(shapes),
+            "planar": shapely.to_wkb(shapes), "home": [1, 1, 2],
         }
     )  # fmt: skip
     cuts = cut_frame(frame)

@@ -12,7 +12,7 @@ from udfs.components import label_components
 from udfs.earth import GridOrigin
 from udfs.footprints import FOOTPRINTS_DDL, Footprints, footprint_frames, footprints_on_earth
 from udfs.grid import Tile, utm_grid
-from udfs.merging import PIECES_DDL, cell_of_pixel, piece_frames
+from udfs.merging import CELL_BITS, COLUMN_BITS, PIECES_DDL, cell_number, piece_frames
 from udfs.polygons import PLANAR_DDL, Outline, building_id, planar_frame
 from udfs.rasters import encode_raster
 from udfs.tracing import Corners, corners_of_labels, polygons_of_rings, rings_of_corners
@@ -34,7 +34,8 @@ def built_up_frame(pixels: np.ndarray) -> pd.DataFrame:
     transform = np.array(grid.transform(tile.pixels.top, tile.pixels.left)[:6])
     row = {
         "layer": "b", "epoch": "2020", "grid": grid.name, "crs": grid.crs, "tile_px": 256, "row": tile.row, "col": tile.col,
-        "transform": transform, "probability": encode_raster(pixels), "threshold": 125, "first_date": DATE, "last_date": DATE,
+        "transform": transform, "probability": encode_raster(pixels), "depth": None,
+        "threshold": 125, "first_date": DATE, "last_date": DATE,
         "model_sha256": "ab",
     }  # fmt: skip
     return pd.DataFrame([row])
@@ -98,7 +99,9 @@ def test_pieces_and_footprints_have_the_declared_columns_and_no_raw_noise() -> N
     assert list(pieces.columns) == [column.split()[0] for column in PIECES_DDL.split(", ")]
     assert sorted(pieces["pixels"]) == [1, 70]
     first = pieces["piece"]
-    rows = planar_frame(pieces.assign(component=first, open_edge=False, cell=cell_of_pixel(first.to_numpy())), Outline(4.0, 0, 0))
+    number = first.to_numpy()
+    cell = cell_number(number >> (COLUMN_BITS + CELL_BITS), (number & (2**COLUMN_BITS - 1)) >> CELL_BITS)
+    rows = planar_frame(pieces.assign(component=first, open_edge=False, cell=cell), Outline(4.0, 0, 0))
     assert list(rows.columns) == [column.split()[0] for column in PLANAR_DDL.split(", ")]
     rows = next(footprint_frames(iter([rows.assign(cuts=None)])))
     assert list(rows.columns) == [column.split()[0] for column in FOOTPRINTS_DDL.split(", ")]

@@ -110,9 +110,9 @@ def written(folder: Path, spot: Spot) -> dict[str, Scene]:
 class Bright:
     """A fake network: built up is what is more than half bright."""
 
-    def predict(self, windows: Any) -> Any:
+    def predict_layers(self, windows: Any) -> Any:
         inner = windows[:, 0, RECIPE.halo : -RECIPE.halo, RECIPE.halo : -RECIPE.halo]
-        return np.where(np.nan_to_num(inner) > 0.5, 250, 0).astype(np.uint8)
+        return np.where(np.nan_to_num(inner) > 0.5, 250, 0).astype(np.uint8)[:, None]
 
 
 def mapped(folder: Path, spot: Spot) -> pd.DataFrame:

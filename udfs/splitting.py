@@ -1,0 +1,88 @@
+"""Buildings side by side: whole components of built pixels, split where the network says that one ends and the next begins.
+
+It is done once a component is whole, so that no cutting into tiles changes it."""
+
+from collections.abc import Hashable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from udfs.cores import Labels, Raster, parted
+from udfs.grid import PixelBounds
+from udfs.merging import packed_corners, pixel_number, unpacked_corners, unpacked_inside
+from udfs.tracing import corners_of_parts, mask_of_corners
+
+MOST_BOX_PX = 2**26
+"""A component in a larger box, such as a town grown together, is not split: its raster would take 400 MB."""
+
+
+class _Whole(NamedTuple):
+    """A component's pixels in its box: depth, probability and, from 1, the number of its piece; 0 outside."""
+
+    box: PixelBounds
+    depth: Raster
+    probability: Raster
+    piece: Labels
+
+
+def split_frame(frame: pd.DataFrame) -> pd.DataFrame:
+    """Pieces of whole components, with `component` and `open_edge`: those of a component that holds several buildings become one piece for
+    each building, its `component` the number of its first pixel. Others stay as they are."""
+    several = frame.groupby("component")["cores"].transform("sum") > 1
+    split = {name: parts for name, pieces in frame[several].groupby("component", sort=True) if (parts := _buildings(pieces))}
+    if not split:
+        return frame
+    kept = frame[~frame["component"].isin(split)]
+    return pd.concat([kept, pd.DataFrame([row for parts in split.values() for row in parts])], ignore_index=True)
+
+
+def _buildings(pieces: pd.DataFrame) -> list[dict[Hashable, Any]]:
+    """Rows of the buildings of one component; none where it is one building, or too large."""
+    every = unpacked_corners(list(pieces["corners"]), np.arange(len(pieces)))
+    box = PixelBounds(int(every.y.min()), int(every.x.min()), int(every.y.max()), int(every.x.max()))
+    if np.prod(box.shape_yx) > MOST_BOX_PX:
+        return []
+    whole = _drawn(pieces, box)
+    labels = parted(whole.depth, whole.piece > 0)
+    return _rows(pieces, whole, labels) if labels.max() > 1 else []
+
+
+def _drawn(pieces: pd.DataFrame, box: PixelBounds) -> _Whole:
+    whole = _Whole(box, *(np.zeros(box.shape_yx, kind) for kind in (np.uint8, np.uint8, np.int32)))
+    for number, (corners, inside) in enumerate(zip(pieces["corners"], pieces["inside"], strict=True), 1):
+        part = unpacked_corners([corners], np.zeros(1, np.int64))
+        mask = mask_of_corners(part, box.top, box.left, box.shape_yx)
+        whole.probability[mask], whole.depth[mask] = unpacked_inside(inside)
+        whole.piece[mask] = number
+    return whole
+
+
+def _rows(pieces: pd.DataFrame, whole: _Whole, labels: Labels) -> list[dict[Hashable, Any]]:
+    """One for each label, told by the pieces that it lies in."""
+    corners = corners_of_parts(labels)
+    moved = corners._replace(y=corners.y + whole.box.top, x=corners.x + whole.box.left)
+    count, first = int(labels.max()), np.searchsorted(corners.owner, np.arange(labels.max()))
+    made = pd.DataFrame(
+        {
+            "component": pixel_number(moved.y[first], moved.x[first]),
+            "corners": packed_corners(moved, first),
+            "pixels": np.bincount(labels.ravel(), minlength=count + 1)[1:],
+            "probability_sum": _summed(whole.probability, labels, count),
+        }
+    )
+    one = pieces.iloc[0].to_dict()
+    return [{**one, **told, **row} for told, row in zip(_told(pieces, whole.piece, labels), made.to_dict("records"), strict=True)]
+
+
+def _summed(values: Raster, labels: Labels, count: int) -> NDArray[np.int64]:
+    return np.bincount(labels.ravel(), values.ravel(), count + 1)[1:].astype(np.int64)
+
+
+def _told(pieces: pd.DataFrame, piece: Labels, labels: Labels) -> list[dict[Hashable, Any]]:
+    """Of each label, what the pieces that it lies in say."""
+    pairs = pd.DataFrame({"label": labels[labels > 0], "piece": piece[labels > 0]}).drop_duplicates()
+    rows = pieces.reset_index(drop=True).loc[pairs["piece"] - 1].assign(label=pairs["label"].to_numpy())
+    how = {"open_edge": "max", "first_date": "min", "last_date": "max", "model_sha256": "min"}
+    return rows.groupby("label", sort=True).agg(how).to_dict("records")
