@@ -16,6 +16,7 @@ from models.inference import FoldedUnet
 from models.networks import build_network, folded_tensors
 from models.predictor import ModelError, Predictor, load_predictor
 from models.registry import file_sha256
+from tests.models.conftest import TINY
 
 
 def _windows(count, side, bands=2):
@@ -39,6 +40,24 @@ def test_folding_keeps_what_the_trained_network_gives(fold, dilation):
     images = torch.from_numpy(_windows(2, 48))
     with torch.no_grad():
         assert torch.allclose(folded(images), trained.eval()(images), atol=1e-4)
+
+
+def test_depth_is_told_beside_probability_and_in_pixels_of_the_image(make_bundle):
+    told = {"architecture": {**TINY.architecture, "aids": ["edge", "distance"]}}
+    near, far = (_load(make_bundle(name=name, zooms=zooms, **told)) for name, zooms in (("near", (1.0,)), ("far", (0.5,))))
+    windows = _windows(2, TINY.window)
+    for predictor in (near, far):
+        layers = predictor.predict_layers(windows)
+        assert layers.shape == (2, 2, TINY.centre, TINY.centre)
+        assert np.array_equal(layers[:, 0], predictor.predict(windows)) and len(np.unique(layers[:, 1])) > 5
+    images = torch.from_numpy(near.normalised(windows))
+    with torch.no_grad():
+        depth = torch.sigmoid(near.network(images, TINY.halo)[:, 1]) * 250
+        seen = torch.nn.functional.interpolate(far.look(images, 0.5), scale_factor=1)
+        coarse = torch.sigmoid(torch.nn.functional.interpolate(far.network(seen, 0), scale_factor=2, mode="bilinear"))[:, 1] / 0.5
+    inner = np.s_[:, TINY.halo : TINY.halo + TINY.centre, TINY.halo : TINY.halo + TINY.centre]
+    assert np.abs(near.predict_layers(windows)[:, 1] - depth.numpy()).max() <= 1
+    assert np.abs(far.predict_layers(windows)[:, 1] - coarse.clamp(max=1).numpy()[inner] * 250).max() <= 2
 
 
 def test_what_a_bundle_does_not_say_is_not_in_its_bytes(make_bundle):

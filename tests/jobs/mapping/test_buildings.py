@@ -47,32 +47,43 @@ def scene() -> np.ndarray:
 
 
 def built_up_rows(
-    pixels: np.ndarray, tile_px: int, quarantined: frozenset[tuple[int, int]] = frozenset(), top: int = TOP, left: int = LEFT
+    pixels: np.ndarray,
+    tile_px: int,
+    quarantined: frozenset[tuple[int, int]] = frozenset(),
+    top: int = TOP,
+    left: int = LEFT,
+    depth: np.ndarray | None = None,
 ) -> pd.DataFrame:
     rows = []
     for tile in tiles_over(PixelBounds(top, left, top + pixels.shape[0], left + pixels.shape[1]), tile_px):
-        bounds = tile.pixels
-        part = np.full((tile_px, tile_px), 255, np.uint8)
-        found = pixels[bounds.top - top : bounds.bottom - top, bounds.left - left : bounds.right - left]
-        part[: found.shape[0], : found.shape[1]] = found
-        rows.append(built_up_row(tile, part, (tile.row, tile.col) in quarantined))
+        part = tile_part(pixels, tile, top, left, 255)
+        deep = None if depth is None else encode_raster(tile_part(depth, tile, top, left, 0))
+        rows.append(built_up_row(tile, part, (tile.row, tile.col) in quarantined, deep))
     return pd.DataFrame(rows)
 
 
-def built_up_row(tile: Tile, part: np.ndarray, quarantined: bool) -> dict[str, object]:
+def tile_part(pixels: np.ndarray, tile: Tile, top: int, left: int, beyond: int) -> np.ndarray:
+    bounds = tile.pixels
+    part = np.full((tile.tile_px, tile.tile_px), beyond, np.uint8)
+    found = pixels[bounds.top - top : bounds.bottom - top, bounds.left - left : bounds.right - left]
+    part[: found.shape[0], : found.shape[1]] = found
+    return part
+
+
+def built_up_row(tile: Tile, part: np.ndarray, quarantined: bool, depth: bytes | None = None) -> dict[str, object]:
     date = dt.datetime(2020, 3, 1 + tile.col % 20)
     return {
         "layer": "buildings_50cm", "epoch": "2020", "grid": GRID.name, "crs": GRID.crs, "tile_px": tile.tile_px,
         "row": tile.row, "col": tile.col, "transform": list(GRID.transform(tile.pixels.top, tile.pixels.left))[:6],
         "status": "quarantined" if quarantined else "done", "probability": None if quarantined else encode_raster(part),
-        "threshold": 125, "first_date": date, "last_date": date, "model_sha256": "ab",
+        "depth": depth, "threshold": 125, "first_date": date, "last_date": date, "model_sha256": "ab",
     }  # fmt: skip
 
 
 def run(spark: SparkSession, rows: pd.DataFrame, partitions: int = 2, **settings: float) -> pd.DataFrame:
     schema = (
         "layer string, epoch string, grid string, crs string, tile_px int, row int, col int, transform array<double>, status string, "
-        "probability binary, threshold int, first_date timestamp, last_date timestamp, model_sha256 string"
+        "probability binary, depth binary, threshold int, first_date timestamp, last_date timestamp, model_sha256 string"
     )
     table = spark.createDataFrame(rows, schema).repartition(partitions)
     context = Context(spark, place(), "run", Path())
@@ -126,6 +137,35 @@ def test_straight_walls_share_no_ground_within_cells_and_across_them(spark: Spar
 
 def metres(lonlat: np.ndarray) -> np.ndarray:
     return np.stack(Transformer.from_crs("EPSG:4326", GRID.crs, always_xy=True).transform(*lonlat.T), axis=1)
+
+
+def rows_of_houses() -> tuple[np.ndarray, np.ndarray, int]:
+    """Probability and depth of streets of houses, wall to wall, about the corner of four cells; and how many there are."""
+    random, side = np.random.default_rng(8), 512
+    pixels, depth, count = np.zeros((side, side), np.uint8), np.zeros((side, side), np.uint8), 0
+    for row in range(10, side - 40, 40):
+        widths = random.integers(14, 40, 24)
+        for left, width in zip(5 + np.cumsum(widths) - widths, widths, strict=True):
+            alone = np.zeros(pixels.shape, bool)
+            alone[row : row + int(random.integers(16, 28)), left : min(left + width, side - 5)] = True
+            if alone.sum() > 200:
+                count += 1
+                pixels[alone] = random.integers(150, 250)
+                depth = np.maximum(depth, np.minimum(25 * ndimage.distance_transform_edt(alone), 250).astype(np.uint8))
+    return pixels, depth, count
+
+
+def test_houses_wall_to_wall_come_apart_the_same_for_any_tiles(spark: SparkSession) -> None:
+    pixels, depth, count = rows_of_houses()
+    corner = {"top": 19_922_944 - 256, "left": 905_216 - 256}  # of four cells, in the middle
+    whole = run(spark, built_up_rows(pixels, 256, depth=depth, **corner), 1)
+    assert len(whole) == count > 150 and whole["building_id"].is_unique
+    planar = shapely.from_wkb(whole["geometry"].to_numpy())
+    one, other = shapely.STRtree(planar).query(planar)
+    assert shapely.area(shapely.intersection(planar[one], planar[other]))[one < other].max() < 1e-16
+    assert fingerprint(run(spark, built_up_rows(pixels, 128, depth=depth, **corner), 5)) == fingerprint(whole)
+    together = run(spark, built_up_rows(pixels, 256, **corner))
+    assert len(together) < count / 10
 
 
 def test_area_confidence_and_bounds_of_one_building(spark: SparkSession) -> None:
