@@ -146,6 +146,9 @@ BUILDINGS = Table(
         geometry_column("footprint"),
         *bbox_columns(),
         Column("area_m2", "double", "geodesic area, m2"),
+        Column("perimeter_m", "double", "geodesic length of the exterior, m"),
+        Column("orientation_deg", "double", "azimuth of the long side of the smallest rectangle around it, degrees from north, 0-180"),
+        Column("compactness", "double", "4 pi area / perimeter2, 1 for a circle"),
         Column("confidence", "double", "mean probability inside, 0-1"),
         Column("vertices", "int", "of all rings, closing vertices not counted"),
         Column("shape", "string", "regularised or raw"),
@@ -157,6 +160,8 @@ BUILDINGS = Table(
     (
         Check("area_m2 > 0", "a footprint without area"),
         Check("confidence between 0 and 1", "confidence outside 0-1"),
+        Check("perimeter_m > 0 and compactness between 0 and 1.001", "a footprint longer or rounder than its area allows"),
+        Check("orientation_deg between 0 and 180", "orientation outside 0-180"),
         Check("shape in ('regularised', 'raw')", "unknown shape"),
     ),
 )

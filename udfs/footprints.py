@@ -9,6 +9,7 @@ import pandas as pd
 import shapely
 from numpy.typing import NDArray
 
+from udfs.building_shapes import building_shapes
 from udfs.earth import NEAR_POLE, GridOrigin, crs_of_pixels, lonlat_of_pixels, ring_area_m2, to_lonlat
 from udfs.lonlat import over_pole
 from udfs.overlaps import cut_by
@@ -20,8 +21,8 @@ Ints = NDArray[np.int64]
 GRID = ("layer", "epoch", "grid", "crs", *GridOrigin._fields)
 FOOTPRINTS_DDL = (
     "layer string, epoch string, building_id string, geometry binary, xmin double, ymin double, xmax double, ymax double, "
-    "area_m2 double, confidence double, vertices int, shape string, open_edge boolean, first_date timestamp, last_date timestamp, "
-    "model_sha256 string"
+    "area_m2 double, perimeter_m double, orientation_deg double, compactness double, confidence double, vertices int, shape string, "
+    "open_edge boolean, first_date timestamp, last_date timestamp, model_sha256 string"
 )
 
 
@@ -102,6 +103,7 @@ def _footprint_rows(rows: pd.DataFrame, origin: GridOrigin, crs: str) -> pd.Data
     prints = footprints_on_earth(planar, origin, crs)
     west, south, east, north = shapely.bounds(prints.polygons).T
     return rows.assign(
+        **building_shapes(planar, prints.area_m2, origin, crs)._asdict(),
         geometry=shapely.to_wkb(prints.polygons), xmin=west, ymin=south, xmax=east, ymax=north, area_m2=prints.area_m2,
         vertices=prints.vertices.astype(np.int32),
     )  # fmt: skip
