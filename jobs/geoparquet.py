@@ -1,10 +1,11 @@
-"""Tables as GeoParquet 1.1, for GIS users: Sedona writes it, one task at a time in one file."""
+"""Tables as GeoParquet 1.1, for GIS users: Sedona writes it, a task for each file."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from pyproj import CRS
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, DataFrameWriter
 from pyspark.sql import functions as F
 
 BBOX = ("xmin", "ymin", "xmax", "ymax")
@@ -17,13 +18,37 @@ def write_geoparquet(frame: DataFrame, path: Path, order: tuple[str, ...]) -> No
     where they do not fit memory.
     """
     fresh = path.with_name(f".{path.name}.new")
-    shaped = frame.withColumns({"bbox": F.struct(*BBOX), "geometry": F.expr("ST_GeomFromWKB(geometry)")}).drop(*BBOX)
-    writer = shaped.repartition(1).sortWithinPartitions(*order).write.format("geoparquet").mode("overwrite")
-    # Sedona writes no CRS by default, which means "unknown", and no covering.
-    options = {"version": "1.1.0", "crs": CRS.from_epsg(4326).to_json(), "covering.geometry": "bbox"}
-    for name, value in options.items():
-        writer = writer.option(f"geoparquet.{name}", value)
-    writer.save(str(fresh.absolute()))
+    _writer(_shaped(frame).repartition(1).sortWithinPartitions(*order)).save(str(fresh.absolute()))
     (part,) = fresh.glob("part-*.parquet")
     part.replace(path)
     shutil.rmtree(fresh)
+
+
+def write_geoparquet_files(frame: DataFrame, folder: Path, columns: Sequence[str], group: Sequence[str], order: Sequence[str]) -> int:
+    """Those `columns` in files `<group>/…/00000.parquet` of the number in column `file`, sorted by `order`; how many files. The folder is
+    there as it was, or whole."""
+    fresh = folder.with_name(f".{folder.name}.new")
+    keys = {f"by_{name}": F.col(name) for name in (*group, "file")}
+    sorted_rows = frame.withColumns(keys).repartition(*keys).sortWithinPartitions(*keys, *order).select(*columns, *keys)
+    _writer(_shaped(sorted_rows)).partitionBy(*keys).save(str(fresh.absolute()))
+    parts = sorted(fresh.rglob("part-*.parquet"))
+    for part in parts:
+        *names, number = (each.partition("=")[2] for each in part.parent.relative_to(fresh).parts)
+        target = fresh.joinpath("whole", *names, f"{int(number):05d}.parquet")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part.replace(target)
+    if folder.exists():
+        shutil.rmtree(folder)
+    (fresh / "whole").replace(folder)
+    shutil.rmtree(fresh)
+    return len(parts)
+
+
+def _shaped(frame: DataFrame) -> DataFrame:
+    return frame.withColumns({"bbox": F.struct(*BBOX), "geometry": F.expr("ST_GeomFromWKB(geometry)")}).drop(*BBOX)
+
+
+def _writer(frame: DataFrame) -> DataFrameWriter:
+    """Sedona writes no CRS by default, which means "unknown", and no covering."""
+    options = {"version": "1.1.0", "crs": CRS.from_epsg(4326).to_json(), "covering.geometry": "bbox"}
+    return frame.write.format("geoparquet").mode("overwrite").options(**{f"geoparquet.{name}": value for name, value in options.items()})

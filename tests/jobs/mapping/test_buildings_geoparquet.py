@@ -1,0 +1,96 @@
+"""Job `buildings_geoparquet`: files that GeoPandas and DuckDB open, every building once, neighbours together, for any partitions."""
+
+import datetime as dt
+import hashlib
+import json
+from pathlib import Path
+
+import duckdb
+import geopandas
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import shapely
+from pyspark.sql import SparkSession
+
+from conf.errors import InputError
+from conf.tables import BUILDINGS
+from jobs.job import Context
+from jobs.mapping.buildings_geoparquet import FOLDER, BuildingsGeoparquetSettings, buildings_geoparquet
+from tests.done_tiles import PLACE, filled
+
+COUNT = 600
+
+
+def rows() -> list[dict[str, object]]:
+    random = np.random.default_rng(6)
+    day = dt.datetime(2020, 5, 1)
+    made = []
+    for number in range(COUNT):
+        x, y = random.uniform([32.5, 0.3], [32.6, 0.4])
+        outline = shapely.box(x, y, x + 1e-4, y + 2e-4)
+        west, south, east, north = outline.bounds
+        made.append(
+            {
+                "layer": "b", "epoch": "2020" if number % 3 else "2021", "building_id": f"{number:04d}", "geometry": outline.wkb,
+                "xmin": west, "ymin": south, "xmax": east, "ymax": north, "area_m2": 240.0 + number, "perimeter_m": 66.0,
+                "orientation_deg": 5.0, "compactness": 0.7, "confidence": 0.9, "vertices": 4, "shape": "regularised", "open_edge": False,
+                "first_date": day, "last_date": day, "model_sha256": "ab",
+            }
+        )  # fmt: skip
+    return made
+
+
+def write(spark: SparkSession, folder: Path, partitions: int = 1, **settings: float) -> list[Path]:
+    table = spark.createDataFrame(filled(BUILDINGS, rows()), BUILDINGS.ddl).repartition(partitions)
+    context = Context(spark, PLACE, "run", folder)
+    buildings_geoparquet.run({"buildings": table}, BuildingsGeoparquetSettings(**settings), context)
+    found = sorted((folder / FOLDER).rglob("*.parquet"))
+    assert context.figures["files"] == len(found) and [path.name for path in folder.iterdir()] == [FOLDER]
+    return found
+
+
+@pytest.fixture(scope="module")
+def paths(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    return write(spark, tmp_path_factory.mktemp("place"), file_mb=0.02)
+
+
+def test_every_building_lies_in_one_file_of_its_epoch(paths: list[Path]) -> None:
+    frames = {path: geopandas.read_parquet(path) for path in paths}
+    for path, frame in frames.items():
+        assert frame.crs.to_epsg() == 4326 and set(frame["epoch"]) == {path.parent.name}
+    together = pd.concat(frames.values()).sort_values("building_id", ignore_index=True)
+    expected = pd.DataFrame(rows())
+    assert together["building_id"].tolist() == expected["building_id"].tolist()
+    assert shapely.equals_exact(together.geometry.to_numpy(), shapely.from_wkb(expected["geometry"])).all()
+    assert together["area_m2"].tolist() == expected["area_m2"].tolist()
+
+
+def test_files_are_of_about_one_size_and_cover_little_ground(paths: list[Path]) -> None:
+    sizes = [pq.ParquetFile(path).metadata.num_rows for path in paths if path.parent.name == "2020"]
+    assert len(sizes) > 3 and max(sizes) <= 0.02e6 / 200 * 1.2
+    boxes = [shapely.box(*json.loads(pq.ParquetFile(path).metadata.metadata[b"geo"])["columns"]["geometry"]["bbox"]) for path in paths]
+    share = [shapely.area(box) / 0.01 for box, path in zip(boxes, paths, strict=True) if path.parent.name == "2020"]
+    assert sum(share) < 2  # in any order but a curve's, each would cover nearly all of it
+
+
+def test_duckdb_reads_only_what_a_box_touches(paths: list[Path]) -> None:
+    folder = paths[0].parents[2]
+    query = f"FROM '{folder}/b/2020/*.parquet' WHERE bbox.xmin < 32.52 AND bbox.ymin < 0.32"
+    found = {row[0] for row in duckdb.sql(f"SELECT building_id {query}").fetchall()}
+    assert found == {row["building_id"] for row in rows() if row["epoch"] == "2020" and row["xmin"] < 32.52 and row["ymin"] < 0.32}
+
+
+def test_partitions_change_no_byte_of_a_row(spark: SparkSession, tmp_path: Path, paths: list[Path]) -> None:
+    again = write(spark, tmp_path, 7, file_mb=0.02)
+    assert [path.relative_to(tmp_path / FOLDER) for path in again] == [path.relative_to(paths[0].parents[2]) for path in paths]
+    digests = [hashlib.sha256(pq.read_table(path).to_pandas().to_csv().encode()).hexdigest() for path in (*again, *paths)]
+    assert digests[: len(again)] == digests[len(again) :]
+
+
+def test_no_building_is_nothing_to_export(spark: SparkSession, tmp_path: Path) -> None:
+    empty = spark.createDataFrame([], BUILDINGS.ddl)
+    with pytest.raises(InputError, match="no row"):
+        buildings_geoparquet.run({"buildings": empty}, BuildingsGeoparquetSettings(), Context(spark, PLACE, "run", tmp_path))
+    assert not list(tmp_path.iterdir())
