@@ -166,6 +166,29 @@ BUILDINGS = Table(
     ),
 )
 
+BRIDGE = Table(
+    "bridge",
+    "what became of a building from one release or epoch to another; one row for each pair, and each that has none",
+    ("layer", "from_epoch", "to_epoch", "from_id", "to_id"),
+    (
+        Column("layer", "string", "layer of the place"),
+        Column("from_epoch", "string", "epoch of the earlier buildings"),
+        Column("to_epoch", "string", "epoch of the later ones"),
+        Column("from_id", "string", "building_id before; null of a new one", nullable=True),
+        Column("to_id", "string", "building_id after; null of one that is gone", nullable=True),
+        Column("kind", "string", "same, moved, changed, split, merged, regrouped, new or gone"),
+        Column("overlap_m2", "double", "ground that both share, m2", nullable=True),
+        Column("iou", "double", "shared ground ÷ ground of either", nullable=True),
+        Column("shift_m", "double", "between their middles, m", nullable=True),
+    ),
+    (
+        Check("kind in ('same', 'moved', 'changed', 'split', 'merged', 'regrouped', 'new', 'gone')", "unknown kind"),
+        Check("(kind = 'new') = (from_id is null)", "only a new one has no past"),
+        Check("(kind = 'gone') = (to_id is null)", "only one that is gone has no future"),
+        Check("iou is null or iou between 0 and 1", "iou outside 0-1"),
+    ),
+)
+
 UNITS = Table(
     "units",
     "an administrative unit",
@@ -298,6 +321,7 @@ TABLES = {
         TILES,
         BUILT_UP,
         BUILDINGS,
+        BRIDGE,
         UNITS,
         POPULATION,
         UNIT_STATISTICS,

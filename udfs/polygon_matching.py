@@ -29,9 +29,7 @@ def pair_frame(frame: pd.DataFrame, band_m: float) -> pd.DataFrame:
     """Polygons that touch one square (kind, id, region, confidence, geometry in EPSG:4326, square_y, square_x) to rows of PAIRS_DDL:
     pairs of found and known with an IoU of 0.5 or more, each once, in the square where their boxes begin to overlap. `band_m`: width of
     the boundary for its IoU."""
-    lonlat = shapely.from_wkb(frame["geometry"].to_numpy())
-    shapes = _polygonal(_on_plane(frame, lonlat))
-    one, other = _meeting(frame, lonlat, shapes)
+    shapes, one, other = meeting_on_plane(frame)
     kind = frame["kind"].to_numpy()
     wanted = (kind[one] == FOUND) & (kind[other] == KNOWN)
     near = iou(shapes[one[wanted]], shapes[other[wanted]]) >= LEAST_IOU
@@ -67,6 +65,14 @@ def fault_frame(frame: pd.DataFrame) -> pd.DataFrame:
     pairs = np.bincount(one[shared & (one < other)], minlength=len(frame))
     rows = pd.DataFrame({"region": frame["region"].to_numpy(), "invalid": invalid.astype(np.int64), "overlapping": pairs})
     return rows.groupby("region", as_index=False).sum()
+
+
+def meeting_on_plane(frame: pd.DataFrame) -> tuple[Shapes, Ints, Ints]:
+    """Polygons that touch one square, as valid shapes in metres, and all pairs of them, both ways, that meet and whose boxes begin to
+    overlap in it."""
+    lonlat = shapely.from_wkb(frame["geometry"].to_numpy())
+    shapes = _polygonal(_on_plane(frame, lonlat))
+    return shapes, *_meeting(frame, lonlat, shapes)
 
 
 def _on_plane(frame: pd.DataFrame, lonlat: Shapes) -> Shapes:

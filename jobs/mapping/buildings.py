@@ -17,14 +17,12 @@ from conf.settings import Settings
 from conf.tables import TABLES
 from jobs.arrow_batches import ROWS_WITH_RASTERS, rows_per_batch
 from jobs.connecting import FIELD, components
+from jobs.fine_layers import fine_layers
 from jobs.job import Context, Tables, job
-from udfs.earth import ground_resolution_m
 from udfs.footprints import FOOTPRINTS_DDL, footprint_frames
 from udfs.merging import CELL_BITS, COLUMN_BITS, EAST, NORTH, PIECES_DDL, SOUTH, WEST, piece_frames
 from udfs.overlaps import CUTS_DDL, cut_frame
 from udfs.polygons import PLANAR_DDL, Outline, planar_frame
-
-FINEST_NEEDED_M = 2.0
 
 _TOLD = ("first_date", "last_date", "model_sha256")
 
@@ -45,11 +43,6 @@ class BuildingsSettings(Settings):
     one_task_pairs: int = Field(
         500_000, ge=0, description="graphs of more touching pieces are solved by Spark rounds", json_schema_extra={"matters": False}
     )
-
-
-def fine_layers(place: Place) -> list[str]:
-    """Layers with pixels of 2 m or finer, by name."""
-    return sorted(name for name, layer in place.layers.items() if ground_resolution_m(layer.resolution) <= FINEST_NEEDED_M)
 
 
 def _no_fine_layer(place: Place, settings: BuildingsSettings) -> str | None:

@@ -16,8 +16,9 @@ from shapely import affinity
 
 from conf.place import Place
 from jobs.connecting import components
+from jobs.fine_layers import fine_layers
 from jobs.job import Context
-from jobs.mapping.buildings import BuildingsSettings, buildings, fine_layers
+from jobs.mapping.buildings import BuildingsSettings, buildings
 from udfs.grid import PixelBounds, Tile, tiles_over, utm_grid
 from udfs.polygon_metrics import iou
 from udfs.rasters import encode_raster
