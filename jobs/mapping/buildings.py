@@ -1,8 +1,9 @@
 """Buildings: polygons of layers of 2 m or finer, whole across tiles. Parallel over tiles, then over cells of 4,096 pixels.
 
 Each tile is traced into pieces once. Pieces on both sides of a border are found by equal keys of border pixels; connected
-ones are united exactly, then sieved, straightened and measured as wholes: no cutting into tiles changes a row. Straight walls of two
-buildings may meet: one gives way, in its own cell and, for those that reach into others, across cells.
+ones are united exactly, then split into buildings where the network tells depth, sieved, straightened and measured as wholes: no cutting
+into tiles changes a row. Straight walls of two buildings may meet: one gives way, in its own cell and, for those that reach into others,
+across cells.
 Run: ./spark-submit.sh buildings --place kampala
 """
 
@@ -53,7 +54,7 @@ def _no_fine_layer(place: Place, settings: BuildingsSettings) -> str | None:
     reads=("built_up",), writes="buildings", settings=BuildingsSettings, parallel_over="tiles", absent=_no_fine_layer, data_version=3,
 )  # fmt: skip
 def buildings(tables: Tables, settings: BuildingsSettings, context: Context) -> DataFrame:
-    """Footprints of every component of built pixels of at least `min_area_m2`, none of which share ground."""
+    """Footprints of every building, of components of built pixels, of at least `min_area_m2`; none of them share ground."""
     built_up = tables["built_up"].where(F.col("layer").isin(fine_layers(context.place)))
     pieces = _pieces(built_up.where("status = 'done'"), settings, context.spark)
     inside = pieces.where("sides = 0").withColumn("open_edge", F.lit(False)).withColumn("component", F.col("piece"))
