@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import duckdb
+import duckdb_extensions
 import geopandas
 import numpy as np
 import pandas as pd
@@ -80,6 +81,17 @@ def test_duckdb_reads_only_what_a_box_touches(paths: list[Path]) -> None:
     query = f"FROM '{folder}/b/2020/*.parquet' WHERE bbox.xmin < 32.52 AND bbox.ymin < 0.32"
     found = {row[0] for row in duckdb.sql(f"SELECT building_id {query}").fetchall()}
     assert found == {row["building_id"] for row in rows() if row["epoch"] == "2020" and row["xmin"] < 32.52 and row["ymin"] < 0.32}
+
+
+def test_duckdb_spatial_finds_every_geometry_in_its_bbox(paths: list[Path], tmp_path: Path) -> None:
+    con = duckdb.connect(config={"extension_directory": str(tmp_path)})
+    duckdb_extensions.import_extension("spatial", con=con)
+    con.load_extension("spatial")
+    inside = " AND ".join(f"bbox.{side.lower()} = ST_{side}(geometry)" for side in ("XMin", "YMin", "XMax", "YMax"))
+    figures = f"count(*), bool_and(ST_IsValid(geometry)), bool_and({inside}), sum(ST_Area(geometry)), any_value(typeof(geometry))"
+    count, valid, covered, area, kind = con.sql(f"SELECT {figures} FROM '{paths[0].parents[2]}/**/*.parquet'").fetchall()[0]
+    assert (count, valid, covered) == (COUNT, True, True) and kind.startswith("GEOMETRY")
+    assert area == pytest.approx(shapely.area(shapely.from_wkb(pd.DataFrame(rows())["geometry"])).sum())
 
 
 def test_partitions_change_no_byte_of_a_row(spark: SparkSession, tmp_path: Path, paths: list[Path]) -> None:
