@@ -152,7 +152,7 @@ BUILDINGS = Table(
         Column("confidence", "double", "mean probability inside, 0-1"),
         Column("vertices", "int", "of all rings, closing vertices not counted"),
         Column("shape", "string", "regularised or raw"),
-        Column("open_edge", "boolean", "touches a tile without result, so it may go on"),
+        Column("open_edge", "boolean", "it, or what was mapped as one with it in a tile, touches a tile without result, so it may go on"),
         Column("first_date", "timestamp", "earliest image of its tiles", identity=False),
         Column("last_date", "timestamp", "latest image of its tiles", identity=False),
         Column("model_sha256", "string", "of the weights"),

@@ -28,7 +28,7 @@ def write_geoparquet(frame: DataFrame, path: Path, order: tuple[str, ...]) -> No
 
 def write_geoparquet_files(frame: DataFrame, folder: Path, columns: Sequence[str], group: Sequence[str], order: Sequence[str]) -> int:
     """Those `columns` in files `<group>/…/00000.parquet` of the number in column `file`, sorted by `order`; how many files. The folder is
-    there as it was, or whole."""
+    there as it was, or whole, but for the moment between two renamings."""
     fresh = folder.with_name(f".{folder.name}.new")
     keys = {f"by_{name}": F.col(name) for name in (*group, "file")}
     sorted_rows = frame.withColumns(keys).repartition(*keys).sortWithinPartitions(*keys, *order).select(*columns, *keys)
@@ -40,7 +40,7 @@ def write_geoparquet_files(frame: DataFrame, folder: Path, columns: Sequence[str
         target.parent.mkdir(parents=True, exist_ok=True)
         part.replace(target)
     if folder.exists():
-        shutil.rmtree(folder)
+        folder.replace(fresh / "before")
     (fresh / "whole").replace(folder)
     shutil.rmtree(fresh)
     return len(parts)

@@ -11,7 +11,7 @@ from models.devices import check_backend
 
 
 class Network(Protocol):
-    """Normalised images float32 (n, bands, H, W) → logits (n, 1, H - 2 edge, W - 2 edge)."""
+    """Normalised images float32 (n, bands, H, W) → logits (n, layers, H - 2 edge, W - 2 edge)."""
 
     @property
     def stride(self) -> int:

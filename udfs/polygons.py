@@ -45,7 +45,7 @@ class Outline(NamedTuple):
 def planar_frame(frame: pd.DataFrame, outline: Outline) -> pd.DataFrame:
     """Pieces of one layer, epoch, grid and cell, with `component` and `open_edge`, to rows of PLANAR_DDL, one a building: `planar` is WKB
     in grid pixels, `beyond` the other cells that its box touches. All pieces of a component must be there. Memory: about 300 bytes per
-    corner; while a component is split, 20 per pixel of its box."""
+    corner; while a component is split, 60 per pixel of its box."""
     one = frame.iloc[0]
     frame = split_frame(frame)
     origin = origin_of(one)

@@ -14,8 +14,8 @@ from udfs.grid import PixelBounds
 from udfs.merging import packed_corners, pixel_number, unpacked_corners, unpacked_inside
 from udfs.tracing import corners_of_parts, mask_of_corners
 
-MOST_BOX_PX = 2**26
-"""A component in a larger box, such as a town grown together, is not split: its raster would take 400 MB."""
+MOST_BOX_PX = 2**24
+"""A component in a larger box, such as a town grown together, is not split: that would take over a gigabyte."""
 
 
 class _Whole(NamedTuple):
@@ -30,12 +30,18 @@ class _Whole(NamedTuple):
 def split_frame(frame: pd.DataFrame) -> pd.DataFrame:
     """Pieces of whole components, with `component` and `open_edge`: those of a component that holds several buildings become one piece for
     each building, its `component` the number of its first pixel. Others stay as they are."""
-    several = frame.groupby("component")["cores"].transform("sum") > 1
+    several = (frame.groupby("component")["cores"].transform("sum") > 1) & ~_in_part_untold(frame)
     split = {name: parts for name, pieces in frame[several].groupby("component", sort=True) if (parts := _buildings(pieces))}
     if not split:
         return frame
     kept = frame[~frame["component"].isin(split)]
     return pd.concat([kept, pd.DataFrame([row for parts in split.values() for row in parts])], ignore_index=True)
+
+
+def _in_part_untold(frame: pd.DataFrame) -> "pd.Series[bool]":
+    """Components that lie in part on tiles mapped by a network that tells no depth."""
+    untold: pd.Series[bool] = frame["inside"].isna().groupby(frame["component"]).transform("any")
+    return untold
 
 
 def _buildings(pieces: pd.DataFrame) -> list[dict[Hashable, Any]]:

@@ -25,7 +25,7 @@ BOX = ("xmin", "ymin", "xmax", "ymax")
 class BridgeSettings(Settings):
     """What is linked with what."""
 
-    before: str | None = Field(None, description="folder of the earlier release's table `buildings`; default: this one")
+    before: str | None = Field(None, description="local folder of the earlier release's table `buildings`; default: this one")
     layer: str | None = Field(None, description="default: the first one of 2 m or finer, by name")
     from_epoch: str | None = Field(None, description="default: of an earlier release that of to_epoch, else the place's first")
     to_epoch: str | None = Field(None, description="default: the place's last")
@@ -67,7 +67,7 @@ def _chosen(place: Place, settings: BridgeSettings) -> tuple[str, str, str]:
     for name, value, known in (("layer", layer, layers), ("to_epoch", to_epoch, epochs)):
         if value not in known:
             raise InputError(f"bridge.{name} {value or 'none'}: no such one with buildings in the place; use one of {', '.join(known)}")
-    if not settings.before and (from_epoch == to_epoch or from_epoch not in epochs):
+    if not settings.before and (from_epoch not in epochs or epochs.index(from_epoch) >= epochs.index(to_epoch)):
         raise InputError(f"bridge.from_epoch {from_epoch}: give an earlier epoch than {to_epoch} of {', '.join(epochs)}, or bridge.before")
     return layer, from_epoch, to_epoch
 

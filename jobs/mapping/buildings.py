@@ -34,7 +34,7 @@ NEIGHBOURS = ((-1, 0, SOUTH), (1, 0, NORTH), (0, -1, EAST), (0, 1, WEST))
 class BuildingsSettings(Settings):
     """Which footprints are kept, how they are outlined, and how the work is done."""
 
-    min_area_m2: float = Field(4.0, ge=0, description="smaller footprints are noise, m2")
+    min_area_m2: float = Field(4.0, ge=0, description="smaller footprints are noise, m2; also of what a component is split into")
     detail_m: float = Field(
         1.2, ge=0, description="walls are straight but for details of this depth and width, m, at least 2.4 pixels; 0: outlines of pixels"
     )

@@ -25,7 +25,9 @@ BYTES_BESIDE_GEOMETRY = 120
 class BuildingsGeoparquetSettings(Settings):
     """How large files are."""
 
-    file_mb: float = Field(128.0, gt=0, description="size of a file before compression, about, MB")
+    file_mb: float = Field(
+        128.0, gt=0, description="size of a file before compression, about, MB; 1 of 4,096 parts of the curve stays whole"
+    )
 
 
 @job(
@@ -46,7 +48,9 @@ def buildings_geoparquet(tables: Tables, settings: BuildingsGeoparquetSettings, 
 
 
 def _placed(buildings: DataFrame) -> DataFrame:
-    """With `hilbert`, in the box of all buildings. Raises InputError where there is none."""
+    """With `hilbert`, in the box of all buildings. Raises InputError where there is none, or the table is of an older version."""
+    if lacking := sorted(set(TABLES["buildings"].names) - set(buildings.columns)):
+        raise InputError(f"table buildings was made by an older version and lacks {', '.join(lacking)}; run buildings --recompute first")
     west, south, east, north = buildings.agg(F.min("xmin"), F.min("ymin"), F.max("xmax"), F.max("ymax")).first()
     if west is None:
         raise InputError("table buildings has no row, so there is nothing to export; run buildings first")

@@ -41,12 +41,23 @@ def test_holes_add_no_perimeter_and_a_circle_is_as_compact_as_can_be() -> None:
     assert (found.orientation_deg >= 0).all() and (found.orientation_deg < 180).all()
 
 
+@pytest.mark.parametrize(("latitude", "east_m", "north_m"), [(30, 12, 15), (51, 12, 15), (60, 8, 15), (60, 15, 12)])
+def test_degrees_do_not_turn_a_building(latitude: float, east_m: float, north_m: float) -> None:
+    pixel = 4e-6
+    width, height = east_m / (111_320 * np.cos(np.radians(latitude))) / pixel, north_m / 111_320 / pixel
+    around = np.array([shapely.box(1000, 1000, 1000 + width, 1000 + height), shapely.box(0, 0, 5, 900)])
+    found = building_shapes(around, np.ones(2), GridOrigin(10.0, float(latitude), pixel, pixel), "EPSG:4326")
+    wanted = 90 if east_m > north_m else 0
+    assert abs((found.orientation_deg[0] - wanted + 90) % 180 - 90) < 0.1
+    assert found.perimeter_m[0] == pytest.approx(2 * (east_m + north_m), rel=5e-3)
+
+
 def test_oblong_pixels_do_not_turn_a_building() -> None:
     origin = ORIGIN._replace(pixel_height=0.25)
     box = affinity.rotate(shapely.box(0, 0, 30, 8), 35, origin=(0, 0))
     stretched = affinity.scale(on_grid(box), 1, 2, origin=(0, 0))
     one, other = (building_shapes(np.array([each]), np.ones(1), at, CRS) for each, at in ((on_grid(box), ORIGIN), (stretched, origin)))
-    assert other.orientation_deg == pytest.approx(one.orientation_deg) and other.perimeter_m == pytest.approx(one.perimeter_m)
+    assert other.orientation_deg == pytest.approx(one.orientation_deg, abs=0.01) and other.perimeter_m == pytest.approx(one.perimeter_m)
     outline = shapely.transform(on_grid(box), lambda xy: np.array([700_000, 5_400_000]) + xy * [0.5, -0.5])
     lonlat = shapely.transform(outline, Transformer.from_crs(CRS, "EPSG:4326", always_xy=True).transform, interleaved=False)
     assert one.perimeter_m[0] == pytest.approx(Geod(ellps="WGS84").geometry_length(lonlat.exterior))

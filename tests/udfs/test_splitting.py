@@ -140,6 +140,13 @@ def test_corners_of_parts_are_those_of_each_part_alone(labels: np.ndarray) -> No
         assert np.array_equal(mask_of_corners(corners, 0, 0, labels.shape), numbered == number)
 
 
+def test_a_component_that_another_network_mapped_in_part_stays_whole() -> None:
+    """Tiles of an older map tell no depth."""
+    frame = pieces_frame(*scene(*ROW, np.s_[30:38, 40:55]), 20)
+    old = frame.assign(inside=frame["inside"].where(frame["first_date"] == DAYS[0], None))
+    assert split_frame(frame)["component"].nunique() == 4 and split_frame(old) is old
+
+
 def test_a_component_in_too_large_a_box_stays_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     frame = pieces_frame(*scene(*ROW), 100)
     monkeypatch.setattr("udfs.splitting.MOST_BOX_PX", 200)

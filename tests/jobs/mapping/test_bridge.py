@@ -104,6 +104,7 @@ def test_a_release_beside_the_one_before(spark: SparkSession, tmp_path: Path) ->
         ({"layer": "c"}, "bridge.layer c"),
         ({"to_epoch": "1999"}, "bridge.to_epoch 1999"),
         ({"from_epoch": "2022"}, "bridge.from_epoch 2022"),
+        ({"from_epoch": "2022", "to_epoch": "2017"}, "bridge.from_epoch 2022"),
     ],
 )
 def test_what_cannot_be_linked_is_refused(settings: dict[str, str], message: str) -> None:

@@ -105,4 +105,7 @@ def test_no_building_is_nothing_to_export(spark: SparkSession, tmp_path: Path) -
     empty = spark.createDataFrame([], BUILDINGS.ddl)
     with pytest.raises(InputError, match="no row"):
         buildings_geoparquet.run({"buildings": empty}, BuildingsGeoparquetSettings(), Context(spark, PLACE, "run", tmp_path))
+    older = empty.drop("compactness", "perimeter_m")
+    with pytest.raises(InputError, match="lacks compactness, perimeter_m; run buildings"):
+        buildings_geoparquet.run({"buildings": older}, BuildingsGeoparquetSettings(), Context(spark, PLACE, "run", tmp_path))
     assert not list(tmp_path.iterdir())
