@@ -156,8 +156,8 @@ def _worker_peaks(images: int, tiles: int) -> list[tuple[float, float]]:
 class Still:
     """A network that does nothing."""
 
-    def predict(self, windows: NDArray[np.float32]) -> NDArray[np.uint8]:
-        return np.zeros((len(windows), TILE_PX, TILE_PX), np.uint8)
+    def predict_layers(self, windows: NDArray[np.float32]) -> NDArray[np.uint8]:
+        return np.zeros((len(windows), 1, TILE_PX, TILE_PX), np.uint8)
 
 
 @dataclass(frozen=True)
