@@ -235,7 +235,15 @@ def _with_tiles(spark: SparkSession, scenes: dict[str, str]) -> DataFrame:
 
 def _result(tiles: DataFrame) -> DataFrame:
     """Rows as a built_up job returns them: no data anywhere."""
-    nothing = {"status": "nodata", "probability": None, "error_class": None, "message": None, "first_date": None, "last_date": None}
+    nothing = {
+        "status": "nodata",
+        "probability": None,
+        "depth": None,
+        "error_class": None,
+        "message": None,
+        "first_date": None,
+        "last_date": None,
+    }
     plain = {"threshold": 125, "valid_share": 0.0, "attempts": 1, "seconds": 0.0}
     plain |= dict.fromkeys(("model_name", "model_version", "model_sha256", "model_labels"), "")
     if "settings_digest" not in tiles.columns:

@@ -27,9 +27,10 @@ def test_openvino_gives_what_torch_gives_within_one_step(name):
     spec = torch_.spec
     offset, scale = (np.reshape(spec.normalisation[key], (-1, 1, 1)) for key in ("offset", "scale"))
     grain = np.random.default_rng(6).normal(0, 5, (2, len(spec.bands), spec.window, spec.window))
-    windows = (gaussian_filter(grain, (0, 0, 3, 3)) * 2 * scale + offset).astype(np.float32)
+    soft = gaussian_filter(grain, (0, 0, 10, 10))
+    windows = (soft / soft.std() * scale + offset).astype(np.float32)
     ours, theirs = (predictor.predict(windows).astype(int) for predictor in (torch_, openvino))
     assert np.abs(ours - theirs).max() <= 1
     masks = [result >= 250 * spec.threshold for result in (ours, theirs)]
-    assert 0.01 < masks[0].mean() < 0.99
+    assert 0.05 < masks[0].mean() < 0.95
     assert (masks[0] & masks[1]).sum() / (masks[0] | masks[1]).sum() >= 0.9999
