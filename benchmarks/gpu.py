@@ -8,10 +8,8 @@ import shutil
 import statistics
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import repeat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +20,7 @@ from pyspark.sql import functions as F
 
 from benchmarks.end_to_end import by_job, planned
 from benchmarks.network import materials
-from benchmarks.pairs import Measure
+from benchmarks.pairs import Measure, seconds_of
 from jobs.job import Context
 from jobs.mapping.built_up import built_up, recipe_of
 from jobs.session import start_session
@@ -76,7 +74,7 @@ def _layer(name: str, tiles: DataFrame, scenes: DataFrame, context: Context) -> 
     agree(recipe)
     once: Callable[[], object] = lambda: by_job(tiles, scenes, settings, context)  # noqa: E731
     once()
-    times = max(1, round(JOB_SECONDS / _seconds(once)))
+    times = max(1, round(JOB_SECONDS / seconds_of(once)))
     many = repeated(tiles, times)
     return Layer(lambda: by_job(many, scenes, settings, context), recipe, many.count() * (tiles.first()["tile_px"] // recipe.centre) ** 2)
 
@@ -99,14 +97,8 @@ def _pair(layer: Layer) -> tuple[float, float]:
     """Seconds of the network alone ÷ those of the job, and how busy the job kept the GPU, percent."""
     alone = _seconds_alone(layer.recipe, layer.windows)
     with _sampled_use() as samples:
-        seconds = _seconds(layer.job)
+        seconds = seconds_of(layer.job)
     return alone / seconds, statistics.mean(samples)
-
-
-def _seconds(job: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    job()
-    return time.perf_counter() - started
 
 
 def _seconds_alone(recipe: Recipe, windows: int) -> float:
@@ -114,10 +106,7 @@ def _seconds_alone(recipe: Recipe, windows: int) -> float:
     predictor = load_predictor(recipe.model_path, recipe.model_sha256, batch=BATCH, backend="cuda")
     batch = predictor.normalised(np.repeat(materials(read_spec(recipe.model_path)), BATCH, axis=0))
     predictor.on_device(batch, "cuda:0")
-    started = time.perf_counter()
-    for _ in repeat(None, -(-windows // BATCH)):
-        predictor.on_device(batch, "cuda:0")
-    return time.perf_counter() - started
+    return seconds_of(lambda: [predictor.on_device(batch, "cuda:0") for _ in range(-(-windows // BATCH))])
 
 
 @contextmanager

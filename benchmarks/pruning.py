@@ -18,7 +18,7 @@ from pyspark.sql import functions as F
 
 from benchmarks.pairs import Measure
 from conf.place import load_place
-from conf.tables import BUILDINGS
+from conf.tables_buildings import BUILDINGS
 from jobs.job import Context, declared_jobs
 from jobs.mapping.buildings_geoparquet import FOLDER, BuildingsGeoparquetSettings, buildings_geoparquet
 from jobs.session import start_session

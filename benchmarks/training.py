@@ -13,7 +13,8 @@ from benchmarks.pairs import Measure
 from jobs.courses import machine_for
 from jobs.held_out import made_windows
 from jobs.recipes import orders, read_recipe, typed, untrained_spec
-from models.augmentation import Augmentation, Normaliser
+from models.augmentation import Augmentation
+from models.fitting import normaliser
 from models.networks import build_network
 from models.training import Course, train
 from models.windows import Window
@@ -62,12 +63,10 @@ def _beside(threads: int, windows: list[Window], course: Course) -> Measure:
 
 def _seconds_of_step(windows: list[Window], course: Course, device: str, steps: int) -> tuple[float, float]:
     """And the mean loss of the last one."""
-    recipe = read_recipe(RECIPE)
-    spec = untrained_spec(recipe)
-    normalise = Normaliser(spec.normalisation["offset"], spec.normalisation["scale"], spec.normalisation["clip"])
+    spec = untrained_spec(read_recipe(RECIPE))
     started = time.perf_counter()
     network, machine = build_network(spec.architecture, 1), machine_for(device, None)
-    made = train(network, windows, normalise, replace(course, steps=steps), _silent, machine=machine)
+    made = train(network, windows, normaliser(spec), replace(course, steps=steps), _silent, machine=machine)
     return (time.perf_counter() - started) / steps, made.looks[-1].loss
 
 

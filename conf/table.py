@@ -48,9 +48,12 @@ class Table:
         return tuple(column for column in self.columns if column.identity)
 
 
+BBOX = ("xmin", "ymin", "xmax", "ymax")
+
+
 def bbox_columns(nullable: bool = False) -> tuple[Column, ...]:
     """xmin, ymin, xmax, ymax of a geometry column, so that readers without a spatial engine can choose rows."""
-    return tuple(Column(name, "double", f"{name} of the geometry, degrees", nullable=nullable) for name in ("xmin", "ymin", "xmax", "ymax"))
+    return tuple(Column(name, "double", f"{name} of the geometry, degrees", nullable=nullable) for name in BBOX)
 
 
 def geometry_column(text: str) -> Column:

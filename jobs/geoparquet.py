@@ -8,7 +8,8 @@ from pyproj import CRS
 from pyspark.sql import DataFrame, DataFrameWriter
 from pyspark.sql import functions as F
 
-BBOX = ("xmin", "ymin", "xmax", "ymax")
+from conf.table import BBOX
+
 ROW_GROUP_BYTES = 2**21
 """Before compression, some ten thousand buildings: a reader that wants a hundredth of a million of them takes four groups of a hundred."""
 

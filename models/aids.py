@@ -1,5 +1,5 @@
 """What a network also learns beside what is built, so that buildings side by side stay apart: their edges, and how deep inside a
-pixel lies. It tells them while it learns; maps show the depth alone (models/inference.py)."""
+pixel lies. It tells them while it learns; maps show the depth alone (models/bundle.py)."""
 
 import numpy as np
 import torch

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,7 @@ class ModelSpec:
     @property
     def layers(self) -> int:
         """Rasters that it gives: the probability and, of some, the depth inside buildings."""
-        return 1 + (len(mapped_aids(self.architecture)) if self.architecture["kind"] == "slim_unet" else 0)
+        return 1 + (len(mapped_aids(self.architecture.get("aids", ()))) if self.architecture["kind"] == "slim_unet" else 0)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -113,9 +113,9 @@ class ModelSpec:
         return self.centre + 2 * self.halo_at(zoom)
 
 
-def mapped_aids(architecture: Mapping[str, Any]) -> tuple[str, ...]:
+def mapped_aids(aids: Sequence[str]) -> tuple[str, ...]:
     """Of what a network also learns (models/aids.py), that which its maps show: buildings side by side are told apart by it."""
-    return tuple(name for name in architecture.get("aids", ()) if name == "distance")
+    return tuple(name for name in aids if name == "distance")
 
 
 def write_bundle(path: Path, spec: ModelSpec, tensors: Tensors) -> None:

@@ -59,7 +59,7 @@ class FoldedUnet(FoldedBody):
 
     def __init__(self, architecture: Mapping[str, Any]) -> None:
         super().__init__(architecture, int(architecture["in_channels"]))
-        self.aids = mapped_aids(architecture)
+        self.aids = mapped_aids(architecture.get("aids", ()))
         self.head = nn.Conv2d(int(architecture["decoder"][-1]), (1 + len(self.aids)) * self.fold**2, 3, padding=1)
 
     def forward(self, images: torch.Tensor, edge: int = 0) -> torch.Tensor:

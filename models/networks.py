@@ -139,7 +139,7 @@ def folded_tensors(network: nn.Module) -> dict[str, NDArray[np.float32]]:
 
 def _mapped_head(network: SlimUnet) -> dict[str, torch.Tensor]:
     """Of what is built, and of those aids that maps show."""
-    kept = [0, *(1 + network.aids.index(name) for name in mapped_aids({"aids": network.aids}))]
+    kept = [0, *(1 + network.aids.index(name) for name in mapped_aids(network.aids))]
     tensors = _named("head", network.head).items()
     return {name: value.reshape(-1, network.body.fold**2, *value.shape[1:])[kept].flatten(0, 1) for name, value in tensors}
 

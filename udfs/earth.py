@@ -55,7 +55,8 @@ def to_lonlat(crs: str) -> Transformer:
 
 
 @lru_cache(maxsize=1)
-def _ellipsoid() -> Geod:
+def ellipsoid() -> Geod:
+    """WGS 84, kept for each process."""
     return Geod(ellps="WGS84")
 
 
@@ -78,7 +79,7 @@ def ring_area_m2(lonlat: NDArray[np.float64]) -> float:
     """Geodesic area, m2, on WGS 84, of a ring (n, 2) of degrees: positive when counter-clockwise."""
     if np.abs(lonlat[:, 1]).min() > NEAR_POLE:
         return _polar_area_m2(lonlat)
-    area, _ = _ellipsoid().polygon_area_perimeter(lonlat[:, 0], lonlat[:, 1])
+    area, _ = ellipsoid().polygon_area_perimeter(lonlat[:, 0], lonlat[:, 1])
     return float(area)
 
 
@@ -95,12 +96,13 @@ def _polar_plane(north: bool) -> Transformer:
     return Transformer.from_crs("EPSG:4326", f"+proj=stere +lat_0={90 if north else -90} +k_0=1 +datum=WGS84 +type=crs", always_xy=True)
 
 
-@lru_cache(maxsize=1024)
-def pixel_sides_m(crs: str, origin: GridOrigin, y: int, x: int) -> tuple[float, float]:
-    """Width and height on the ground, m, of pixels about (y, x)."""
-    points = lonlat_of_pixels(np.array([(x, y), (x + SOME_PIXELS, y), (x, y + SOME_PIXELS)], np.int64), origin, crs)
-    _, _, metres = _ellipsoid().inv(*points[[0, 0]].T, *points[[1, 2]].T)
-    return float(metres[0]) / SOME_PIXELS, float(metres[1]) / SOME_PIXELS
+def pixel_sides_m(crs: str, origin: GridOrigin, at: NDArray[np.int64] | NDArray[np.float64]) -> NDArray[np.float64]:
+    """Width and height on the ground (n, 2), m, of pixels about points (n, 2) as (x, y)."""
+    steps = np.array([(0, 0), (SOME_PIXELS, 0), (0, SOME_PIXELS)])
+    corner, right, below = lonlat_of_pixels((at + steps[:, None]).reshape(-1, 2), origin, crs).reshape(3, -1, 2)
+    both, ends = np.concatenate([corner, corner]), np.concatenate([right, below])
+    _, _, metres = ellipsoid().inv(*both.T, *ends.T)
+    return np.asarray(metres.reshape(2, -1).T / SOME_PIXELS, np.float64)
 
 
 def area_of_pixel_m2(crs: str, origin: GridOrigin, y: int, x: int) -> float:

@@ -1,6 +1,5 @@
 """Pieces of buildings per tile, and which of them belong together: whole across tiles, exactly."""
 
-import zlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -12,7 +11,7 @@ from udfs.components import connected, label_components
 from udfs.cores import cores_of
 from udfs.earth import grid_origin, pixel_area_m2
 from udfs.grid import Tile
-from udfs.rasters import NO_DATA, decode_raster
+from udfs.rasters import NO_DATA, decode_raster, encode_raster
 from udfs.tracing import Corners, Ints, corners_of_labels
 
 Raster = NDArray[np.uint8]
@@ -47,7 +46,8 @@ class Pieces(NamedTuple):
     cores: Ints
     """Cores of buildings in each, or at its tile's border; 0 where the network tells no depth."""
     inside: list[bytes | None]
-    """`packed_inside` of each that may be of several buildings; empty where the network tells no depth."""
+    """Of each that may be of several buildings, encoded probability and depth (2, n) of its pixels, by row and column; empty where the
+    network tells no depth."""
 
 
 def pieces_of_tile(probability: Raster, threshold: int, top: int, left: int, min_px: float, depth: Raster | None = None) -> Pieces:
@@ -75,24 +75,14 @@ def pieces_of_tile(probability: Raster, threshold: int, top: int, left: int, min
 
 
 def _inside(probability: Raster, depth: Raster, labels: NDArray[np.int32], wanted: NDArray[np.bool_]) -> list[bytes | None]:
-    """`packed_inside` of the wanted ones of labels from 1."""
+    """Encoded probability and depth (2, n) of the pixels, by row and column, of the wanted ones of labels from 1."""
     chosen = np.flatnonzero(np.append(False, wanted)[labels].ravel())
     owner = labels.ravel()[chosen]
     order = np.argsort(owner, kind="stable")
     values = np.stack([probability.ravel()[chosen], depth.ravel()[chosen]])[:, order]
     starts = np.searchsorted(owner[order], np.flatnonzero(wanted) + 1)
-    packed = iter([packed_inside(part) for part in np.split(values, starts[1:], axis=1)] if len(starts) else [])
+    packed = iter([encode_raster(part) for part in np.split(values, starts[1:], axis=1)] if len(starts) else [])
     return [next(packed) if each else None for each in wanted]
-
-
-def packed_inside(values: Raster) -> bytes:
-    """Deflate bytes of probability and depth (2, n) of a piece's pixels, by row and column."""
-    return zlib.compress(np.ascontiguousarray(values).tobytes(), 1)
-
-
-def unpacked_inside(packed: bytes) -> Raster:
-    """(2, n), as `packed_inside` took it."""
-    return np.frombuffer(zlib.decompress(packed), np.uint8).reshape(2, -1)
 
 
 def _border_sides(labels: NDArray[np.int32], count: int) -> Ints:

@@ -55,7 +55,8 @@ def planar_frame(frame: pd.DataFrame, outline: Outline) -> pd.DataFrame:
     middle = _middle(int(one["cell"]))
     large = _large(rings, totals["pixels"].to_numpy(), middle, origin, one["crs"], outline.min_area_m2)
     rings, totals = polygons_chosen(rings, large), totals[large]
-    found = _outlined(rings, totals, pixel_sides_m(one["crs"], origin, *middle), outline)
+    width_m, height_m = pixel_sides_m(one["crs"], origin, np.array([middle[::-1]]))[0]
+    found = _outlined(rings, totals, (float(width_m), float(height_m)), outline)
     rows = totals.assign(
         **{name: one[name] for name in (*_FIELD, "crs", *origin._fields, "cell")},
         building_id=[building_id(_field(one), content) for content in _contents(rings)],

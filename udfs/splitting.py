@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from udfs.cores import Labels, Raster, parted
 from udfs.grid import PixelBounds
-from udfs.merging import packed_corners, pixel_number, unpacked_corners, unpacked_inside
+from udfs.merging import packed_corners, pixel_number, unpacked_corners
+from udfs.rasters import decode_raster
 from udfs.tracing import corners_of_parts, mask_of_corners
 
 MOST_BOX_PX = 2**24
@@ -60,7 +61,7 @@ def _drawn(pieces: pd.DataFrame, box: PixelBounds) -> _Whole:
     for number, (corners, inside) in enumerate(zip(pieces["corners"], pieces["inside"], strict=True), 1):
         part = unpacked_corners([corners], np.zeros(1, np.int64))
         mask = mask_of_corners(part, box.top, box.left, box.shape_yx)
-        whole.probability[mask], whole.depth[mask] = unpacked_inside(inside)
+        whole.probability[mask], whole.depth[mask] = decode_raster(inside, (2, -1))
         whole.piece[mask] = number
     return whole
 

@@ -12,14 +12,13 @@ from pyspark.sql import functions as F
 from conf.errors import InputError
 from conf.place import Place
 from conf.settings import Settings
-from conf.tables import BRIDGE
+from conf.table import BBOX
+from conf.tables_buildings import BRIDGE
 from jobs.fine_layers import fine_layers
 from jobs.job import Context, Tables, job
 from jobs.matched_polygons import SQUARE, on_squares
 from udfs.bridging import EARLIER, LATER, LINKS_DDL, MOVED_IOU, SAME_IOU, link_frame
 from udfs.image_files import located
-
-BOX = ("xmin", "ymin", "xmax", "ymax")
 
 
 class BridgeSettings(Settings):
@@ -78,7 +77,7 @@ def _before(place: Place, settings: BridgeSettings) -> Path | None:
 
 def _of(buildings: DataFrame, layer: str, epoch: str, kind: str) -> DataFrame:
     own = buildings.where((F.col("layer") == layer) & (F.col("epoch") == epoch))
-    return own.select(F.lit(kind).alias("kind"), F.col("building_id").alias("id"), "geometry", *BOX)
+    return own.select(F.lit(kind).alias("kind"), F.col("building_id").alias("id"), "geometry", *BBOX)
 
 
 def _kinds(links: DataFrame) -> DataFrame:

@@ -10,8 +10,9 @@ from pyspark.sql import functions as F
 
 from conf.errors import InputError
 from conf.settings import Settings
+from conf.table import BBOX
 from conf.tables import TABLES
-from jobs.geoparquet import BBOX, write_geoparquet_files
+from jobs.geoparquet import write_geoparquet_files
 from jobs.job import Context, Tables, job
 from udfs.hilbert import BUCKET_BITS, LEVEL, files_of_buckets, hilbert_numbers
 
@@ -35,13 +36,13 @@ class BuildingsGeoparquetSettings(Settings):
 )  # fmt: skip
 def buildings_geoparquet(tables: Tables, settings: BuildingsGeoparquetSettings, context: Context) -> None:
     """Every building once, its columns and a bbox, under `buildings_geoparquet/<layer>/<epoch>/` of the place."""
-    placed = _placed(tables["buildings"]).persist()
-    bucket = F.shiftright("hilbert", 2 * LEVEL - BUCKET_BITS)
+    parts = {"group": F.concat_ws("/", *GROUP), "bucket": F.shiftright("hilbert", 2 * LEVEL - BUCKET_BITS)}
+    placed = _placed(tables["buildings"]).withColumns(parts).persist()
     size = F.sum(F.length("geometry") + BYTES_BESIDE_GEOMETRY).alias("bytes")
-    sizes = placed.groupBy(F.concat_ws("/", *GROUP).alias("group"), bucket.alias("bucket")).agg(size).toPandas()
+    sizes = placed.groupBy("group", "bucket").agg(size).toPandas()
     files = files_of_buckets(sizes, settings.file_mb * 1e6)
     told = F.broadcast(context.spark.createDataFrame(files[["group", "bucket", "file"]]))
-    numbered = placed.withColumns({"group": F.concat_ws("/", *GROUP), "bucket": bucket}).join(told, ["group", "bucket"])
+    numbered = placed.join(told, ["group", "bucket"])
     columns = TABLES["buildings"].names
     context.figures["files"] = write_geoparquet_files(numbered, context.storage / FOLDER, columns, GROUP, ORDER)
     placed.unpersist()

@@ -2,8 +2,9 @@
 Run: ./spark-submit.sh coverage --place mumbai"""
 
 from conf.settings import Settings
+from conf.table import BBOX
 from jobs.coverage_rows import coverage_rows
-from jobs.geoparquet import BBOX, write_geoparquet
+from jobs.geoparquet import write_geoparquet
 from jobs.job import Context, Tables, job
 
 FOLDER, FILE = "coverage", "coverage.parquet"

@@ -16,7 +16,7 @@ import shapely
 from pyspark.sql import SparkSession
 
 from conf.errors import InputError
-from conf.tables import BUILDINGS
+from conf.tables_buildings import BUILDINGS
 from jobs.job import Context
 from jobs.mapping.buildings_geoparquet import FOLDER, BuildingsGeoparquetSettings, buildings_geoparquet
 from tests.done_tiles import PLACE, filled

@@ -14,7 +14,8 @@ from pyproj import Transformer
 from pyspark.sql import functions as F
 
 from conf.place import Epoch, Layer, Place
-from conf.tables import BUILDINGS, BUILT_UP, INDICATORS, SCENES, TILES, TRUTH_UNIT_STATISTICS, UNIT_STATISTICS, UNITS
+from conf.tables import BUILT_UP, INDICATORS, SCENES, TILES, TRUTH_UNIT_STATISTICS, UNIT_STATISTICS, UNITS
+from conf.tables_buildings import BUILDINGS
 from jobs.job import Context
 from jobs.sdg11.indicators import IndicatorsSettings, indicators
 from jobs.sdg11.report import ReportSettings, report

@@ -1,0 +1,57 @@
+"""Tables of buildings: footprints, and what became of them."""
+
+from conf.table import Check, Column, Table, bbox_columns, geometry_column
+
+BUILDINGS = Table(
+    "buildings",
+    "a building footprint",
+    ("layer", "epoch", "building_id"),
+    (
+        Column("layer", "string", "layer of the place"),
+        Column("epoch", "string", "epoch of the place"),
+        Column("building_id", "string", "hash of place on the grid and content"),
+        geometry_column("footprint"),
+        *bbox_columns(),
+        Column("area_m2", "double", "geodesic area, m2"),
+        Column("perimeter_m", "double", "geodesic length of the exterior, m"),
+        Column("orientation_deg", "double", "azimuth of the long side of the smallest rectangle around it, degrees from north, 0-180"),
+        Column("compactness", "double", "4 pi area / perimeter2, 1 for a circle"),
+        Column("confidence", "double", "mean probability inside, 0-1"),
+        Column("vertices", "int", "of all rings, closing vertices not counted"),
+        Column("shape", "string", "regularised or raw"),
+        Column("open_edge", "boolean", "it, or what was mapped as one with it in a tile, touches a tile without result, so it may go on"),
+        Column("first_date", "timestamp", "earliest image of its tiles", identity=False),
+        Column("last_date", "timestamp", "latest image of its tiles", identity=False),
+        Column("model_sha256", "string", "of the weights"),
+    ),
+    (
+        Check("area_m2 > 0", "a footprint without area"),
+        Check("confidence between 0 and 1", "confidence outside 0-1"),
+        Check("perimeter_m > 0 and compactness between 0 and 1.001", "a footprint longer or rounder than its area allows"),
+        Check("orientation_deg between 0 and 180", "orientation outside 0-180"),
+        Check("shape in ('regularised', 'raw')", "unknown shape"),
+    ),
+)
+
+BRIDGE = Table(
+    "bridge",
+    "what became of a building from one release or epoch to another; one row for each pair, and each that has none",
+    ("layer", "from_epoch", "to_epoch", "from_id", "to_id"),
+    (
+        Column("layer", "string", "layer of the place"),
+        Column("from_epoch", "string", "epoch of the earlier buildings"),
+        Column("to_epoch", "string", "epoch of the later ones"),
+        Column("from_id", "string", "building_id before; null of a new one", nullable=True),
+        Column("to_id", "string", "building_id after; null of one that is gone", nullable=True),
+        Column("kind", "string", "same, moved, changed, split, merged, regrouped, new or gone"),
+        Column("overlap_m2", "double", "ground that both share, m2", nullable=True),
+        Column("iou", "double", "shared ground ÷ ground of either", nullable=True),
+        Column("shift_m", "double", "between their middles, m", nullable=True),
+    ),
+    (
+        Check("kind in ('same', 'moved', 'changed', 'split', 'merged', 'regrouped', 'new', 'gone')", "unknown kind"),
+        Check("(kind = 'new') = (from_id is null)", "only a new one has no past"),
+        Check("(kind = 'gone') = (to_id is null)", "only one that is gone has no future"),
+        Check("iou is null or iou between 0 and 1", "iou outside 0-1"),
+    ),
+)
