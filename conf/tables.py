@@ -1,7 +1,7 @@
 """Every table, declared once: schema, key, checks. Geometry columns are WKB in EPSG:4326 with four bbox columns."""
 
 from conf.table import Check, Column, Table, bbox_columns, geometry_column
-from conf.tables_buildings import BRIDGE, BUILDINGS
+from conf.tables_buildings import BRIDGE, BUILDINGS, CONFLATION
 from conf.tables_training import FOOTPRINTS, TRAINING_TILES
 
 _DIGEST = Column("input_digest", "string", "sha256 over everything that determines the row", identity=False)
@@ -269,6 +269,7 @@ TABLES = {
         BUILT_UP,
         BUILDINGS,
         BRIDGE,
+        CONFLATION,
         UNITS,
         POPULATION,
         UNIT_STATISTICS,

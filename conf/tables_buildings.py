@@ -2,6 +2,8 @@
 
 from conf.table import Check, Column, Table, bbox_columns, geometry_column
 
+OTHERS = "array<struct<source:string,feature_id:string,iou:double,overlap_m2:double>>"
+
 BUILDINGS = Table(
     "buildings",
     "a building footprint",
@@ -53,5 +55,32 @@ BRIDGE = Table(
         Check("(kind = 'new') = (from_id is null)", "only a new one has no past"),
         Check("(kind = 'gone') = (to_id is null)", "only one that is gone has no future"),
         Check("iou is null or iou between 0 and 1", "iou outside 0-1"),
+    ),
+)
+
+CONFLATION = Table(
+    "conflation",
+    "a building, out of what was mapped here and what others publish, each once; no two share ground",
+    ("feature_id",),
+    (
+        Column("feature_id", "string", "building_id or footprint_id"),
+        Column("source", "string", "whose outline it is: urbantrace, or as in table footprints"),
+        geometry_column("footprint"),
+        *bbox_columns(),
+        Column("area_m2", "double", "geodesic area, m2"),
+        Column("trimmed", "boolean", "ground that others cover too is cut off"),
+        Column("agreement", "string", "agreed: another source has it, IoU >= 0.5; overlapped: others show something else there; alone"),
+        Column("others", OTHERS, "what was left out for it: source, id, IoU and shared ground, m2"),
+        Column("mapped", "boolean", "the layer mapped here has data there; null: none is", nullable=True),
+        Column("unit_id", "string", "smallest unit it lies in; null: none", nullable=True),
+        Column("confidence", "double", "of its source, 0-1; null: not told", nullable=True),
+        Column("date", "date", "day by which it stood, or of the last image; null: not told", nullable=True),
+        Column("licence", "string", "of the source", nullable=True),
+        Column("attribution", "string", "to print beside results", nullable=True),
+    ),
+    (
+        Check("area_m2 > 0", "a footprint without area"),
+        Check("agreement in ('agreed', 'overlapped', 'alone')", "unknown agreement"),
+        Check("agreement = 'alone' or size(others) > 0", "agreement with nobody"),
     ),
 )

@@ -38,8 +38,15 @@ _BUILT_PER_PERSON_SELECT = (
     "FROM indicators WHERE indicator = '11.3.1-built-per-person'"
 )
 
+_CONFLATION_AGREEMENT_SELECT = (
+    "SELECT unit_id, source, agreement, mapped, count(*) AS buildings, sum(area_m2) AS area_m2 "
+    "FROM conflation GROUP BY unit_id, source, agreement, mapped"
+)
+
 VIEWS = {
     "lcrpgr": View(("indicators",), _LCRPGR_SELECT),
     "built_per_person": View(("indicators",), _BUILT_PER_PERSON_SELECT),
+    "conflation_agreement": View(("conflation",), _CONFLATION_AGREEMENT_SELECT),
 }
-"""`lcrpgr` has one row per unit and period, every column null where its rows are; `built_per_person` one per unit and epoch."""
+"""`lcrpgr` has one row per unit and period, every column null where its rows are; `built_per_person` one per unit and epoch;
+`conflation_agreement` counts buildings by unit, source and what others show there."""

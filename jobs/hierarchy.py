@@ -10,6 +10,11 @@ def leaves(units: DataFrame) -> DataFrame:
     return units.join(parents, on="unit_id", how="left_anti")
 
 
+def smallest_units(units: DataFrame) -> DataFrame:
+    """Rows unit_id, shape (Sedona geometry, EPSG:4326) of the units that are nobody's parent, persisted."""
+    return leaves(units).select("unit_id", F.expr("ST_GeomFromWKB(geometry)").alias("shape")).persist()
+
+
 def leaf_ancestry(units: DataFrame) -> DataFrame:
     """Rows leaf_id, unit_id: every unit beside each smallest unit it is made of, itself if it is one."""
     top = int((units.agg(F.max("level")).first() or [0])[0] or 0)

@@ -14,3 +14,8 @@ def mapped_ground(done: DataFrame) -> DataFrame:
         boxes = columns.mapInPandas(ground_batches, GROUND_DDL).persist()
         boxes.count()
     return boxes.select("epoch", F.expr("ST_GeomFromWKB(ground)").alias("shape"))
+
+
+def within(things: DataFrame, areas: DataFrame) -> DataFrame:
+    """Rows of both, without `shape`, for each pair whose shapes meet."""
+    return things.alias("t").join(areas.alias("a"), on=F.expr("ST_Intersects(a.shape, t.shape)"), how="inner").drop("shape")

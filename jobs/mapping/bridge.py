@@ -14,7 +14,7 @@ from conf.place import Place
 from conf.settings import Settings
 from conf.table import BBOX
 from conf.tables_buildings import BRIDGE
-from jobs.fine_layers import fine_layers
+from jobs.fine_layers import chosen_epoch, chosen_layer
 from jobs.job import Context, Tables, job
 from jobs.matched_polygons import SQUARE, on_squares
 from udfs.bridging import EARLIER, LATER, LINKS_DDL, MOVED_IOU, SAME_IOU, link_frame
@@ -25,7 +25,7 @@ class BridgeSettings(Settings):
     """What is linked with what."""
 
     before: str | None = Field(None, description="local folder of the earlier release's table `buildings`; default: this one")
-    layer: str | None = Field(None, description="default: the first one of 2 m or finer, by name")
+    layer: str | None = Field(None, description="default: the finest")
     from_epoch: str | None = Field(None, description="default: of an earlier release that of to_epoch, else the place's first")
     to_epoch: str | None = Field(None, description="default: the place's last")
 
@@ -59,13 +59,9 @@ def bridge(tables: Tables, settings: BridgeSettings, context: Context) -> DataFr
 
 def _chosen(place: Place, settings: BridgeSettings) -> tuple[str, str, str]:
     """Layer and both epochs. Raises InputError where the place has none of the name, or both are the same buildings."""
-    epochs, layers = [epoch.name for epoch in place.epochs], fine_layers(place)
-    to_epoch = settings.to_epoch or epochs[-1]
+    epochs = [epoch.name for epoch in place.epochs]
+    layer, to_epoch = chosen_layer(place, "bridge", settings.layer), chosen_epoch(place, "bridge.to_epoch", settings.to_epoch)
     from_epoch = settings.from_epoch or (to_epoch if settings.before else epochs[0])
-    layer = settings.layer or next(iter(layers), "")
-    for name, value, known in (("layer", layer, layers), ("to_epoch", to_epoch, epochs)):
-        if value not in known:
-            raise InputError(f"bridge.{name} {value or 'none'}: no such one with buildings in the place; use one of {', '.join(known)}")
     if not settings.before and (from_epoch not in epochs or epochs.index(from_epoch) >= epochs.index(to_epoch)):
         raise InputError(f"bridge.from_epoch {from_epoch}: give an earlier epoch than {to_epoch} of {', '.join(epochs)}, or bridge.before")
     return layer, from_epoch, to_epoch

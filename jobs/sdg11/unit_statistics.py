@@ -13,9 +13,9 @@ from conf.place import Place
 from conf.settings import Settings
 from conf.tables import UNIT_STATISTICS
 from jobs.arrow_batches import rows_per_batch
-from jobs.hierarchy import leaf_ancestry, leaves
+from jobs.hierarchy import leaf_ancestry, leaves, smallest_units
 from jobs.job import Context, Tables, job
-from jobs.mapped_ground import mapped_ground
+from jobs.mapped_ground import mapped_ground, within
 from udfs.grid import Grid
 from udfs.pixel_areas import MM2_PER_M2
 from udfs.population import MICRO, PEOPLE_DDL, people_batches
@@ -175,23 +175,20 @@ def _buildings(tables: Tables, settings: UnitStatisticsSettings, ancestry: DataF
     if "buildings" not in tables:
         return built_up.sparkSession.createDataFrame([], "unit_id string, epoch string, buildings bigint")
     layer = settings.buildings_layer or _first_layer(tables["buildings"])
-    smallest = leaves(tables["units"]).select("unit_id", F.expr("ST_GeomFromWKB(geometry)").alias("shape")).persist()
-    seen = _within(mapped_ground(built_up.where((F.col("layer") == layer) & (F.col("status") == "done"))), smallest)
+    smallest = smallest_units(tables["units"])
+    seen = within(mapped_ground(built_up.where((F.col("layer") == layer) & (F.col("status") == "done"))), smallest)
     seen = seen.select("unit_id", "epoch").distinct()
-    points = (
-        tables["buildings"]
-        .where(F.col("layer") == layer)
-        .select("epoch", "building_id", F.expr("ST_PointOnSurface(ST_GeomFromWKB(geometry))").alias("shape"))
-    )
-    # A point on the line between two units counts once, in the first by id.
-    owned = _within(points, smallest).groupBy("epoch", "building_id").agg(F.min("unit_id").alias("unit_id"))
-    counted = owned.groupBy("unit_id", "epoch").agg(F.count("building_id").alias("buildings"))
+    counted = counted_buildings(tables["buildings"].where(F.col("layer") == layer), smallest)
     per_leaf = seen.join(counted, on=["unit_id", "epoch"], how="left").fillna(0, ["buildings"]).withColumnRenamed("unit_id", "leaf_id")
     return per_leaf.join(ancestry, on="leaf_id", how="inner").groupBy("unit_id", "epoch").agg(F.sum("buildings").alias("buildings"))
 
 
-def _within(things: DataFrame, units: DataFrame) -> DataFrame:
-    return things.alias("t").join(units.alias("u"), on=F.expr("ST_Intersects(u.shape, t.shape)"), how="inner").drop("shape")
+def counted_buildings(buildings: DataFrame, smallest: DataFrame) -> DataFrame:
+    """Rows unit_id, epoch, buildings of the `smallest_units` that have any, for buildings of one layer: each counts once, where a point on
+    its surface lies; one on the line between two units in the first by id."""
+    points = buildings.select("epoch", "building_id", F.expr("ST_PointOnSurface(ST_GeomFromWKB(geometry))").alias("shape"))
+    owned = within(points, smallest).groupBy("epoch", "building_id").agg(F.min("unit_id").alias("unit_id"))
+    return owned.groupBy("unit_id", "epoch").agg(F.count("building_id").alias("buildings"))
 
 
 def _first_layer(buildings: DataFrame) -> str | None:

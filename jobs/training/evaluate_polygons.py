@@ -14,12 +14,12 @@ from pyspark.sql import functions as F
 from conf.errors import InputError
 from conf.place import Place
 from conf.settings import Settings
+from jobs.fine_layers import chosen_epoch, chosen_layer
 from jobs.job import Context, Tables, job
 from jobs.mapped_ground import mapped_ground
 from jobs.matched_polygons import faults_of, on_squares, pairs_of
 from udfs.areas import file_area
 from udfs.average_precision import CONFIDENCE_BINS
-from udfs.earth import ground_resolution_m
 from udfs.files import write_whole
 from udfs.image_files import located
 from udfs.polygon_figures import COUNTS, EVERYWHERE, figures_by_region
@@ -34,7 +34,7 @@ class EvaluatePolygonsSettings(Settings):
     """What is compared with what, and where."""
 
     known: Literal["footprints", "truth_buildings"] = Field("footprints", description="table of the buildings that are right")
-    layer: str | None = Field(None, description="default: the one with the smallest pixels")
+    layer: str | None = Field(None, description="default: the finest")
     epoch: str | None = Field(None, description="default: the last one")
     ground: str | None = Field(None, description="vector file of the ground that is judged; {storage} is the place's folder")
     level: int | None = Field(None, ge=0, description="of the units that figures are told by, too")
@@ -73,15 +73,8 @@ def evaluate_polygons(tables: Tables, settings: EvaluatePolygonsSettings, contex
 
 
 def _chosen(place: Place, settings: EvaluatePolygonsSettings) -> tuple[str, str]:
-    layer = settings.layer or min(place.layers, key=lambda name: (ground_resolution_m(place.layers[name].resolution), name))
-    epoch = settings.epoch or place.epochs[-1].name
-    if layer not in place.layers:
-        raise InputError(f"evaluate_polygons.layer {layer}: not a layer of the place; use one of {', '.join(sorted(place.layers))}")
-    if epoch not in (each.name for each in place.epochs):
-        raise InputError(
-            f"evaluate_polygons.epoch {epoch}: not an epoch of the place; use one of {', '.join(e.name for e in place.epochs)}"
-        )
-    return layer, epoch
+    section = "evaluate_polygons"
+    return chosen_layer(place, section, settings.layer), chosen_epoch(place, f"{section}.epoch", settings.epoch)
 
 
 def _ground_path(place: Place, settings: EvaluatePolygonsSettings) -> str | None:

@@ -1,0 +1,67 @@
+"""Buildings of several sources on the same ground: which show the same building, and what each kept one keeps of its ground."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import shapely
+from numpy.typing import NDArray
+
+from conf.table import BBOX
+from udfs.bridging import LEAST_SHARE
+from udfs.polygon_matching import SHARED_M2, meeting_on_plane
+from udfs.polygon_metrics import iou
+from udfs.units import geodesic_area_m2
+
+Shapes = NDArray[np.object_]
+
+RANK = ["preference", "size_m2", "id"]
+"""Of two on the same ground the one of the more preferred source stands, then the larger one, then the first by id."""
+LEAST_PART = 0.1
+"""Of what is left of a polygon: smaller parts beside what others cut out are crumbs."""
+MEETINGS_DDL = "first_id string, second_id string, overlap_m2 double, iou double, conflict boolean"
+LEFT_DDL = "id string, geometry binary, xmin double, ymin double, xmax double, ymax double, area_m2 double, left_share double"
+
+
+def meeting_frame(frame: pd.DataFrame) -> pd.DataFrame:
+    """Polygons that touch one square (id, preference, size_m2, geometry in EPSG:4326, square_y, square_x) to rows of MEETINGS_DDL: pairs
+    that share ground, each once, the one that stands first; a conflict where they share LEAST_SHARE of the smaller, for ground has one
+    building."""
+    frame = frame.sort_values(RANK, ascending=[True, False, True], ignore_index=True)
+    shapes, first, second = meeting_on_plane(frame)
+    first, second = first[first < second], second[first < second]
+    overlap = shapely.area(shapely.intersection(shapes[first], shapes[second]))
+    shared = overlap > SHARED_M2
+    first, second, overlap = first[shared], second[shared], overlap[shared]
+    area, ids = shapely.area(shapes), frame["id"].to_numpy()
+    return pd.DataFrame(
+        {
+            "first_id": ids[first], "second_id": ids[second], "overlap_m2": overlap,
+            "iou": np.minimum(iou(shapes[first], shapes[second]), 1),
+            "conflict": overlap >= LEAST_SHARE * np.minimum(area[first], area[second]),
+        }
+    )  # fmt: skip
+
+
+def left_frames(frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """Polygons (id, geometry in EPSG:4326, cuts: polygons that they give way to, or null) to rows of LEFT_DDL: what is left of each, with
+    its geodesic area; one of which nothing is left keeps its outline, and has `left_share` 0."""
+    for frame in frames:
+        whole = shapely.from_wkb(frame["geometry"].to_numpy())
+        left = whole.copy()
+        for number in np.flatnonzero(frame["cuts"].notna()):
+            left[number] = _without(whole[number], shapely.from_wkb(sorted(frame["cuts"].iloc[number])))
+        share = shapely.area(left) / shapely.area(whole)
+        left = np.where(share > 0, left, whole)
+        bounds = dict(zip(BBOX, shapely.bounds(left).T, strict=True))
+        told = {"geometry": shapely.to_wkb(left), **bounds, "area_m2": geodesic_area_m2(left), "left_share": share}
+        yield pd.DataFrame({"id": frame["id"], **told})
+
+
+def _without(polygon: Any, others: Shapes) -> Any:
+    """What others leave of a polygon, without crumbs; may be empty."""
+    parts = shapely.get_parts(shapely.difference(polygon, shapely.union_all(others)))
+    area = shapely.area(parts)
+    kept = shapely.orient_polygons(parts[(area > 0) & (area >= LEAST_PART * area.sum())], exterior_cw=False)
+    return kept[0] if len(kept) == 1 else shapely.multipolygons(kept)
