@@ -18,7 +18,7 @@ import torch
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from benchmarks.end_to_end import by_job, planned
+from benchmarks.end_to_end import by_job, planned, repeated
 from benchmarks.network import materials
 from benchmarks.pairs import Measure, seconds_of
 from jobs.job import Context
@@ -77,12 +77,6 @@ def _layer(name: str, tiles: DataFrame, scenes: DataFrame, context: Context) -> 
     times = max(1, round(JOB_SECONDS / seconds_of(once)))
     many = repeated(tiles, times)
     return Layer(lambda: by_job(many, scenes, settings, context), recipe, many.count() * (tiles.first()["tile_px"] // recipe.centre) ** 2)
-
-
-def repeated(tiles: DataFrame, times: int) -> DataFrame:
-    """Each tile so many times, under other names."""
-    number = F.explode(F.sequence(F.lit(1), F.lit(times)))
-    return tiles.withColumn("number", number).withColumn("tile_id", F.concat_ws("_", "tile_id", "number")).drop("number").persist()
 
 
 def agree(recipe: Recipe) -> None:

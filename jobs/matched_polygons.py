@@ -5,18 +5,26 @@ from functools import partial
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from conf.table import BBOX
+from udfs.neighbours import NEIGHBOURS_DDL, QUARTERS_DDL, REACH_M, nearest_quarter_frame, neighbour_frame
 from udfs.polygon_matching import FAULTS_DDL, FOUND, PAIRS_DDL, SQUARE_DEGREES, fault_frame, pair_frame
 
+METRES_PER_DEGREE = 110_574.0
+"""Of latitude, at least: at the equator."""
 SQUARE = ("square_y", "square_x")
 
 
-def on_squares(polygons: DataFrame) -> DataFrame:
-    """Rows (kind, id, region, confidence, geometry, xmin, ymin, xmax, ymax) on every square that their box touches."""
-    return polygons.withColumn("square_y", F.explode(_squares("ymin", "ymax"))).withColumn("square_x", F.explode(_squares("xmin", "xmax")))
+def on_squares(polygons: DataFrame, around_m: float = 0) -> DataFrame:
+    """Rows, with a box (xmin, ymin, xmax, ymax), on every square that the box, or what lies `around_m` about it, touches."""
+    up = around_m / METRES_PER_DEGREE
+    # Up to the poles: there a square is no wider than some metres.
+    along = F.lit(up) / F.greatest(F.cos(F.radians(F.greatest(F.abs("ymin"), F.abs("ymax")) + up)), F.lit(up / 360))
+    rows = polygons.withColumn("square_y", F.explode(_squares("ymin", "ymax", F.lit(up))))
+    return rows.withColumn("square_x", F.explode(_squares("xmin", "xmax", along)))
 
 
-def _squares(least: str, most: str) -> Column:
-    return F.sequence(*(F.floor(F.col(name) / F.lit(SQUARE_DEGREES)) for name in (least, most)))
+def _squares(least: str, most: str, around: Column) -> Column:
+    return F.sequence(*(F.floor(edge / F.lit(SQUARE_DEGREES)) for edge in (F.col(least) - around, F.col(most) + around)))
 
 
 def pairs_of(squares: DataFrame, band_m: float) -> DataFrame:
@@ -46,3 +54,20 @@ def faults_of(squares: DataFrame) -> DataFrame:
     """By region: invalid found polygons, and pairs of them that share ground."""
     found = squares.where(F.col("kind") == FOUND).groupBy(*SQUARE).applyInPandas(fault_frame, FAULTS_DDL)
     return found.groupBy("region").agg(F.sum("invalid").alias("invalid"), F.sum("overlapping").alias("overlapping"))
+
+
+def with_neighbours(buildings: DataFrame) -> DataFrame:
+    """Adds `neighbour_m`: metres from the next building of the same layer and epoch, null where none is within REACH_M."""
+    name = ("layer", "epoch", "building_id")
+    kept = buildings.persist()
+    near = on_squares(kept.select(*name, "geometry", *BBOX), REACH_M).groupBy("layer", "epoch", *SQUARE)
+    nearest = near.applyInPandas(neighbour_frame, NEIGHBOURS_DDL).groupBy(*name).agg(F.min("neighbour_m").alias("neighbour_m"))
+    return kept.join(nearest, list(name), "left")
+
+
+def with_quarters(polygons: DataFrame) -> DataFrame:
+    """`quarter` also of found polygons (kind, id): that of the nearest known one within REACH_M, or null."""
+    near = on_squares(polygons.select("kind", "id", "quarter", "geometry", *BBOX), REACH_M).groupBy(*SQUARE)
+    nearest = near.applyInPandas(nearest_quarter_frame, QUARTERS_DDL).groupBy("id")
+    told = nearest.agg(F.min_by("quarter", F.struct("distance_m", "quarter")).alias("told")).withColumn("kind", F.lit(FOUND))
+    return polygons.join(told, ["kind", "id"], "left").withColumn("quarter", F.coalesce("quarter", "told")).drop("told")

@@ -58,7 +58,7 @@ def fault_frame(frame: pd.DataFrame) -> pd.DataFrame:
     share ground, counted where the first by id lies."""
     frame = frame.sort_values("id", ignore_index=True)
     lonlat, number = shapely.from_wkb(frame["geometry"].to_numpy()), np.arange(len(frame))
-    shapes = _polygonal(_on_plane(frame, lonlat))
+    shapes = _polygonal(on_plane(frame, lonlat))
     invalid = ~shapely.is_valid(lonlat) & _begin_here(frame, lonlat, number, number)
     one, other = _meeting(frame, lonlat, shapes)
     shared = shapely.area(shapely.intersection(shapes[one], shapes[other])) > SHARED_M2
@@ -71,12 +71,12 @@ def meeting_on_plane(frame: pd.DataFrame) -> tuple[Shapes, Ints, Ints]:
     """Polygons that touch one square, as valid shapes in metres, and all pairs of them, both ways, that meet and whose boxes begin to
     overlap in it."""
     lonlat = shapely.from_wkb(frame["geometry"].to_numpy())
-    shapes = _polygonal(_on_plane(frame, lonlat))
+    shapes = _polygonal(on_plane(frame, lonlat))
     return shapes, *_meeting(frame, lonlat, shapes)
 
 
-def _on_plane(frame: pd.DataFrame, lonlat: Shapes) -> Shapes:
-    """Metres from the middle of the square."""
+def on_plane(frame: pd.DataFrame, lonlat: Shapes) -> Shapes:
+    """In metres from the middle of the frame's square."""
     y, x = ((float(frame[name].iloc[0]) + 0.5) * SQUARE_DEGREES for name in ("square_y", "square_x"))
     flat = Transformer.from_crs("EPSG:4326", f"+proj=aeqd +lat_0={y} +lon_0={x} +datum=WGS84", always_xy=True)
     shapes: Shapes = shapely.transform(lonlat, flat.transform, interleaved=False)

@@ -14,7 +14,8 @@ from udfs.footprints import footprints_on_earth, origin_of
 from udfs.merging import CELL_BITS, COLUMN_BITS, COLUMN_ZERO, cell_number, unpacked_corners
 from udfs.overlaps import RAW, REGULARISED, precedence, without_overlaps
 from udfs.rasters import ONE
-from udfs.regularisation import Regular, regular_polygons
+from udfs.regularisation import Regular, least_detail_px, regular_polygons
+from udfs.shared_walls import grown_together
 from udfs.splitting import split_frame
 from udfs.tracing import Ints, Rings, polygons_chosen, polygons_of_rings, rings_of_corners, united
 
@@ -31,6 +32,7 @@ PLANAR_DDL = (
 )
 _TOTALS = {
     "pixels": "sum", "probability_sum": "sum", "open_edge": "max", "first_date": "min", "last_date": "max", "model_sha256": "min",
+    "parted": "max",
 }  # fmt: skip
 
 
@@ -91,7 +93,10 @@ def _outlined(rings: Rings, totals: pd.DataFrame, sides: tuple[float, float], ou
         return Regular(polygons_of_rings(rings), np.zeros(len(totals), bool))
     found = regular_polygons(rings, sides, outline.detail_m, outline.tolerance_m)
     rank = precedence(found.regular, totals["pixels"].to_numpy(), totals["component"].to_numpy())
-    return found._replace(polygons=without_overlaps(found.polygons, rank, found.regular))
+    polygons, parted = found.polygons.copy(), totals["parted"].to_numpy(bool)
+    raw = polygons_of_rings(polygons_chosen(rings, parted))
+    polygons[parted] = grown_together(polygons[parted], raw, rank[parted], found.regular[parted], least_detail_px(sides, outline.detail_m))
+    return found._replace(polygons=without_overlaps(polygons, rank, found.regular))
 
 
 def _contents(rings: Rings) -> list[bytes]:

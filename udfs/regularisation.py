@@ -66,13 +66,18 @@ def regular_polygons(rings: Rings, pixel_m: tuple[float, float], detail_m: float
     pixel = max(pixel_m)
     tolerance, raw = max(tolerance_m / pixel, LEAST_TOLERANCE_PX), polygons_of_rings(rings)
     found = Regular(raw.copy(), np.zeros(len(raw), bool))
-    for detail in (max(detail_m, LEAST_DETAIL_PX * pixel) * share for share in FINER):
+    for detail in (least_detail_px(pixel_m, detail_m) * pixel * share for share in FINER):
         left = np.flatnonzero(~found.regular)
         chosen = polygons_chosen(rings, ~found.regular)
         fitted = _in_pixels(fitted_outlines(outlines_of(chosen, pixel_m), pixel, detail), chosen, pixel_m)
         near = _near(fitted, raw[left], tolerance)
         found.polygons[left[near]], found.regular[left[near]] = fitted[near], True
     return found
+
+
+def least_detail_px(pixel_m: tuple[float, float], detail_m: float) -> float:
+    """Depth and width of what is a detail, in pixels."""
+    return max(detail_m / max(pixel_m), LEAST_DETAIL_PX)
 
 
 def outlines_of(rings: Rings, pixel_m: tuple[float, float]) -> Outlines:

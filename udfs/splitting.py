@@ -13,7 +13,7 @@ from udfs.cores import Labels, Raster, parted
 from udfs.grid import PixelBounds
 from udfs.merging import packed_corners, pixel_number, unpacked_corners
 from udfs.rasters import decode_raster
-from udfs.tracing import corners_of_parts, mask_of_corners
+from udfs.tracing import Corners, corners_of_parts, sums_of_turns
 
 MOST_BOX_PX = 2**24
 """A component in a larger box, such as a town grown together, is not split: that would take over a gigabyte."""
@@ -30,7 +30,8 @@ class _Whole(NamedTuple):
 
 def split_frame(frame: pd.DataFrame) -> pd.DataFrame:
     """Pieces of whole components, with `component` and `open_edge`: those of a component that holds several buildings become one piece for
-    each building, its `component` the number of its first pixel. Others stay as they are."""
+    each building, its `component` the number of its first pixel; `parted` says which. Others stay as they are."""
+    frame = frame.assign(parted=False)
     several = (frame.groupby("component")["cores"].transform("sum") > 1) & ~_in_part_untold(frame)
     split = {name: parts for name, pieces in frame[several].groupby("component", sort=True) if (parts := _buildings(pieces))}
     if not split:
@@ -51,18 +52,20 @@ def _buildings(pieces: pd.DataFrame) -> list[dict[Hashable, Any]]:
     box = PixelBounds(int(every.y.min()), int(every.x.min()), int(every.y.max()), int(every.x.max()))
     if np.prod(box.shape_yx) > MOST_BOX_PX:
         return []
-    whole = _drawn(pieces, box)
+    whole = _drawn(pieces, every, box)
     labels = parted(whole.depth, whole.piece > 0)
     return _rows(pieces, whole, labels) if labels.max() > 1 else []
 
 
-def _drawn(pieces: pd.DataFrame, box: PixelBounds) -> _Whole:
-    whole = _Whole(box, *(np.zeros(box.shape_yx, kind) for kind in (np.uint8, np.uint8, np.int32)))
-    for number, (corners, inside) in enumerate(zip(pieces["corners"], pieces["inside"], strict=True), 1):
-        part = unpacked_corners([corners], np.zeros(1, np.int64))
-        mask = mask_of_corners(part, box.top, box.left, box.shape_yx)
-        whole.probability[mask], whole.depth[mask] = decode_raster(inside, (2, -1))
-        whole.piece[mask] = number
+def _drawn(pieces: pd.DataFrame, corners: Corners, box: PixelBounds) -> _Whole:
+    """All pieces in one pass, however many there are: their turns times their numbers add up to the number of the piece at each pixel."""
+    numbered = corners._replace(turn=corners.turn * (corners.owner + 1))
+    piece = sums_of_turns(numbered, box.top, box.left, box.shape_yx)
+    whole = _Whole(box, np.zeros(box.shape_yx, np.uint8), np.zeros(box.shape_yx, np.uint8), piece)
+    inside = np.flatnonzero(whole.piece.ravel())
+    inside = inside[np.argsort(whole.piece.ravel()[inside], kind="stable")]
+    values = np.concatenate([decode_raster(each, (2, -1)) for each in pieces["inside"]], axis=1)
+    whole.probability.ravel()[inside], whole.depth.ravel()[inside] = values
     return whole
 
 
@@ -80,7 +83,10 @@ def _rows(pieces: pd.DataFrame, whole: _Whole, labels: Labels) -> list[dict[Hash
         }
     )
     one = pieces.iloc[0].to_dict()
-    return [{**one, **told, **row} for told, row in zip(_told(pieces, whole.piece, labels), made.to_dict("records"), strict=True)]
+    return [
+        {**one, **told, **row, "parted": True}
+        for told, row in zip(_told(pieces, whole.piece, labels), made.to_dict("records"), strict=True)
+    ]
 
 
 def _summed(values: Raster, labels: Labels, count: int) -> NDArray[np.int64]:

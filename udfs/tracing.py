@@ -81,9 +81,14 @@ def corners_of_parts(labels: NDArray[np.int32]) -> Corners:
 
 def mask_of_corners(corners: Corners, top: int, left: int, shape_yx: tuple[int, int]) -> NDArray[np.bool_]:
     """The pixels that corners of one owner enclose, as an array whose first pixel is (top, left); all of them must lie in it."""
+    return np.asarray(sums_of_turns(corners, top, left, shape_yx) > 0)
+
+
+def sums_of_turns(corners: Corners, top: int, left: int, shape_yx: tuple[int, int]) -> NDArray[np.int32]:
+    """Of each pixel, the turns above and left of it added: 1 inside of disjoint owners, 0 outside; of turns times a number, that number."""
     turns = np.zeros((shape_yx[0] + 1, shape_yx[1] + 1), np.int32)
     np.add.at(turns, (corners.y - top, corners.x - left), corners.turn)
-    return np.asarray(turns.cumsum(0).cumsum(1)[:-1, :-1] > 0)
+    return turns.cumsum(0, dtype=np.int32).cumsum(1, dtype=np.int32)[:-1, :-1]
 
 
 def _labels_at(labels: NDArray[np.int32], y: Ints, x: Ints) -> NDArray[np.int32]:

@@ -22,6 +22,8 @@ LEAST_WALLS = 4
 """Hardly any building has three walls: an outline that would is fitted along the axes alone."""
 LEAST_SINE = 0.25
 """Walls that meet at less than 14 degrees have no corner to speak of: a step joins them."""
+MOST_CORNERS = 2**16
+"""A ring of more is a town grown together, or noise, and gets no walls: they would take minutes."""
 
 
 class Walls(NamedTuple):
@@ -57,7 +59,7 @@ def _all_rings(xy, ring_offsets, corner, prices):  # type: ignore[no-untyped-def
     for ring in range(len(ring_offsets) - 1):
         begin, end = ring_offsets[ring], ring_offsets[ring + 1]
         points, corners = xy[begin:end], np.flatnonzero(corner[begin:end])
-        if len(corners) < 3:
+        if len(corners) < 3 or len(corners) > MOST_CORNERS:
             continue
         sums = _running_sums(points)
         start = np.argmax(points[corners, 0] + points[corners, 1])
@@ -116,21 +118,34 @@ def cheapest_walls(sums, corners, start, prices):  # type: ignore[no-untyped-def
         at[k] = corners[(start + k) % count] + (size if start + k >= count else 0)
     cost, before, kind = np.full((count + 1, kinds), np.inf), np.zeros((count + 1, kinds), np.int64), np.zeros((count + 1, kinds), np.int64)
     cost[0] = 0.0
+    # Corners where a wall may still begin, and least costs up to there with it (pruning: Killick et al. 2012, PELT).
+    open_at, open_count, least = np.zeros(count + 1, np.int64), 1, np.full(count + 1, np.inf)
     for j in range(1, count + 1):
-        for i in range(j - 1, -1, -1):
+        place = open_count - 1
+        while place >= 0:
+            i = open_at[place]
             _, _, _, xx, mixed, yy = _moments(sums, at[i], at[j])
             mean, half = (xx + yy) / 2, (xx - yy) / 2
             off = (yy, xx, mean - mixed, mean + mixed, mean - math.sqrt(half * half + mixed * mixed))
             # Longer walls are further off: no cut before this one can be better.
             if off[FREE] + prices[0] > cost[j].max():
                 break
-            for c in range(kinds):
+            least[place] = cost[i].min() + off[FREE]
+            for c in range(kinds if least[place] + prices[0] <= cost[j].max() else 0):
                 for d in range(kinds):
                     # Two parallel walls need a step between them.
                     step = prices[0] if i > 0 and d == c and c != FREE else 0.0
                     total = cost[i, d] + step + off[c] + prices[c]
                     if total < cost[j, c]:
                         cost[j, c], before[j, c], kind[j, c] = total, i, d
+            place -= 1
+        # A wall from where a cut here, with a step, costs less is never the best of any later corner.
+        kept = place + 1
+        for place in range(kept, open_count):
+            if least[place] <= cost[j].min() + prices[0]:
+                open_at[kept] = open_at[place]
+                kept += 1
+        open_at[kept], open_count = j, kept + 1
     return _walked_back(at, cost, before, kind)
 
 

@@ -8,10 +8,12 @@ Run: ./spark-submit.sh buildings --place kampala
 """
 
 from functools import partial
+from pathlib import Path
 
 from pydantic import Field
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.types import DoubleType, StructField, StructType
 
 from conf.place import Place
 from conf.settings import Settings
@@ -20,7 +22,10 @@ from jobs.arrow_batches import ROWS_WITH_RASTERS, rows_per_batch
 from jobs.connecting import FIELD, components
 from jobs.fine_layers import fine_layers
 from jobs.job import Context, Tables, job
+from jobs.matched_polygons import with_neighbours
 from udfs.footprints import FOOTPRINTS_DDL, footprint_frames
+from udfs.heights import height_frames, heights_digest
+from udfs.image_files import located
 from udfs.merging import CELL_BITS, COLUMN_BITS, EAST, NORTH, PIECES_DDL, SOUTH, WEST, piece_frames
 from udfs.overlaps import CUTS_DDL, cut_frame
 from udfs.polygons import PLANAR_DDL, Outline, planar_frame
@@ -41,6 +46,10 @@ class BuildingsSettings(Settings):
     tolerance_m: float = Field(
         3.0, ge=0, description="an outline that straight walls would move further, m, and by more than 2 pixels, stays raw"
     )
+    heights: str | None = Field(
+        None, description="local raster of heights above ground, m, that buildings are told by; {storage} is the place's folder",
+        json_schema_extra={"matters": False},
+    )  # fmt: skip
     one_task_pairs: int = Field(
         500_000, ge=0, description="graphs of more touching pieces are solved by Spark rounds", json_schema_extra={"matters": False}
     )
@@ -50,8 +59,19 @@ def _no_fine_layer(place: Place, settings: BuildingsSettings) -> str | None:
     return None if fine_layers(place) else "no layer has pixels of 2 m or finer"
 
 
+def _heights_path(place: Place, settings: BuildingsSettings) -> str | None:
+    return located(settings.heights, place.folder) if settings.heights else None
+
+
+def heights_source(place: Place, settings: BuildingsSettings) -> str | None:
+    """Digest of the raster of heights. Raises InputError."""
+    path = _heights_path(place, settings)
+    return heights_digest(Path(path)) if path else None
+
+
 @job(
-    reads=("built_up",), writes="buildings", settings=BuildingsSettings, parallel_over="tiles", absent=_no_fine_layer, data_version=3,
+    reads=("built_up",), writes="buildings", settings=BuildingsSettings, parallel_over="tiles", absent=_no_fine_layer, data_version=4,
+    sources=heights_source,
 )  # fmt: skip
 def buildings(tables: Tables, settings: BuildingsSettings, context: Context) -> DataFrame:
     """Footprints of every building, of components of built pixels, of at least `min_area_m2`; none of them share ground."""
@@ -64,7 +84,15 @@ def buildings(tables: Tables, settings: BuildingsSettings, context: Context) -> 
     groups = whole.withColumn("cell", _cell()).groupBy(*FIELD, "cell")
     planar = groups.applyInPandas(partial(planar_frame, outline=outline), PLANAR_DDL)
     footprints = _apart(planar, bool(settings.detail_m)).mapInPandas(footprint_frames, FOOTPRINTS_DDL)
-    return footprints.select(*(name for name in TABLES["buildings"].names if name in footprints.columns))
+    return _with_heights(with_neighbours(footprints), _heights_path(context.place, settings)).select(*TABLES["buildings"].names)
+
+
+def _with_heights(footprints: DataFrame, path: str | None) -> DataFrame:
+    """Adds `height_m`."""
+    if path is None:
+        return footprints.withColumn("height_m", F.lit(None).cast("double"))
+    schema = StructType([*footprints.schema.fields, StructField("height_m", DoubleType())])
+    return footprints.mapInPandas(partial(height_frames, path=path), schema)
 
 
 def _cell() -> Column:

@@ -17,7 +17,7 @@ from conf.settings import Settings
 from jobs.fine_layers import chosen_epoch, chosen_layer
 from jobs.job import Context, Tables, job
 from jobs.mapped_ground import mapped_ground
-from jobs.matched_polygons import faults_of, on_squares, pairs_of
+from jobs.matched_polygons import faults_of, on_squares, pairs_of, with_quarters
 from udfs.areas import file_area
 from udfs.average_precision import CONFIDENCE_BINS
 from udfs.files import write_whole
@@ -38,12 +38,15 @@ class EvaluatePolygonsSettings(Settings):
     epoch: str | None = Field(None, description="default: the last one")
     ground: str | None = Field(None, description="vector file of the ground that is judged; {storage} is the place's folder")
     level: int | None = Field(None, ge=0, description="of the units that figures are told by, too")
+    kinds: bool = Field(False, description="figures by kind of true buildings, too: a found one counts with the nearest true one")
     min_area_m2: float = Field(4.0, ge=0, description="smaller known buildings are left out, m2")
     band_m: float = Field(1.0, gt=0, description="width of the boundary whose IoU is told, m")
 
 
 def polygon_sources(place: Place, settings: EvaluatePolygonsSettings) -> Any:
     """The layer, the epoch and the ground's digest. Raises InputError."""
+    if settings.kinds and (settings.known != "truth_buildings" or settings.level is not None):
+        raise InputError("evaluate_polygons.kinds: only truth_buildings tell kinds, and units of a level cannot be told with them")
     layer, epoch = _chosen(place, settings)
     return [layer, epoch, content_digest(Path(path)) if (path := _ground_path(place, settings)) and _area(path) else None]
 
@@ -56,7 +59,8 @@ def evaluate_polygons(tables: Tables, settings: EvaluatePolygonsSettings, contex
     """Figures of all ground, and of each unit of `level`, in `evaluation/polygons.json` of the place."""
     layer, epoch = _chosen(context.place, settings)
     found = tables["buildings"].where((F.col("layer") == layer) & (F.col("epoch") == epoch)).withColumnRenamed("building_id", "id")
-    both = _kind(found, FOUND).unionByName(_kind(_known(tables, settings, context.place, epoch), KNOWN))
+    known, untold = _known(tables, settings, context.place, epoch), F.lit(None).cast("string")
+    both = _kind(found, FOUND, untold).unionByName(_kind(known, KNOWN, F.col("kind") if settings.kinds else untold))
     done = tables["built_up"].where((F.col("layer") == layer) & (F.col("epoch") == epoch) & (F.col("status") == "done"))
     judged = _mapped(_judged(both, context.place, settings), mapped_ground(done))
     polygons = _with_regions(judged, tables, settings).persist()
@@ -98,8 +102,8 @@ def _known(tables: Tables, settings: EvaluatePolygonsSettings, place: Place, epo
     return tables["truth_buildings"].where(stands).withColumnRenamed("building_id", "id").withColumn("confidence", F.lit(1.0))
 
 
-def _kind(polygons: DataFrame, kind: str) -> DataFrame:
-    return polygons.select(F.lit(kind).alias("kind"), *POLYGON)
+def _kind(polygons: DataFrame, kind: str, quarter: Column) -> DataFrame:
+    return polygons.select(F.lit(kind).alias("kind"), quarter.alias("quarter"), *POLYGON)
 
 
 def _judged(polygons: DataFrame, place: Place, settings: EvaluatePolygonsSettings) -> DataFrame:
@@ -118,7 +122,9 @@ def _mapped(polygons: DataFrame, ground: DataFrame) -> DataFrame:
 
 
 def _with_regions(polygons: DataFrame, tables: Tables, settings: EvaluatePolygonsSettings) -> DataFrame:
-    """Adds `region`: the unit of `level` that the point lies in, "" outside of all."""
+    """Adds `region`: the unit of `level` that the point lies in, or the kind of building; "" outside of all."""
+    if settings.kinds:
+        return with_quarters(polygons.drop("point")).withColumnRenamed("quarter", "region").fillna("", ["region"])
     if settings.level is None:
         return polygons.drop("point").withColumn("region", F.lit(""))
     if "units" not in tables:

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import shapely
 from pyproj import Transformer
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
 from shapely import affinity
 
 from conf.errors import InputError
@@ -105,6 +106,25 @@ def greedy(known: list[Any], found: list[Any]) -> list[tuple[int, int]]:
     return pairs
 
 
+def test_figures_by_kind_count_found_ones_with_the_nearest_true_one(spark: SparkSession, place: Place) -> None:
+    known, found = houses()
+    given = tables(spark, known, found)
+    kinds = np.array(["informal", "house", "block"])[np.arange(len(known)) % 3]
+    told = F.when(F.col("building_id").startswith("k"), F.element_at(F.array(*(F.lit(k) for k in kinds)), _number() + 1)).otherwise("gone")
+    figures = run(spark, place, given | {"truth_buildings": given["truth_buildings"].withColumn("kind", told)}, kinds=True)
+    nearest = np.array([np.argmin(shapely.distance(shape, np.array(known))) for shape in found])
+    pairs = greedy(known, found)
+    for kind in ("informal", "house", "block"):
+        counted = figures[kind]
+        assert (counted["known"], counted["found"]) == ((kinds == kind).sum(), (kinds[nearest] == kind).sum())
+        assert counted["hits"] == sum(kinds[m] == kind for _, m in pairs)
+    assert sum(figures[kind]["found"] for kind in kinds[:3]) == figures["all"]["found"] == len(found)
+
+
+def _number() -> Column:
+    return F.substring("building_id", 2, 3).cast("int")
+
+
 def test_pairs_and_figures_are_those_of_a_plain_loop(spark: SparkSession, place: Place) -> None:
     known, found = houses()
     figures = run(spark, place, tables(spark, known, found))["all"]
@@ -156,7 +176,12 @@ def test_ground_units_and_bad_settings(spark: SparkSession, place: Place, tmp_pa
     assert by_unit["west"]["known"] + by_unit["east"]["known"] == by_unit["all"]["known"] == len(known)
     half = run(spark, place, given | {"built_up": mapped(spark, WEST + 340)})["all"]
     assert (half["known"], half["found"]) == (by_unit["west"]["known"], by_unit["west"]["found"])
-    for wrong, said in ({"layer": "x"}, "not a layer"), ({"epoch": "1999"}, "not an epoch"), ({"ground": "none.geojson"}, "no file"):
+    for wrong, said in (
+        ({"layer": "x"}, "not a layer"),
+        ({"epoch": "1999"}, "not an epoch"),
+        ({"kinds": True, "level": 1}, "only truth_buildings"),
+        ({"ground": "none.geojson"}, "no file"),
+    ):
         with pytest.raises(InputError, match=said):
             polygon_sources(place, EvaluatePolygonsSettings(**wrong))
     with pytest.raises(InputError, match="no table units"):
