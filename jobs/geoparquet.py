@@ -9,6 +9,8 @@ from pyspark.sql import DataFrame, DataFrameWriter
 from pyspark.sql import functions as F
 
 from conf.table import BBOX
+from jobs.within_world import within_world
+from udfs.files import replace_folder
 
 ROW_GROUP_BYTES = 2**21
 """Before compression, some ten thousand buildings: a reader that wants a hundredth of a million of them takes four groups of a hundred."""
@@ -27,9 +29,11 @@ def write_geoparquet(frame: DataFrame, path: Path, order: tuple[str, ...]) -> No
     shutil.rmtree(fresh)
 
 
-def write_geoparquet_files(frame: DataFrame, folder: Path, columns: Sequence[str], group: Sequence[str], order: Sequence[str]) -> int:
-    """Those `columns` in files `<group>/…/00000.parquet` of the number in column `file`, sorted by `order`; how many files. The folder is
-    there as it was, or whole, but for the moment between two renamings."""
+def write_geoparquet_files(
+    frame: DataFrame, folder: Path, columns: Sequence[str], group: Sequence[str], order: Sequence[str], inside: str = ""
+) -> int:
+    """Those `columns` in files `<group>/…/<inside>/00000.parquet` of the number in column `file`, sorted by `order`; how many files. The
+    folder is there as it was, or whole, but for the moment between two renamings."""
     fresh = folder.with_name(f".{folder.name}.new")
     keys = {f"by_{name}": F.col(name) for name in (*group, "file")}
     sorted_rows = frame.withColumns(keys).repartition(*keys).sortWithinPartitions(*keys, *order).select(*columns, *keys)
@@ -37,18 +41,18 @@ def write_geoparquet_files(frame: DataFrame, folder: Path, columns: Sequence[str
     parts = sorted(fresh.rglob("part-*.parquet"))
     for part in parts:
         *names, number = (each.partition("=")[2] for each in part.parent.relative_to(fresh).parts)
-        target = fresh.joinpath("whole", *names, f"{int(number):05d}.parquet")
+        target = fresh.joinpath("whole", *names, inside, f"{int(number):05d}.parquet")
         target.parent.mkdir(parents=True, exist_ok=True)
         part.replace(target)
-    if folder.exists():
-        folder.replace(fresh / "before")
-    (fresh / "whole").replace(folder)
-    shutil.rmtree(fresh)
+    replace_folder(folder, fresh)
     return len(parts)
 
 
 def _shaped(frame: DataFrame) -> DataFrame:
-    return frame.withColumns({"bbox": F.struct(*BBOX), "geometry": F.expr("ST_GeomFromWKB(geometry)")}).drop(*BBOX)
+    """With `bbox`, null where there is no geometry, for both must be optional, or neither."""
+    shaped = within_world(frame).withColumn("geometry", F.expr("ST_GeomFromWKB(geometry)"))
+    bbox = F.when(F.col("geometry").isNotNull(), F.struct("xmin", "xmax", "ymin", "ymax"))
+    return shaped.withColumn("bbox", bbox).drop(*BBOX)
 
 
 def _writer(frame: DataFrame) -> DataFrameWriter:

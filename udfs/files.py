@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,14 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     fresh = path.with_name(f".{os.getpid()}.{path.name}")
     write(fresh)
     fresh.replace(path)
+
+
+def replace_folder(folder: Path, fresh: Path) -> None:
+    """The folder `whole` in `fresh` takes the place of `folder`, which is missing only between two renamings; `fresh` is removed."""
+    if folder.exists():
+        folder.replace(fresh / "before")
+    (fresh / "whole").replace(folder)
+    shutil.rmtree(fresh)
 
 
 def write_cog(path: Path, bands: Sequence[NDArray[Any]], names: Sequence[str], crs: str, transform: Affine, nodata: float | None) -> None:
