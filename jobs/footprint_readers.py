@@ -10,10 +10,12 @@ import shapely
 from pydantic import Field, model_validator
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
 
 from conf.errors import InputError, ReadError
 from conf.place import Place
 from conf.settings import Settings
+from conf.table import BBOX
 from jobs.job import Context
 from udfs.addresses import Allowed, address_of, pattern_of
 from udfs.footprint_files import (
@@ -154,8 +156,9 @@ def _from_parquet(source: FootprintSource, ground: DataFrame, place: Place) -> D
     """Raises InputError where the table has not the columns of its kind."""
     table = ground.sparkSession.read.parquet(located(source.path, place.folder))
     columns = _of_overture(table, source.path) if source.kind == "overture" else _of_osm(table, source.path)
-    near = _boxed(table, ground).where(columns.is_building)
-    chosen = near.select("geometry", columns.confidence.alias("confidence"), columns.label_date.alias("label_date"))
+    near, boxes = (_boxed(table, ground), [F.col("bbox")[name].alias(name) for name in BBOX]) if _has_boxes(table) else (table, [])
+    told = near.where(columns.is_building)
+    chosen = told.select("geometry", columns.confidence.alias("confidence"), columns.label_date.alias("label_date"), *boxes)
     return chosen.mapInPandas(partial(outline_batches, source=source.kind), FOOTPRINTS_DDL)
 
 
@@ -188,12 +191,21 @@ def _check_columns(table: DataFrame, names: tuple[str, ...], path: str) -> None:
     missing = [name for name in names if name not in table.columns]
     if missing:
         raise InputError(f"footprints: {path} has no column {', '.join(missing)}; it has {', '.join(table.columns[:12])}")
+    if (kind := dict(table.dtypes)["geometry"]) != "binary":
+        raise InputError(
+            f"footprints: column geometry of {path} is of type {kind[:40]}; WKB is expected, so write the file with encoding WKB"
+        )
+
+
+def _has_boxes(table: DataFrame) -> bool:
+    """Whether column bbox is one of Overture's kind."""
+    kind = table.schema["bbox"].dataType if "bbox" in table.columns else None
+    return isinstance(kind, StructType) and set(BBOX) <= set(kind.names)
 
 
 def _boxed(table: DataFrame, ground: DataFrame) -> DataFrame:
-    """Rows whose box meets the box of the ground, where the table has boxes: Parquet passes over the others unread."""
-    if "bbox" not in table.columns:
-        return table
+    """Rows whose box meets the box of the ground, or is null: Parquet passes over the others unread."""
     west, south, east, north = ground.agg(F.min("xmin"), F.min("ymin"), F.max("xmax"), F.max("ymax")).first()
-    box = F.col("bbox")
-    return table.where((box["xmax"] >= west) & (box["xmin"] <= east) & (box["ymax"] >= south) & (box["ymin"] <= north))
+    xmin, ymin, xmax, ymax = (F.col("bbox")[name] for name in BBOX)
+    meets = (xmax >= west) & (xmin <= east) & (ymax >= south) & (ymin <= north)
+    return table.where(meets | xmin.isNull() | ymin.isNull() | xmax.isNull() | ymax.isNull())

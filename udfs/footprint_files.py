@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from shapely.errors import ShapelyError  # type: ignore[attr-defined]
 
 from conf.errors import InputError, ReadError
+from conf.table import BBOX
 from udfs.areas import vector_frame
 from udfs.images import Opener, OpeningRules
 from udfs.units import POLYGONAL, polygons_only
@@ -28,6 +29,8 @@ FOOTPRINTS_DDL = (
     "footprint_id string, source string, geometry binary, xmin double, ymin double, xmax double, ymax double, confidence double, "
     "label_date date"
 )
+BOX_SLACK = 1e-4
+"""Degrees: boxes may be in single precision."""
 MOST_LINE_BYTES = 2**24
 MOST_INDEX_BYTES = 256 * 2**20
 
@@ -93,7 +96,7 @@ def read_microsoft(stream: BinaryIO) -> Iterator[Footprints]:
     while batch := list(islice(lines, ROWS_AT_ONCE)):
         if len(max(batch, key=len)) == MOST_LINE_BYTES:
             raise ReadError("corrupt", f"a line of {MOST_LINE_BYTES} bytes or more is no building; fetch the file again")
-        shapes = shapely.from_geojson(np.array([line.decode("utf-8", "replace") for line in batch], object), on_invalid="ignore")
+        shapes = _parsed(shapely.from_geojson, np.array([line.decode("utf-8", "replace") for line in batch], object))
         yield Footprints(shapes, np.array([_confidence(line) for line in batch]))
 
 
@@ -109,8 +112,8 @@ def _confidence(line: bytes) -> float:
 def read_google(stream: BinaryIO) -> Iterator[Footprints]:
     """CSV with `geometry` (WKT) and `confidence`. Raises InputError without them."""
     try:
-        for frame in pd.read_csv(stream, usecols=["geometry", "confidence"], chunksize=ROWS_AT_ONCE):
-            shapes = shapely.from_wkt(frame["geometry"].to_numpy(object), on_invalid="ignore")
+        for frame in pd.read_csv(stream, usecols=["geometry", "confidence"], dtype={"geometry": str}, chunksize=ROWS_AT_ONCE):
+            shapes = _parsed(shapely.from_wkt, frame["geometry"].fillna("").to_numpy(object))
             yield Footprints(shapes, frame["confidence"].to_numpy(float))
     except ValueError as error:
         raise InputError(f"no CSV of Google's Open Buildings: {str(error).splitlines()[0]}") from None
@@ -131,10 +134,33 @@ def file_batches(frames: Iterable[pd.DataFrame], rules: OpeningRules) -> Iterato
 
 
 def outline_batches(frames: Iterable[pd.DataFrame], source: str) -> Iterator[pd.DataFrame]:
-    """Shell: frames of geometry (WKB, EPSG:4326), confidence and label_date to rows of FOOTPRINTS_DDL."""
+    """Shell: frames of geometry (WKB, EPSG:4326), confidence, label_date and, where they are told, boxes to rows of FOOTPRINTS_DDL. Raises
+    ReadError on a wrong box: a file's other rows were chosen by theirs."""
     for frame in frames:
-        shapes = np.asarray(shapely.from_wkb(frame["geometry"].to_numpy(object), on_invalid="ignore"), object)
+        shapes = _parsed(shapely.from_wkb, frame["geometry"].to_numpy(object))
+        if set(BBOX) <= set(frame.columns):
+            _check_boxes(shapes, frame[list(BBOX)].to_numpy(float))
         yield footprint_rows(Footprints(shapes, frame["confidence"].to_numpy(float)), source, frame["label_date"].to_numpy(object))
+
+
+def _check_boxes(shapes: NDArray[np.object_], told: NDArray[np.float64]) -> None:
+    """Boxes (n, 4) need not be tight; one across 180 degrees (xmin > xmax) or without a number says nothing."""
+    found = shapely.bounds(shapes)
+    outside = np.column_stack([told[:, :2] - found[:, :2], found[:, 2:] - told[:, 2:]]) > BOX_SLACK
+    wrong = np.flatnonzero(outside.any(axis=1) & (told[:, 0] <= told[:, 2]))
+    if len(wrong):
+        box, bounds = (np.round(values[wrong[0]], 6).tolist() for values in (told, found))
+        raise ReadError("corrupt", f"bbox {box} does not cover its geometry, which reaches {bounds}; drop column bbox or write it anew")
+
+
+def _parsed(read: Any, texts: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Geometries, None for what is none, and for curves, which shapely does not know."""
+    try:
+        with np.errstate(invalid="ignore", over="ignore"):
+            return np.array(read(texts, on_invalid="ignore"), object)
+    except NotImplementedError:
+        halves = np.array_split(texts, 2)
+        return np.concatenate([_parsed(read, half) for half in halves]) if len(texts) > 1 else np.array([None], object)
 
 
 def footprint_rows(found: Footprints, source: str, label_date: Any) -> pd.DataFrame:
@@ -151,10 +177,14 @@ def footprint_rows(found: Footprints, source: str, label_date: Any) -> pd.DataFr
 
 
 def polygons(shapes: NDArray[np.object_]) -> NDArray[np.object_]:
-    """Valid (multi)polygons in two dimensions, mended where they cross themselves; None for what has no area in degrees."""
+    """Valid (multi)polygons in two dimensions, mended where they cross themselves; None for what has no area in degrees, or a corner
+    nowhere."""
     mended = np.array(shapely.force_2d(shapes), object)
+    xy, owner = shapely.get_coordinates(mended, return_index=True)
+    mended[owner[~np.isfinite(xy).all(axis=1)]] = None
     for number in np.flatnonzero(~shapely.is_valid(mended) & ~shapely.is_missing(mended)):
-        mended[number] = polygons_only(shapely.make_valid(mended[number]))
+        # Holes are taken away from shells, however large they are; by lines alone, one that is larger would be the building.
+        mended[number] = polygons_only(shapely.make_valid(mended[number], method="structure", keep_collapsed=False))
     west, south, east, north = shapely.bounds(mended).T
     sound = (shapely.area(mended) > 0) & (west >= -180) & (east <= 180) & (south >= -90) & (north <= 90)
     mended[~sound | ~np.isin(shapely.get_type_id(mended), POLYGONAL)] = None

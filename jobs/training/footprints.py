@@ -35,7 +35,7 @@ def footprint_sources(place: Place, settings: FootprintsSettings) -> list[dict[s
 
 @job(
     reads=("tiles",), writes="footprints", settings=FootprintsSettings, parallel_over="files", in_flow=False,
-    absent=no_footprints, sources=footprint_sources,
+    absent=no_footprints, sources=footprint_sources, data_version=2,
 )  # fmt: skip
 def footprints(tables: Tables, settings: FootprintsSettings, context: Context) -> DataFrame:
     """Every footprint that meets a tile, once, however many files hold it. Raises InputError where none does."""
