@@ -41,7 +41,7 @@ def speed_ratio(
     ours: Callable[[], Output],
     theirs: Callable[[], Output],
     agree: Callable[[Output, Output], None],
-    reach: float,
+    reach: float | None,
     pairs: int = PAIRS,
     note: str = "",
 ) -> Measure:

@@ -1,8 +1,6 @@
 """Bytes that a reader takes from exported buildings for a box of a hundredth of their ground ÷ the bytes of all files."""
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +51,8 @@ class CountingFiles(LocalFileSystem):
 def measure() -> list[Measure]:
     """The share, of boxes anywhere. Raises ValueError where a box gives other buildings than all of them by hand."""
     spark = start_session("local[2]", {})
-    with _exported(spark) as folder:
-        paths = sorted(str(path) for path in folder.rglob("*.parquet"))
+    with tempfile.TemporaryDirectory() as folder:
+        paths = sorted(str(path) for path in exported(spark, Path(folder), COUNT).rglob("*.parquet"))
         whole = sum(Path(path).stat().st_size for path in paths)
         table = ds.dataset(paths).to_table(columns=["building_id", "bbox"]).flatten().to_pandas()
         corners = np.random.default_rng(3).uniform([WEST, SOUTH], [WEST + 0.9 * SIDE, SOUTH + 0.9 * SIDE], (BOXES, 2))
@@ -63,13 +61,12 @@ def measure() -> list[Measure]:
     return [Measure("pruning", "of 1", tuple(shares), REACH, at_most=True, note=note)]
 
 
-@contextmanager
-def _exported(spark: SparkSession) -> Iterator[Path]:
-    with tempfile.TemporaryDirectory() as folder:
-        place = load_place("simulated", (f"warehouse={folder}",), frozenset(declared_jobs()))
-        context = Context(spark, place, "benchmark", Path(folder))
-        buildings_geoparquet.run({"buildings": scattered(spark, COUNT)}, BuildingsGeoparquetSettings(), context)
-        yield Path(folder) / FOLDER
+def exported(spark: SparkSession, folder: Path, count: int) -> Path:
+    """So many houses as the job exports them to a place's folder; where they lie."""
+    place = load_place("simulated", (f"warehouse={folder}",), frozenset(declared_jobs()))
+    context = Context(spark, place, "benchmark", folder)
+    buildings_geoparquet.run({"buildings": scattered(spark, count)}, BuildingsGeoparquetSettings(), context)
+    return folder / FOLDER
 
 
 def scattered(spark: SparkSession, count: int) -> DataFrame:
@@ -83,7 +80,10 @@ def scattered(spark: SparkSession, count: int) -> DataFrame:
         "geometry": F.expr("ST_AsBinary(ST_PolygonFromEnvelope(xmin, ymin, xmax, ymax))"), "shape": F.lit("regularised"),
         "open_edge": F.lit(False), "first_date": F.lit("2020-01-01"), "last_date": F.lit("2020-12-31"), "model_sha256": F.lit("ab"),
     }  # fmt: skip
-    numbers = {name: F.rand(seed) for seed, name in enumerate(("area_m2", "perimeter_m", "orientation_deg", "compactness", "confidence"))}
+    numbers = {
+        name: F.rand(seed)
+        for seed, name in enumerate(("area_m2", "perimeter_m", "orientation_deg", "compactness", "neighbour_m", "height_m", "confidence"))
+    }
     full = box.withColumns(told | numbers | {"vertices": F.lit(4)})
     return full.select(*(F.col(column.name).cast(column.type) for column in BUILDINGS.columns))
 
