@@ -113,3 +113,12 @@ def test_a_long_wall_is_one_wall(length):
     largest = np.argmax(np.bincount(labels.ravel())[1:]) + 1
     (found,), _ = regular_polygons(rings_of_corners(corners_of_labels((labels == largest).astype(np.int32))), (px, px), 1.2, 3.0)
     assert len(found.exterior.coords) == 5
+
+
+def test_a_lattice_stays_raw_where_closed_holes_would_make_it_a_third_larger():
+    """Every other pixel of every other row is a hole, at a side that is no multiple of anything."""
+    mask = np.ones((61, 43), bool)
+    mask[1::2, 1::2] = False
+    rings = rings_of_corners(corners_of_labels(label_components(mask)[0]))
+    (found,), (regular,) = regular_polygons(rings, (PX, PX), 1.0, 2.0)
+    assert not regular and found.area == mask.sum()
