@@ -61,5 +61,8 @@ def grown_together(polygons: Shapes, raw: Shapes, rank: Ints, regular: Mask, rea
 
 
 def _widened(shapes: Shapes, by: float) -> Shapes:
+    """Corners stay corners. GEOS' buffers of such may cross themselves, which overlays do not take."""
     wide: Shapes = shapely.buffer(shapes, by, join_style="mitre")
+    broken = ~shapely.is_valid(wide)
+    wide[broken] = areas_of(shapely.make_valid(wide[broken]))
     return wide
