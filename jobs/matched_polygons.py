@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 
 from conf.table import BBOX
 from udfs.neighbours import NEIGHBOURS_DDL, QUARTERS_DDL, REACH_M, nearest_quarter_frame, neighbour_frame
-from udfs.polygon_matching import FAULTS_DDL, FOUND, PAIRS_DDL, SQUARE_DEGREES, fault_frame, pair_frame
+from udfs.polygon_matching import FAULTS_DDL, FOUND, PAIRS_DDL, POLAR_DEGREES, SQUARE_DEGREES, fault_frame, pair_frame
 
 METRES_PER_DEGREE = 110_574.0
 """Of latitude, at least: at the equator."""
@@ -15,12 +15,14 @@ SQUARE = ("square_y", "square_x")
 
 
 def on_squares(polygons: DataFrame, around_m: float = 0) -> DataFrame:
-    """Rows, with a box (xmin, ymin, xmax, ymax), on every square that the box, or what lies `around_m` about it, touches."""
-    up = around_m / METRES_PER_DEGREE
-    # Up to the poles: there a square is no wider than some metres.
-    along = F.lit(up) / F.greatest(F.cos(F.radians(F.greatest(F.abs("ymin"), F.abs("ymax")) + up)), F.lit(up / 360))
-    rows = polygons.withColumn("square_y", F.explode(_squares("ymin", "ymax", F.lit(up))))
-    return rows.withColumn("square_x", F.explode(_squares("xmin", "xmax", along)))
+    """Rows, with a box (xmin, ymin, xmax, ymax), on every square that the box, or what lies `around_m` about it, touches. Beyond 85 degrees
+    a row of squares is one, square_x 0."""
+    up = F.lit(around_m / METRES_PER_DEGREE)
+    farthest = F.least(F.greatest(F.abs("ymin"), F.abs("ymax")) + up, F.lit(POLAR_DEGREES + 1.0))
+    rows = polygons.withColumn("square_y", F.explode(_squares("ymin", "ymax", up)))
+    polar = F.abs(F.col("square_y") + 0.5) * SQUARE_DEGREES > POLAR_DEGREES
+    along = _squares("xmin", "xmax", up / F.cos(F.radians(farthest)))
+    return rows.withColumn("square_x", F.explode(F.when(polar, F.array(F.lit(0).cast("bigint"))).otherwise(along)))
 
 
 def _squares(least: str, most: str, around: Column) -> Column:

@@ -5,7 +5,7 @@ import pandas as pd
 import shapely
 
 from conf.table import BBOX
-from udfs.polygon_matching import FOUND, KNOWN, SQUARE_DEGREES, on_plane
+from udfs.polygon_matching import FOUND, KNOWN, SQUARE_DEGREES, is_polar, on_plane
 
 REACH_M = 100.0
 """Further buildings are no neighbours."""
@@ -38,5 +38,6 @@ def _touches(frame: pd.DataFrame) -> "pd.Series[bool]":
     """As rows are put on squares: by the squares of the box' corners."""
     square = {name: np.floor(frame[name] / SQUARE_DEGREES) for name in BBOX}
     x, y = frame["square_x"], frame["square_y"]
-    touches: pd.Series[bool] = (square["xmin"] <= x) & (x <= square["xmax"]) & (square["ymin"] <= y) & (y <= square["ymax"])
+    along = ((square["xmin"] <= x) & (x <= square["xmax"])) | is_polar(y)
+    touches: pd.Series[bool] = along & (square["ymin"] <= y) & (y <= square["ymax"])
     return touches

@@ -1,5 +1,7 @@
 """Found polygons beside known ones: which lie on one another, and how close their outlines are. One square of ground at a time."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import shapely
@@ -14,6 +16,8 @@ Mask = NDArray[np.bool_]
 
 SQUARE_DEGREES = 0.02
 """Side of the squares of ground that are compared at once, 2 km: flat enough for distances from their middle."""
+POLAR_DEGREES = 85.0
+"""Squares beyond are no longer square: a row of them is one."""
 FOUND, KNOWN = "found", "known"
 LEAST_IOU = 0.5
 SHARED_M2 = 1e-3
@@ -78,7 +82,8 @@ def meeting_on_plane(frame: pd.DataFrame) -> tuple[Shapes, Ints, Ints]:
 def on_plane(frame: pd.DataFrame, lonlat: Shapes) -> Shapes:
     """In metres from the middle of the frame's square."""
     y, x = ((float(frame[name].iloc[0]) + 0.5) * SQUARE_DEGREES for name in ("square_y", "square_x"))
-    flat = Transformer.from_crs("EPSG:4326", f"+proj=aeqd +lat_0={y} +lon_0={x} +datum=WGS84", always_xy=True)
+    # A pole begins a square, and what lies about a polygon may reach beyond.
+    flat = Transformer.from_crs("EPSG:4326", f"+proj=aeqd +lat_0={np.clip(y, -90, 90)} +lon_0={x} +datum=WGS84", always_xy=True)
     shapes: Shapes = shapely.transform(lonlat, flat.transform, interleaved=False)
     return shapes
 
@@ -99,5 +104,11 @@ def _meeting(frame: pd.DataFrame, lonlat: Shapes, shapes: Shapes) -> tuple[Ints,
 def _begin_here(frame: pd.DataFrame, lonlat: Shapes, one: Ints, other: Ints) -> Mask:
     """Whether the south-west corner of what the boxes of two polygons share lies in the square."""
     corner = shapely.bounds(lonlat)[:, :2]
-    begin = np.floor(np.maximum(corner[one], corner[other]) / SQUARE_DEGREES)
-    return np.asarray((begin == frame[["square_x", "square_y"]].to_numpy()[0]).all(axis=1))
+    begin_x, begin_y = np.floor(np.maximum(corner[one], corner[other]) / SQUARE_DEGREES).T
+    square_x, square_y = frame[["square_x", "square_y"]].to_numpy()[0]
+    return np.asarray((begin_y == square_y) & ((begin_x == square_x) | is_polar(square_y)))
+
+
+def is_polar(square_y: Any) -> Any:
+    """Whether a row of squares is one square."""
+    return np.abs(square_y + 0.5) * SQUARE_DEGREES > POLAR_DEGREES

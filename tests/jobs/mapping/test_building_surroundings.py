@@ -21,7 +21,7 @@ from tests.jobs.mapping.test_buildings import built_up_rows, place, run, town
 DDL = "layer string, epoch string, building_id string, geometry binary, xmin double, ymin double, xmax double, ymax double"
 
 
-@pytest.mark.parametrize(("latitude", "longitude"), [(0.34, 32.6), (60.0, 24.94), (-84.0, 10.0)])
+@pytest.mark.parametrize(("latitude", "longitude"), [(0.34, 32.6), (60.0, 24.94), (-84.0, 10.0), (85.0, 50.0), (-89.99, 10.0)])
 def test_the_next_building_is_that_of_a_plane(spark: SparkSession, latitude: float, longitude: float) -> None:
     """Over a corner of four squares of 0.02 degrees, where the next one lies in another square; another epoch and layer in between."""
     plane = f"+proj=aeqd +lat_0={latitude} +lon_0={longitude} +datum=WGS84"
