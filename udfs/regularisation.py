@@ -6,6 +6,8 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from udfs.circles import PRICE as PRICE_OF_CIRCLE
+from udfs.circles import Circles, circles_of, corners_of_circle
 from udfs.polygon_metrics import iou
 from udfs.tracing import Rings, polygons_chosen, polygons_of_rings
 from udfs.walls import ALONG_Y, Floats, Ints, Walls, corners_of_walls, fitted_walls
@@ -98,7 +100,8 @@ def _metres(pixel_m: tuple[float, float]) -> Floats:
 
 
 def fitted_outlines(raw: Outlines, pixel_m: float, detail_m: float) -> Outlines:
-    """Walls of all rings along their polygon's directions; a ring may have fewer than three corners. Small holes are left out."""
+    """Walls of all rings along their polygon's directions, or circles where they cost less; a ring may have fewer than three corners.
+    Small holes are left out."""
     price = PRICE_OF_DETAIL * detail_m**3
     large = _without_small_holes(raw, (2 * detail_m) ** 2)
     corner = _corners(large, max(STAIR_PX * pixel_m, STAIR_SHARE * detail_m))
@@ -106,7 +109,16 @@ def fitted_outlines(raw: Outlines, pixel_m: float, detail_m: float) -> Outlines:
     turned = _turned(large.xy, large.ring_offsets, -angle)
     walls = fitted_walls(turned, large.ring_offsets, corner, price)
     xy, offsets = corners_of_walls(walls, turned, NEAR_DETAILS * detail_m)
-    return Outlines(_turned(xy, offsets, angle), offsets, large.owner)
+    straight, circles = Outlines(_turned(xy, offsets, angle), offsets, large.owner), circles_of(large.xy, large.ring_offsets)
+    return _rounded(straight, circles, circles.off + PRICE_OF_CIRCLE * price < walls.cost, pixel_m)
+
+
+def _rounded(straight: Outlines, circles: Circles, chosen: Mask, pixel_m: float) -> Outlines:
+    """With circles in place of the chosen rings."""
+    rings = np.split(straight.xy, straight.ring_offsets[1:-1])
+    for ring in np.flatnonzero(chosen):
+        rings[ring] = corners_of_circle(circles, ring, pixel_m)
+    return Outlines(np.concatenate([np.empty((0, 2)), *rings]), np.concatenate([[0], np.cumsum([len(xy) for xy in rings])]), straight.owner)
 
 
 def main_directions(outlines: Outlines, corner: Mask, price: float) -> Floats:

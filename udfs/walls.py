@@ -30,7 +30,8 @@ class Walls(NamedTuple):
     """Of the rings of a batch, wall after wall around each; ring r has the walls ring_offsets[r] to ring_offsets[r + 1].
 
     `first`: point of the batch where a wall begins. `normal` (n, 2) and `offset` of its line: normal . point = offset. `spread` (n, 3):
-    second moments xx, xy, yy of its part of the outline about its middle, times length."""
+    second moments xx, xy, yy of its part of the outline about its middle, times length. `cost` (rings,), m3: of all walls of a ring with
+    what the outline lies off them; 0 where it has none."""
 
     first: Ints
     direction: Ints
@@ -38,6 +39,7 @@ class Walls(NamedTuple):
     offset: Floats
     spread: Floats
     ring_offsets: Ints
+    cost: Floats
 
     @property
     def ring_of_wall(self) -> Ints:
@@ -47,15 +49,16 @@ class Walls(NamedTuple):
 def fitted_walls(xy: Floats, ring_offsets: Ints, corner: NDArray[np.bool_], price: float) -> Walls:
     """Walls of open rings (the first point not repeated), points (n, 2) in metres in frames turned to their buildings. `corner`: where
     walls may meet. `price`, m3: of one more wall along an axis, in squared metres off the outline times metres."""
-    count, first, direction, normal, offset, spread = _all_rings(xy, ring_offsets, corner, price * np.array(PRICES))
-    return Walls(first, direction, normal, offset, spread, np.concatenate([[0], np.cumsum(count)]))
+    count, cost, first, direction, normal, offset, spread = _all_rings(xy, ring_offsets, corner, price * np.array(PRICES))
+    return Walls(first, direction, normal, offset, spread, np.concatenate([[0], np.cumsum(count)]), cost)
 
 
 @numba.njit(nogil=True)
 def _all_rings(xy, ring_offsets, corner, prices):  # type: ignore[no-untyped-def]
     size, at = len(xy), 0
     first, direction, offset = np.empty(size, np.int64), np.empty(size, np.int64), np.empty(size)
-    normal, spread, count = np.empty((size, 2)), np.empty((size, 3)), np.zeros(len(ring_offsets) - 1, np.int64)
+    normal, spread = np.empty((size, 2)), np.empty((size, 3))
+    count, cost = np.zeros(len(ring_offsets) - 1, np.int64), np.zeros(len(ring_offsets) - 1)
     for ring in range(len(ring_offsets) - 1):
         begin, end = ring_offsets[ring], ring_offsets[ring + 1]
         points, corners = xy[begin:end], np.flatnonzero(corner[begin:end])
@@ -63,12 +66,12 @@ def _all_rings(xy, ring_offsets, corner, prices):  # type: ignore[no-untyped-def
             continue
         sums = _running_sums(points)
         start = np.argmax(points[corners, 0] + points[corners, 1])
-        breaks, directions = cheapest_walls(sums, corners, start, prices)
+        breaks, _, _ = cheapest_walls(sums, corners, start, prices)
         # A cut that the best walls chose themselves is a better place to begin than the outermost corner.
         start = np.searchsorted(corners, breaks[len(breaks) // 2] % len(points))
-        breaks, directions = cheapest_walls(sums, corners, start, prices)
+        breaks, directions, least = cheapest_walls(sums, corners, start, prices)
         if len(directions) == LEAST_WALLS - 1:
-            breaks, directions = cheapest_walls(sums, corners, start, prices[: ALONG_Y + 1])
+            breaks, directions, least = cheapest_walls(sums, corners, start, prices[: ALONG_Y + 1])
         for wall in range(len(directions)):
             _, x, y, xx, mixed, yy = _moments(sums, breaks[wall], breaks[wall + 1])
             across = _normal(directions[wall], xx, mixed, yy)
@@ -76,8 +79,8 @@ def _all_rings(xy, ring_offsets, corner, prices):  # type: ignore[no-untyped-def
             normal[at, 0], normal[at, 1], offset[at] = across[0], across[1], across[0] * x + across[1] * y
             spread[at, 0], spread[at, 1], spread[at, 2] = xx, mixed, yy
             at += 1
-        count[ring] = len(directions)
-    return count, first[:at], direction[:at], normal[:at], offset[:at], spread[:at]
+        count[ring], cost[ring] = len(directions), least
+    return count, cost, first[:at], direction[:at], normal[:at], offset[:at], spread[:at]
 
 
 @numba.njit(nogil=True)
@@ -111,7 +114,7 @@ def _moments(sums, begin, end):  # type: ignore[no-untyped-def]
 
 @numba.njit(nogil=True)
 def cheapest_walls(sums, corners, start, prices):  # type: ignore[no-untyped-def]
-    """Vertices where walls begin and end, and their directions, when the first begins at corner number `start`."""
+    """Vertices where walls begin and end, their directions, and the cost of all, when the first begins at corner number `start`."""
     size, count, kinds = len(sums) - 1, len(corners), len(prices)
     at = np.empty(count + 1, np.int64)
     for k in range(count + 1):
@@ -146,7 +149,8 @@ def cheapest_walls(sums, corners, start, prices):  # type: ignore[no-untyped-def
                 open_at[kept] = open_at[place]
                 kept += 1
         open_at[kept], open_count = j, kept + 1
-    return _walked_back(at, cost, before, kind)
+    breaks, directions = _walked_back(at, cost, before, kind)
+    return breaks, directions, cost[-1].min()
 
 
 @numba.njit(nogil=True)

@@ -70,7 +70,7 @@ def heights_source(place: Place, settings: BuildingsSettings) -> str | None:
 
 
 @job(
-    reads=("built_up",), writes="buildings", settings=BuildingsSettings, parallel_over="tiles", absent=_no_fine_layer, data_version=4,
+    reads=("built_up",), writes="buildings", settings=BuildingsSettings, parallel_over="tiles", absent=_no_fine_layer, data_version=5,
     sources=heights_source,
 )  # fmt: skip
 def buildings(tables: Tables, settings: BuildingsSettings, context: Context) -> DataFrame:

@@ -36,12 +36,13 @@ def test_no_other_walls_are_cheaper(seed):
     angle = np.sort(random.uniform(0, 2 * np.pi, size))
     points = np.stack([5 * np.cos(angle), 3 * np.sin(angle)], 1) + random.normal(0, 0.4, (size, 2))
     prices = random.uniform(0.2, 3) * np.array(PRICES)
-    breaks, directions = cheapest_walls(running_sums(points), np.arange(size), start, prices)
+    breaks, directions, least = cheapest_walls(running_sums(points), np.arange(size), start, prices)
     assert breaks[0] == start and breaks[-1] == start + size
     inner = range(start + 1, start + size)
     cuts = [(start, *cut, start + size) for count in range(4) for cut in combinations(inner, count)]
     best = min(price_of(points, cut, kinds, prices) for cut in cuts for kinds in product(range(5), repeat=len(cut) - 1))
     assert price_of(points, breaks, directions, prices) <= best * (1 + 1e-3)
+    assert least == pytest.approx(price_of(points, breaks, directions, prices), rel=1e-3)
 
 
 def test_walls_of_a_notched_house_cross_at_its_corners():
