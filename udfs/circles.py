@@ -7,7 +7,6 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 PRICE = 8.0
 """Of a circle, as a multiple of the price of a wall along an axis: twice a rectangle's, for few buildings are round."""

@@ -115,10 +115,12 @@ def fitted_outlines(raw: Outlines, pixel_m: float, detail_m: float) -> Outlines:
 
 def _rounded(straight: Outlines, circles: Circles, chosen: Mask, pixel_m: float) -> Outlines:
     """With circles in place of the chosen rings."""
+    if not chosen.any():
+        return straight
     rings = np.split(straight.xy, straight.ring_offsets[1:-1])
     for ring in np.flatnonzero(chosen):
         rings[ring] = corners_of_circle(circles, ring, pixel_m)
-    return Outlines(np.concatenate([np.empty((0, 2)), *rings]), np.concatenate([[0], np.cumsum([len(xy) for xy in rings])]), straight.owner)
+    return Outlines(np.concatenate(rings), np.concatenate([[0], np.cumsum([len(xy) for xy in rings])]), straight.owner)
 
 
 def main_directions(outlines: Outlines, corner: Mask, price: float) -> Floats:
