@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-PRICE = 8.0
-"""Of a circle, as a multiple of the price of a wall along an axis: twice a rectangle's, for few buildings are round."""
+PRICE_OF_CIRCLE = 8.0
+"""As a multiple of the price of a wall along an axis: twice a rectangle's, for few buildings are round."""
 QUARTER = 4
 """Corners of a round outline are a multiple of it, so that it has an east, a north, a west and a south."""
 SAGITTA_PX = 0.25

@@ -6,8 +6,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from udfs.circles import PRICE as PRICE_OF_CIRCLE
-from udfs.circles import Circles, circles_of, corners_of_circle
+from udfs.circles import PRICE_OF_CIRCLE, Circles, circles_of, corners_of_circle
 from udfs.polygon_metrics import iou
 from udfs.tracing import Rings, polygons_chosen, polygons_of_rings
 from udfs.walls import ALONG_Y, Floats, Ints, Walls, corners_of_walls, fitted_walls
