@@ -17,12 +17,10 @@ from jobs.job import Context, Tables, job
 from jobs.mapped_ground import mapped_ground, within
 from jobs.matched_polygons import SQUARE, on_squares
 from udfs.bridging import SAME_IOU
-from udfs.conflation import LEFT_DDL, MEETINGS_DDL, left_frames, meeting_frame
+from udfs.conflation import LEAST_LEFT, LEFT_DDL, MEETINGS_DDL, left_frames, meeting_frame
 
 OURS = "urbantrace"
 """Source of the buildings that the place maps itself."""
-LEAST_LEFT = 0.5
-"""Of a building: one of which less is left beside others is told by them."""
 TOLD = ("id", "source", "confidence", "date", "licence", "attribution")
 
 
@@ -46,33 +44,48 @@ def _mapped_here(place: Place, settings: ConflationSettings) -> tuple[str, str] 
 
 @job(
     reads=("footprints",), optional=("buildings", "built_up", "units"), writes="conflation", settings=ConflationSettings,
-    parallel_over="squares of ground", in_flow=False, sources=_mapped_here,
+    parallel_over="squares of ground", in_flow=False, sources=_mapped_here, data_version=2,
 )  # fmt: skip
 def conflation(tables: Tables, settings: ConflationSettings, context: Context) -> DataFrame:
-    """Every building once: what others show of it is in `others`, and no two share ground."""
-    every = _every(tables, settings, context.place).persist()
+    """Every building once: what others show of it is in `others`, and no two share ground. Raises InputError."""
+    every = _every(tables, settings, context).persist()
     meetings = on_squares(every).groupBy(*SQUARE).applyInPandas(meeting_frame, MEETINGS_DDL).persist()
-    dropped = _dropped(meetings.where("conflict").select("first_id", "second_id"))
-    left = _left(every, meetings, dropped).persist()
-    kept = left.where(F.col("left_share") >= LEAST_LEFT)
-    gone = every.select("id", "source").join(kept.select("id"), "id", "left_anti").persist()
-    rows = kept.join(every.select(*TOLD), "id").join(_others(meetings, kept, gone), "id", "left")
+    fallen = _fallen(every, meetings)
+    standing = every.join(fallen, "id", "left_anti")
+    kept = _left(standing, meetings, standing)
+    rows = kept.join(every.select(*TOLD), "id").join(_others(every, meetings, fallen), "id", "left")
     rows = rows.withColumn("others", F.coalesce("others", F.array().cast(OTHERS)))
     rows = rows.withColumns({"agreement": _agreement(), "trimmed": F.col("left_share") < 1})
     return _placed(rows, tables, settings, context.place).withColumnRenamed("id", "feature_id").select(*CONFLATION.names)
 
 
-def _every(tables: Tables, settings: ConflationSettings, place: Place) -> DataFrame:
-    """All buildings of all sources, with `preference` and `size_m2`. Raises InputError where a preferred source is unknown."""
+def _every(tables: Tables, settings: ConflationSettings, context: Context) -> DataFrame:
+    """All buildings of all sources, with `preference` and `size_m2`. Raises InputError where a preferred source is unknown, or the place's
+    own buildings are not there."""
     published = tables["footprints"].withColumnsRenamed({"footprint_id": "id", "label_date": "date"})
     every = published.select(*TOLD, "geometry", *BBOX)
-    ours = _mapped_here(place, settings)
-    if ours and "buildings" in tables:
-        own = tables["buildings"].where((F.col("layer") == ours[0]) & (F.col("epoch") == ours[1]))
-        told = {"source": F.lit(OURS), "date": F.to_date("last_date"), "licence": F.lit(None), "attribution": F.lit(place.attribution)}
-        every = every.unionByName(own.withColumnRenamed("building_id", "id").withColumns(told).select(*every.columns))
+    if (own := _own(tables, settings, context)) is not None:
+        every = every.unionByName(own.select(*every.columns))
     order = F.array_position(F.array(*(F.lit(source) for source in _order(every, settings))), F.col("source"))
     return every.withColumns({"preference": order, "size_m2": F.expr("ST_AreaSpheroid(ST_GeomFromWKB(geometry))")})
+
+
+def _own(tables: Tables, settings: ConflationSettings, context: Context) -> DataFrame | None:
+    """The buildings mapped here, or None where the place maps none; a note where it has none. Raises InputError."""
+    place = context.place
+    if (ours := _mapped_here(place, settings)) is None:
+        return None
+    layer, epoch = ours
+    if "buildings" not in tables:
+        raise InputError(f"place {place.name} maps buildings, layer {layer}, and has no table buildings yet; run buildings first")
+    own = tables["buildings"].where((F.col("layer") == layer) & (F.col("epoch") == epoch))
+    if own.isEmpty():
+        context.say_once(
+            f"table buildings has no row of layer {layer}, epoch {epoch}: published ones stand alone; run buildings, or set "
+            "conflation.layer or conflation.epoch to mapped ones"
+        )
+    told = {"source": F.lit(OURS), "date": F.to_date("last_date"), "licence": F.lit(None), "attribution": F.lit(place.attribution)}
+    return own.withColumnRenamed("building_id", "id").withColumns(told)
 
 
 def _order(every: DataFrame, settings: ConflationSettings) -> list[str]:
@@ -84,37 +97,56 @@ def _order(every: DataFrame, settings: ConflationSettings) -> list[str]:
     return [*(name for name in settings.prefer if name in there), *(name for name in there if name not in settings.prefer)]
 
 
-def _dropped(conflicts: DataFrame) -> DataFrame:
-    """Rows `id` of what gives way, from the first on: one stands if none that stands before it is in conflict with it. Each round settles
-    all that nothing unsettled stands before."""
-    left, dropped = conflicts.localCheckpoint(), conflicts.select(F.col("first_id").alias("id")).limit(0)
-    while not left.isEmpty():
-        standing = left.select("first_id").join(left.select(F.col("second_id").alias("first_id")), "first_id", "left_anti").distinct()
-        falling = left.join(standing, "first_id", "left_semi").select(F.col("second_id").alias("id")).distinct().localCheckpoint()
-        dropped = dropped.unionByName(falling)
-        for name in ("first_id", "second_id"):
-            left = left.join(falling.withColumnRenamed("id", name), name, "left_anti")
-        left = left.select(*conflicts.columns).localCheckpoint()
-    return dropped.localCheckpoint()
+def _fallen(every: DataFrame, meetings: DataFrame) -> DataFrame:
+    """Rows `id` of what falls, from the first on: by one that stands and is in conflict with it, or as all that stand before it leave less
+    than LEAST_LEFT. Each round settles at least all that nothing unsettled stands before, so the order alone decides."""
+    pairs, fallen = meetings.select("first_id", "second_id", "share", "conflict").localCheckpoint(), every.select("id").limit(0)
+    while not pairs.isEmpty():
+        settled = _settled(pairs).localCheckpoint()
+        unsure = pairs.join(settled.where("NOT falls AND ready").where(F.col("covered") > 1 - LEAST_LEFT), "second_id", "left_semi")
+        wanted = every.join(unsure.select(F.col("second_id").alias("id")), "id", "left_semi")
+        covered = _left(wanted, unsure, every).where(F.col("left_share") < LEAST_LEFT).select("id")
+        falling = settled.where("falls").select(F.col("second_id").alias("id")).unionByName(covered).localCheckpoint()
+        fallen = fallen.unionByName(falling)
+        pairs = pairs.join(settled, "second_id", "left_anti").join(falling.withColumnRenamed("id", "first_id"), "first_id", "left_anti")
+        pairs = pairs.select("first_id", "second_id", "share", "conflict").localCheckpoint()
+    return fallen.localCheckpoint()
 
 
-def _left(every: DataFrame, meetings: DataFrame, dropped: DataFrame) -> DataFrame:
-    """Rows of LEFT_DDL of what was not dropped: each cut by the outlines of those that stand before it."""
-    standing = every.join(dropped, "id", "left_anti").select("id", "geometry")
-    first = meetings.join(standing.withColumnsRenamed({"id": "first_id", "geometry": "cut"}), "first_id")
-    cuts = first.groupBy(F.col("second_id").alias("id")).agg(F.collect_set("cut").alias("cuts"))
-    return standing.join(cuts, "id", "left").mapInPandas(left_frames, LEFT_DDL)
+def _settled(pairs: DataFrame) -> DataFrame:
+    """Of what others stand before: what `falls` by a conflict, what is `ready`, as all before it stand, and what stands whichever do."""
+    second = pairs.select(F.col("second_id").alias("first_id"))
+    stands = pairs.select("first_id").distinct().join(second, "first_id", "left_anti").withColumn("stands", F.lit(True))
+    each = pairs.join(stands, "first_id", "left").groupBy("second_id")
+    told = each.agg(
+        F.max(F.col("conflict") & F.col("stands").isNotNull()).alias("falls"),
+        F.max("conflict").alias("doubtful"),
+        F.min(F.col("stands").isNotNull()).alias("ready"),
+        # At most, and no sum: the last digit of one depends on the order of rows.
+        (F.count(F.lit(1)) * F.max("share")).alias("covered"),
+    )
+    return told.where(F.col("falls") | (~F.col("doubtful") & (F.col("ready") | (F.col("covered") <= 1 - LEAST_LEFT))))
 
 
-def _others(meetings: DataFrame, kept: DataFrame, gone: DataFrame) -> DataFrame:
-    """Rows id, others: of each kept one those of gone ones that it is in conflict with, or that nothing else tells."""
-    shared = ("overlap_m2", "iou", "conflict")
-    names = {"first_id": "id", "second_id": "other"}
-    turned = {"first_id": "other", "second_id": "id"}
-    both = meetings.withColumnsRenamed(names).unionByName(meetings.withColumnsRenamed(turned)).select("id", "other", *shared)
-    pairs = both.join(kept.select("id"), "id", "left_semi").join(gone.withColumnRenamed("id", "other"), "other")
-    alone = ~F.max("conflict").over(Window.partitionBy("other"))
-    told = pairs.withColumn("alone", alone).where("conflict OR alone")
+def _left(polygons: DataFrame, pairs: DataFrame, standing: DataFrame) -> DataFrame:
+    """Rows of LEFT_DDL: polygons cut by the outlines of those that stand before them."""
+    cuts = pairs.join(standing.select(F.col("id").alias("first_id"), F.col("geometry").alias("cut")), "first_id")
+    cuts = cuts.groupBy(F.col("second_id").alias("id")).agg(F.collect_set("cut").alias("cuts"))
+    return polygons.select("id", "geometry").join(cuts, "id", "left").mapInPandas(left_frames, LEFT_DDL)
+
+
+def _others(every: DataFrame, meetings: DataFrame, fallen: DataFrame) -> DataFrame:
+    """Rows id, others: of each that stands those of fallen ones that share LEAST_SHARE of the smaller with it, or that nothing else tells,
+    and those that gave it as much of their ground."""
+    shared = ("overlap_m2", "iou", "told")
+    before = meetings.select(F.col("first_id").alias("id"), F.col("second_id").alias("other"), *shared, F.lit(True).alias("before"))
+    after = meetings.select(F.col("second_id").alias("id"), F.col("first_id").alias("other"), *shared, F.lit(False).alias("before"))
+    fell = fallen.select(F.col("id").alias("other"), F.lit(True).alias("fell"))
+    pairs = before.unionByName(after).join(fallen, "id", "left_anti").join(fell, "other", "left")
+    alone = F.col("fell").isNotNull() & ~F.max("told").over(Window.partitionBy("other"))
+    left_out = F.col("told") & (F.col("fell").isNotNull() | F.col("before"))
+    told = pairs.withColumn("alone", alone).where(F.col("alone") | left_out)
+    told = told.join(every.select(F.col("id").alias("other"), "source"), "other")
     one = F.struct("source", F.col("other").alias("feature_id"), "iou", "overlap_m2")
     return told.groupBy("id").agg(F.sort_array(F.collect_list(one)).alias("others"))
 

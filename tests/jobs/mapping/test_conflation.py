@@ -93,23 +93,30 @@ def by_loop(told: dict[str, tuple[str, Any]]) -> dict[str, tuple[Any, set[str], 
     """What stands: outline, what is left out for it, and whether others agree."""
     order = sorted(told, key=lambda name: (PREFER.index(told[name][0]), -told[name][1].area, name))
     shape = {name: told[name][1] for name in order}
+    left: dict[str, Any] = {}
 
-    def share(one: str, other: str) -> float:
-        return float((shape[one] & shape[other]).area / min(shape[one].area, shape[other].area))
+    def share(one: str, of: str) -> float:
+        return float((shape[one] & shape[of]).area / shape[of].area)
 
-    standing: list[str] = []
     for name in order:
-        if all(share(name, other) < 0.3 for other in standing):
-            standing.append(name)
-    left = {name: shape[name] - shapely.union_all([shape[one] for one in standing[:k]]) for k, name in enumerate(standing)}
-    kept = [name for name in standing if left[name].area >= 0.5 * shape[name].area]
-    gone = [name for name in order if name not in kept]
+        outline = shape[name] - shapely.union_all([shape[one] for one in left])
+        if outline.area >= 0.5 * shape[name].area and all(share(one, name) < 0.3 or share(name, one) >= 0.7 for one in left):
+            left[name] = outline
     found = {}
-    for name in kept:
-        others = {one for one in gone if share(name, one) >= 0.3}
+    for name, outline in left.items():
+        behind = set(order[order.index(name) + 1 :])
+        others = {
+            one for one in order if max(share(name, one), share(one, name)) >= 0.3 and one != name and (one not in left or one in behind)
+        }
         ious = [(shape[name] & shape[o]).area / (shape[name] | shape[o]).area for o in others if told[o][0] != told[name][0]]
-        found[name] = left[name], others, "alone" if not ious else "agreed" if max(ious) >= 0.5 else "overlapped"
+        found[name] = outline, others, "alone" if not ious else "agreed" if max(ious) >= 0.5 else "overlapped"
     return found
+
+
+def sketch(told: dict[str, tuple[str, tuple[float, ...]]]) -> dict[str, tuple[str, Any]]:
+    """Boxes in metres from a corner."""
+    x, y = WEST + 300, SOUTH + 330
+    return {name: (source, shapely.box(x + w, y + s, x + e, y + n)) for name, (source, (w, s, e, n)) in told.items()}
 
 
 def test_each_building_stands_once_and_others_are_told(spark: SparkSession, tmp_path: Path) -> None:
@@ -156,6 +163,58 @@ def test_a_building_in_conflict_with_one_that_gives_way_stands(spark: SparkSessi
     assert rows.loc["o1", "agreement"] == "overlapped" and not rows.loc["m1", "trimmed"]
     assert all([other["feature_id"] for other in rows.loc[f"o{k}", "others"]] == ["m2"] for k in (2, 3, 4))
     assert rows["mapped"].isna().all()
+
+
+def test_a_small_outline_of_a_trusted_source_takes_no_larger_building_away(spark: SparkSession, tmp_path: Path) -> None:
+    """A speck of ours in a hall, a house of a row of five and one of a pair; one house told twice."""
+    told = sketch(
+        {
+            "u": ("urbantrace", (10, 10, 12, 12)), "g hall": ("google", (0, 0, 60, 40)),
+            "o five": ("osm", (0, 100, 8, 110)), "m row": ("microsoft", (0, 100, 40, 110)),
+            "o two": ("osm", (100, 0, 107, 7)), "m pair": ("microsoft", (100, 0, 107, 16)),
+            "o same": ("osm", (100, 100, 110, 110)), "g same": ("google", (106, 100, 116, 110)),
+        }
+    )  # fmt: skip
+    rows = run(spark, tables(spark, told), place(tmp_path), prefer=PREFER).set_index("feature_id")
+    assert set(rows.index) == set(told) - {"g same"}
+    assert rows.loc[["g hall", "m row", "m pair"], "area_m2"].to_numpy() == pytest.approx([2396, 320, 63], rel=2e-3)
+    assert rows.loc[["g hall", "m row", "m pair"], "trimmed"].all()
+    assert [other["feature_id"] for other in rows.loc["u", "others"]] == ["g hall"] and rows.loc["u", "agreement"] == "overlapped"
+
+
+def test_what_falls_takes_nothing_with_it(spark: SparkSession, tmp_path: Path) -> None:
+    """Two cover most of a third: what it would have dropped stands, and what it would have trimmed is whole."""
+    told = sketch(
+        {
+            "o1": ("osm", (-10, 0, 2.9, 10)), "o2": ("osm", (7.1, 0, 20, 10)), "u1": ("urbantrace", (0, 0, 10, 10)),
+            "g1": ("google", (3, 0, 7, 8)), "m1": ("microsoft", (4, 9, 6, 15)),
+        }
+    )  # fmt: skip
+    rows = run(spark, tables(spark, told), place(tmp_path), prefer=PREFER).set_index("feature_id")
+    assert sorted(rows.index) == ["g1", "m1", "o1", "o2"] and not rows["trimmed"].any()
+    assert {name: [other["feature_id"] for other in others] for name, others in rows["others"].items()} == {
+        "o1": [], "o2": [], "g1": ["u1"], "m1": [],
+    }  # fmt: skip
+
+
+def test_a_place_without_its_buildings_is_told(spark: SparkSession, tmp_path: Path) -> None:
+    """No table is an error, no row of the epoch a note; a place that maps no buildings takes published ones."""
+    given = tables(spark, town(4, 2))
+    published = {"footprints": given["footprints"]}
+    with pytest.raises(InputError, match=r"^[^\n]* no table buildings[^\n]* run buildings first$"):
+        run(spark, published, place(tmp_path))
+    epochs = (Epoch(name="2017", start=dt.date(2017, 1, 1), end=dt.date(2017, 12, 31), reference=dt.date(2017, 7, 1)), EPOCH)
+    both = place(tmp_path).model_copy(update={"epochs": (*epochs, EPOCH.model_copy(update={"name": "2023"}))})
+    notes = {}
+    for epoch in ("2020", "2023"):
+        context = Context(spark, both, "run", Path())
+        found = conflation.run(given, ConflationSettings(epoch=epoch), context).toPandas()
+        notes[epoch] = context.notes
+        assert ("urbantrace" in set(found["source"])) == (epoch == "2020")
+    assert notes["2020"] == [] and len(notes["2023"]) == 1
+    assert "layer b, epoch 2023" in notes["2023"][0] and "run buildings" in notes["2023"][0]
+    context = Context(spark, place(tmp_path, 10.0), "run", Path())
+    assert conflation.run(published, ConflationSettings(), context).count() > 0 and context.notes == []
 
 
 def test_a_source_that_no_building_has_is_refused(spark: SparkSession, tmp_path: Path) -> None:
