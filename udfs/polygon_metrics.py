@@ -11,7 +11,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 STEP_M = 0.5
-"""Distance of the points at which tangents are compared, m: about the two pixels of 0.3 m imagery that Girard et al. (2021) take."""
+"""About the distance of the points at which tangents are compared, m: near the two pixels of 0.3 m imagery of Girard et al. (2021)."""
 MOST_STRETCH = 2.0
 """Edges that their projection makes longer or shorter by more tell of a wrong partner, not of a wrong angle."""
 
@@ -94,8 +94,8 @@ def vertex_ratio(found: Shapes, known: Shapes) -> float:
 
 
 def max_tangent_angle_error(found: Shapes, known: Shapes, step: float = STEP_M) -> Floats:
-    """MTA of pairs (n,), degrees 0-90: the greatest angle between an outline and its projection on the true one, among points `step`
-    metres apart (Girard et al. 2021, CVPR). NaN where no edge could be compared."""
+    """MTA of pairs (n,), degrees 0-90: the greatest angle between an outline and its projection on the true one, among its vertices and
+    points about `step` metres apart between them (Girard et al. 2021, CVPR). NaN where no edge could be compared."""
     points = _along(found, step)
     nearest = shapely.shortest_line(shapely.boundary(known)[points.owner], shapely.points(points.xy))
     projected = shapely.get_coordinates(shapely.get_point(nearest, 0))
@@ -109,10 +109,11 @@ def max_tangent_angle_error(found: Shapes, known: Shapes, step: float = STEP_M) 
 
 
 def _along(shapes: Shapes, step: float) -> Points:
-    """Points along all rings, at even distances of `step` or a little less; each ring ends where it begins."""
+    """Vertices of all rings, and points that part each edge evenly, about every `step`; each ring ends where it begins."""
     rings, owner = _rings(shapes)
-    count = np.maximum(np.ceil(shapely.length(rings) / step).astype(np.int64), 3)
-    ring = np.repeat(np.arange(len(rings)), count + 1)
-    number = np.arange(len(ring)) - np.repeat(np.cumsum(count + 1) - count - 1, count + 1)
-    points = shapely.line_interpolate_point(rings[ring], number / count[ring], normalized=True)
-    return Points(shapely.get_coordinates(points), owner[ring], ring)
+    xy, ring = shapely.get_coordinates(rings, return_index=True)
+    edge = np.diff(xy, axis=0, append=xy[-1:]) * np.append(ring[1:] == ring[:-1], np.zeros(min(len(ring), 1), bool))[:, None]
+    parts = np.maximum(np.rint(np.hypot(*edge.T) / step).astype(np.int64), 1)
+    vertex = np.repeat(np.arange(len(xy)), parts)
+    number = np.arange(len(vertex)) - np.repeat(np.cumsum(parts) - parts, parts)
+    return Points(xy[vertex] + edge[vertex] * (number / parts[vertex])[:, None], owner[ring[vertex]], ring[vertex])

@@ -1,5 +1,7 @@
 """Distances of outlines against values by hand, and against the formulas written out vertex by vertex."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import shapely
@@ -71,8 +73,11 @@ def test_tangents_of_equal_outlines_agree_and_those_of_stairs_do_not():
 
 def test_worst_tangent_of_a_turned_outline_point_by_point():
     outline, other = shapely.Polygon(YARD.exterior), affinity.rotate(shapely.Polygon(YARD.exterior), 7)
-    count = int(np.ceil(outline.length / 0.5))
-    points = [outline.exterior.interpolate(number / count, normalized=True) for number in range(count + 1)]
+    corners = [shapely.Point(xy) for xy in outline.exterior.coords]
+    points = [corners[0]]
+    for start, end in pairwise(corners):
+        parts = round(start.distance(end) / 0.5)
+        points += [shapely.LineString([start, end]).interpolate(number / parts, normalized=True) for number in range(1, parts + 1)]
     there = [other.exterior.interpolate(other.exterior.project(point)) for point in points]
     angles = []
     for one, two, first, second in zip(points[:-1], points[1:], there[:-1], there[1:], strict=True):
@@ -81,3 +86,14 @@ def test_worst_tangent_of_a_turned_outline_point_by_point():
             angles.append(np.degrees(np.arccos(abs(edge @ image) / np.linalg.norm(edge) / np.linalg.norm(image))))
     assert max(angles) > 7
     assert max_tangent_angle_error(pairs(SQUARE, outline), pairs(SQUARE, other)) == pytest.approx([0, max(angles)], abs=1e-3)
+
+
+def test_worst_tangent_does_not_hang_on_the_first_corner():
+    other = affinity.rotate(YARD, 3)
+    begun = [shapely.Polygon(YARD.exterior.coords[first:-1] + YARD.exterior.coords[: first + 1]) for first in range(6)]
+    assert np.ptp(max_tangent_angle_error(pairs(*begun), pairs(*[other] * 6))) < 1e-6
+
+
+def test_no_chord_across_a_corner_is_taken_for_an_edge():
+    around, known = shapely.box(-0.3, -0.3, 10.5, 7.6), shapely.box(0, 0, 10.2, 7.3)
+    assert max_tangent_angle_error(pairs(around), pairs(known))[0] == pytest.approx(0, abs=1e-3)
