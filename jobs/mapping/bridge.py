@@ -47,6 +47,8 @@ def bridge(tables: Tables, settings: BridgeSettings, context: Context) -> DataFr
     layer, from_epoch, to_epoch = _chosen(context.place, settings)
     path = _before(context.place, settings)
     earlier = context.spark.read.format("delta").load(str(path)) if path else tables["buildings"]
+    if path:
+        _check_holds(earlier, layer, from_epoch, path)
     before = _of(earlier, layer, from_epoch, EARLIER).persist()
     after = _of(tables["buildings"], layer, to_epoch, LATER).persist()
     squares = on_squares(before.unionByName(after))
@@ -69,6 +71,14 @@ def _chosen(place: Place, settings: BridgeSettings) -> tuple[str, str, str]:
 
 def _before(place: Place, settings: BridgeSettings) -> Path | None:
     return Path(located(settings.before, place.folder)) if settings.before else None
+
+
+def _check_holds(earlier: DataFrame, layer: str, epoch: str, path: Path) -> None:
+    """Raises InputError where the earlier release has buildings, but none of this layer and epoch: all of ours would be new."""
+    held = sorted((row["layer"], row["epoch"]) for row in earlier.select("layer", "epoch").distinct().collect())
+    if held and (layer, epoch) not in held:
+        told = ", ".join(" ".join(pair) for pair in held)
+        raise InputError(f"bridge.before {path}: none of layer {layer}, epoch {epoch}, but of {told}; set bridge.layer or from_epoch")
 
 
 def _of(buildings: DataFrame, layer: str, epoch: str, kind: str) -> DataFrame:

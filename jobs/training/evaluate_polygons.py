@@ -34,12 +34,13 @@ class EvaluatePolygonsSettings(Settings):
     """What is compared with what, and where."""
 
     known: Literal["footprints", "truth_buildings"] = Field("footprints", description="table of the buildings that are right")
+    source: str | None = Field(None, description="of table footprints; needed where it holds several")
     layer: str | None = Field(None, description="default: the finest")
     epoch: str | None = Field(None, description="default: the last one")
     ground: str | None = Field(None, description="vector file of the ground that is judged; {storage} is the place's folder")
     level: int | None = Field(None, ge=0, description="of the units that figures are told by, too")
     kinds: bool = Field(False, description="figures by kind of true buildings, too: a found one counts with the nearest true one")
-    min_area_m2: float = Field(4.0, ge=0, description="smaller known buildings are left out, m2")
+    min_area_m2: float = Field(4.0, ge=0, description="smaller ones, m2, count neither as known nor as found, nor does their match")
     band_m: float = Field(1.0, gt=0, description="width of the boundary whose IoU is told, m")
 
 
@@ -96,10 +97,18 @@ def _known(tables: Tables, settings: EvaluatePolygonsSettings, place: Place, epo
             f"the place has no table {settings.known}; run {settings.known.replace('truth_buildings', 'simulated_city')} first"
         )
     if settings.known == "footprints":
-        return tables["footprints"].withColumnRenamed("footprint_id", "id")
+        return _of_source(tables["footprints"], settings.source).withColumnRenamed("footprint_id", "id")
     year = next(each.reference.year for each in place.epochs if each.name == epoch)
     stands = (F.col("year_built") <= year) & (F.col("year_gone").isNull() | (F.col("year_gone") > year))
     return tables["truth_buildings"].where(stands).withColumnRenamed("building_id", "id").withColumn("confidence", F.lit(1.0))
+
+
+def _of_source(footprints: DataFrame, source: str | None) -> DataFrame:
+    """Of one source: of two, each building would be known twice. Raises InputError."""
+    held = sorted(row["source"] for row in footprints.select("source").distinct().collect())
+    if (source is None and len(held) > 1) or (source is not None and source not in held):
+        raise InputError(f"evaluate_polygons.source {source}: table footprints holds {', '.join(held) or 'nothing'}; name one of them")
+    return footprints.where(F.col("source") == source) if source else footprints
 
 
 def _kind(polygons: DataFrame, kind: str, quarter: Column) -> DataFrame:
@@ -107,10 +116,10 @@ def _kind(polygons: DataFrame, kind: str, quarter: Column) -> DataFrame:
 
 
 def _judged(polygons: DataFrame, place: Place, settings: EvaluatePolygonsSettings) -> DataFrame:
-    """Those with a point inside on judged ground, `point`; small known ones left out."""
+    """Those with a point inside on judged ground, `point`; `small`: under min_area_m2."""
     shape = "ST_GeomFromWKB(geometry)"
-    large = (F.col("kind") == FOUND) | (F.expr(f"ST_AreaSpheroid({shape})") >= settings.min_area_m2)
-    pointed = polygons.where(large).withColumn("point", F.expr(f"ST_PointOnSurface({shape})"))
+    small = F.expr(f"ST_AreaSpheroid({shape})") < settings.min_area_m2
+    pointed = polygons.withColumn("small", small).withColumn("point", F.expr(f"ST_PointOnSurface({shape})"))
     path = _ground_path(place, settings)
     return pointed.where(F.expr(f"ST_Intersects(ST_GeomFromWKB(X'{shapely.to_wkb(_area(path), hex=True)}'), point)")) if path else pointed
 
@@ -136,16 +145,16 @@ def _with_regions(polygons: DataFrame, tables: Tables, settings: EvaluatePolygon
 
 
 def _counts(polygons: DataFrame, pairs: DataFrame) -> DataFrame:
-    """Rows (region, bin, found, known, *COUNTS): by region and bin of confidence. A pair counts in the region of the known one."""
+    """Rows (region, bin, found, known, *COUNTS): by region and bin of confidence. A pair counts in the region of the known one. Small ones
+    count nowhere, and a pair as its known one (as in COCO's figures by size)."""
     matched = pairs.select(F.lit(FOUND).alias("kind"), F.col("found_id").alias("id"))
-    alone = (
-        polygons.where(F.col("kind") == FOUND)
-        .join(matched, ["kind", "id"], "left_anti")
-        .groupBy("region", _bin())
-        .agg(F.count("id").alias("found"))
-    )
-    known = polygons.where(F.col("kind") == KNOWN).groupBy("region", F.lit(0).cast("bigint").alias("bin")).agg(F.count("id").alias("known"))
-    right = pairs.groupBy("region", _bin()).agg(
+    large = polygons.where(~F.col("small"))
+    lonely = large.where(F.col("kind") == FOUND).join(matched, ["kind", "id"], "left_anti")
+    alone = lonely.groupBy("region", _bin()).agg(F.count("id").alias("found"))
+    known = large.where(F.col("kind") == KNOWN)
+    meant = pairs.join(known.select(F.col("id").alias("known_id")), "known_id", "left_semi")
+    known = known.groupBy("region", F.lit(0).cast("bigint").alias("bin")).agg(F.count("id").alias("known"))
+    right = meant.groupBy("region", _bin()).agg(
         F.count("found_id").alias("found"), *(F.expr(sql).alias(name) for name, sql in COUNTS.items())
     )
     every = alone.unionByName(known, allowMissingColumns=True).unionByName(right, allowMissingColumns=True)

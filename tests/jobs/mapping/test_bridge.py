@@ -95,6 +95,8 @@ def test_a_release_beside_the_one_before(spark: SparkSession, tmp_path: Path) ->
     settings = {"before": str(path)}
     assert bridge_sources(PLACE, BridgeSettings(**settings))[:3] == ["b", "2022", "2022"]
     assert kinds(run(spark, rows(AFTER, "2022"), **settings)) == BECAME
+    with pytest.raises(InputError, match="none of layer b, epoch 2020, but of b 2022; set"):
+        run(spark, rows(AFTER, "2022"), **settings, from_epoch="2020")
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def mapped(spark: SparkSession, east: float) -> DataFrame:
 
 
 def run(spark: SparkSession, place: Place, given: dict[str, DataFrame], **settings: Any) -> dict[str, dict[str, float]]:
-    chosen = EvaluatePolygonsSettings(known="truth_buildings", **settings)
+    chosen = EvaluatePolygonsSettings(**{"known": "truth_buildings"} | settings)
     polygon_sources(place, chosen)
     evaluate_polygons.run(given, chosen, Context(spark, place, "run", place.folder))
     return json.loads((place.folder / "evaluation/polygons.json").read_text())["regions"]
@@ -154,6 +154,28 @@ def one_way(shape: Any, other: Any) -> float:
 
 def overlaps(shapes: list[Any]) -> int:
     return sum(shapes[n].intersection(shapes[m]).area > 1e-3 for n in range(len(shapes)) for m in range(n))
+
+
+def test_a_perfect_map_is_perfect_whatever_counts_as_small(spark: SparkSession, place: Place) -> None:
+    sides = np.array([4, 6, 8, 10, 12] * 4)
+    known = [shapely.box(WEST + 40 * n, SOUTH, WEST + 40 * n + side, SOUTH + side) for n, side in enumerate(sides)]
+    invented = [shapely.box(WEST + 40 * n + 20, SOUTH, WEST + 40 * n + 20 + side, SOUTH + side) for n, side in ((0, 5), (1, 9))]
+    for least, count, false in ((4.0, 20, 2), (50.0, 12, 1)):
+        figures = run(spark, place, tables(spark, known, known + invented), min_area_m2=least)["all"]
+        assert (figures["known"], figures["hits"], figures["found"]) == (count, count, count + false)
+
+
+def test_known_buildings_are_of_one_source(spark: SparkSession, place: Place) -> None:
+    known, found = houses()
+    given = tables(spark, known, found)
+    outlines = given["truth_buildings"].where(F.col("building_id").startswith("k")).withColumnRenamed("building_id", "footprint_id")
+    both = outlines.withColumn("source", F.explode(F.array(F.lit("osm"), F.lit("microsoft")))).withColumn("confidence", F.lit(1.0))
+    both = both.withColumn("footprint_id", F.concat("source", "footprint_id"))
+    with_both = given | {"footprints": both}
+    for source in (None, "google"):
+        with pytest.raises(InputError, match=f"evaluate_polygons.source {source}: table footprints holds microsoft, osm"):
+            run(spark, place, with_both, known="footprints", source=source)
+    assert run(spark, place, with_both, known="footprints", source="osm") == run(spark, place, given)
 
 
 def test_ground_units_and_bad_settings(spark: SparkSession, place: Place, tmp_path: Path) -> None:
