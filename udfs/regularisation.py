@@ -25,7 +25,7 @@ STAIR_PX, STAIR_SHARE = 0.75, 0.25
 FINER = (1.0, 0.5)
 """Shares of the detail, tried one after the other."""
 LEAST_DETAIL_PX, LEAST_TOLERANCE_PX = 2.4, 2.0
-LEAST_IOU = 0.5
+LEAST_IOU = 0.75
 """Walls of a building of few pixels can cross over, or leave it, and yet be valid and near."""
 SURE_PX, SURE_SHARE = 200, 0.25
 """Of 17,000 outlines of noise none of over 53 pixels shared less than half of its ground: from 200 on, with about its area, it is sure;

@@ -16,10 +16,11 @@ Floats = NDArray[np.float64]
 
 ALONG_X, ALONG_Y, RISING, FALLING, FREE = range(5)
 """Directions of walls in a frame turned to the building: along its axes, half way between them, any."""
-PRICES = (1.0, 1.0, 2.0, 2.0, 3.0)
+PRICES = (1.0, 1.0, 2.5, 2.5, 3.0)
 """Of a wall by direction, as multiples of the price of one along an axis."""
 LEAST_WALLS = 4
-"""Hardly any building has three walls: an outline that would is fitted along the axes alone."""
+PRICE_OF_THREE = 4.0
+"""Hardly any building has three walls: an outline that would is fitted along the axes alone, unless that costs so many walls more."""
 LEAST_SINE = 0.25
 """Walls that meet at less than 14 degrees have no corner to speak of: a step joins them."""
 MOST_CORNERS = 2**16
@@ -71,7 +72,9 @@ def _all_rings(xy, ring_offsets, corner, prices):  # type: ignore[no-untyped-def
         start = np.searchsorted(corners, breaks[len(breaks) // 2] % len(points))
         breaks, directions, least = cheapest_walls(sums, corners, start, prices)
         if len(directions) == LEAST_WALLS - 1:
-            breaks, directions, least = cheapest_walls(sums, corners, start, prices[: ALONG_Y + 1])
+            square = cheapest_walls(sums, corners, start, prices[: ALONG_Y + 1])
+            if square[2] <= least + PRICE_OF_THREE * prices[ALONG_X]:
+                breaks, directions, least = square
         for wall in range(len(directions)):
             _, x, y, xx, mixed, yy = _moments(sums, breaks[wall], breaks[wall + 1])
             across = _normal(directions[wall], xx, mixed, yy)

@@ -42,6 +42,17 @@ def test_a_house_at_any_angle_gets_its_corners_back(angle):
     assert iou(np.array([found]), np.array([pixels])) > 0.96
 
 
+@pytest.mark.parametrize("angle", [0, 21, 50, 77])
+def test_a_triangle_stays_one_and_a_rounded_house_does_not_become_one(angle):
+    wedge = affinity.translate(affinity.rotate(shapely.Polygon([(0, 0), (14, 0), (5, 10)]), angle, origin="centroid"), 20.2, 22.7)
+    square = affinity.rotate(shapely.box(50, 50, 58, 57), angle)
+    rounded = square.difference(affinity.rotate(shapely.Polygon([(58, 50), (58, 52.5), (55.5, 50)]), angle, origin=square.centroid))
+    found, regular = regular_polygons(traced(wedge, rounded), (PX, PX), 1.2, 2.0)
+    assert regular.all() and len(found[0].exterior.coords) == 4 < len(found[1].exterior.coords)
+    pixels = np.array([affinity.scale(truth, 1 / PX, 1 / PX, origin=(0, 0)) for truth in (wedge, rounded)])
+    assert iou(found, pixels).min() > 0.94
+
+
 def test_yards_stay_and_holes_of_a_pixel_go():
     truth = affinity.translate(affinity.rotate(YARD, 12), 30, 30)
     pricked = truth.difference(affinity.translate(shapely.box(0, 0, 0.6, 0.6), 33, 33))
