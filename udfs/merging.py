@@ -28,7 +28,7 @@ SIEVE_MARGIN = 0.9
 PIECES_DDL = (
     "layer string, epoch string, grid string, crs string, tile_px int, row int, col int, origin_x double, origin_y double, "
     "pixel_width double, pixel_height double, piece bigint, corners binary, pixels bigint, probability_sum bigint, sides int, "
-    "seams array<bigint>, cores int, inside binary, first_date timestamp, last_date timestamp, model_sha256 string"
+    "beside_blank boolean, seams array<bigint>, cores int, inside binary, first_date timestamp, last_date timestamp, model_sha256 string"
 )
 _CARRIED = ("layer", "epoch", "grid", "crs", "tile_px", "row", "col")
 
@@ -40,6 +40,8 @@ class Pieces(NamedTuple):
     pixels: Ints
     probability_sum: Ints
     sides: Ints
+    beside_blank: NDArray[np.bool_]
+    """Which touch a pixel of the tile without data, behind which they may go on."""
     seam_owner: Ints
     seam_key: Ints
     """Crossings of the tile's border at built pixels: the same key for the two pixels on both sides of a border."""
@@ -64,6 +66,7 @@ def pieces_of_tile(probability: Raster, threshold: int, top: int, left: int, min
     if not keep[1:].all():
         labels = np.where(keep, np.cumsum(keep), 0).astype(np.int32)[labels]
     sums = np.bincount(labels.ravel(), weights=probability.ravel(), minlength=1).astype(np.int64)
+    blank = _beside(probability == NO_DATA, labels, len(sums) - 1)
     owner, key = _seam_keys(labels, top, left)
     traced = corners_of_labels(labels)
     order = np.lexsort((traced.x, traced.y, traced.owner))
@@ -71,7 +74,7 @@ def pieces_of_tile(probability: Raster, threshold: int, top: int, left: int, min
     count = len(pixels[keep])
     cores = cores_of(depth, labels, count) if depth is not None else np.zeros(count, np.int64)
     inside = _inside(probability, depth, labels, (cores > 1) | (border[keep] > 0)) if depth is not None else []
-    return Pieces(corners, pixels[keep], sums[1:], border[keep], owner - 1, key, cores, inside)
+    return Pieces(corners, pixels[keep], sums[1:], border[keep], blank, owner - 1, key, cores, inside)
 
 
 def _inside(probability: Raster, depth: Raster, labels: NDArray[np.int32], wanted: NDArray[np.bool_]) -> list[bytes | None]:
@@ -91,6 +94,15 @@ def _border_sides(labels: NDArray[np.int32], count: int) -> Ints:
     for side, line in ((NORTH, labels[0]), (EAST, labels[:, -1]), (SOUTH, labels[-1]), (WEST, labels[:, 0])):
         sides[np.unique(line)] |= side
     return sides
+
+
+def _beside(blank: NDArray[np.bool_], labels: NDArray[np.int32], count: int) -> NDArray[np.bool_]:
+    """Which labels from 1 have a blank pixel above, below, left or right."""
+    touched = np.zeros(count + 1, bool)
+    if blank.any():
+        for here, there in ((np.s_[1:], np.s_[:-1]), (np.s_[:-1], np.s_[1:]), (np.s_[:, 1:], np.s_[:, :-1]), (np.s_[:, :-1], np.s_[:, 1:])):
+            touched[labels[here][blank[there]]] = True
+    return touched[1:]
 
 
 def _seam_keys(labels: NDArray[np.int32], top: int, left: int) -> tuple[Ints, Ints]:
@@ -159,6 +171,7 @@ def _pieces_frame(tile: Any, min_area_m2: float) -> pd.DataFrame:
             "pixels": pieces.pixels,
             "probability_sum": pieces.probability_sum,
             "sides": pieces.sides.astype(np.int32),
+            "beside_blank": pieces.beside_blank,
             "seams": _grouped(pieces.seam_owner, pieces.seam_key, count),
             "cores": pieces.cores.astype(np.int32),
             "inside": pieces.inside or [None] * count,

@@ -22,7 +22,7 @@ LIMITS = (
     "People are those of the reference date, interpolated between census years; outside them those of the nearest year, which is named.",
     "Lower and upper bounds are printed only where errors of areas and people are declared "
     "(settings indicators.built_sd and indicators.people_sd).",
-    "A building that touches a tile without result may go on beyond it (column open_edge of table buildings).",
+    "A building that touches ground without result may go on beyond it (column open_edge of table buildings).",
 )
 
 

@@ -39,7 +39,7 @@ NEIGHBOURS = ((-1, 0, SOUTH), (1, 0, NORTH), (0, -1, EAST), (0, 1, WEST))
 class BuildingsSettings(Settings):
     """Which footprints are kept, how they are outlined, and how the work is done."""
 
-    min_area_m2: float = Field(4.0, ge=0, description="smaller footprints are noise, m2; also of what a component is split into")
+    min_area_m2: float = Field(4.0, ge=0, description="smaller footprints are noise, m2 of pixels; also of what a component is split into")
     detail_m: float = Field(
         1.2, ge=0, description="walls are straight but for details of this depth and width, m, at least 2.4 pixels; 0: outlines of pixels"
     )
@@ -70,15 +70,16 @@ def heights_source(place: Place, settings: BuildingsSettings) -> str | None:
 
 
 @job(
-    reads=("built_up",), writes="buildings", settings=BuildingsSettings, parallel_over="tiles", absent=_no_fine_layer, data_version=5,
+    reads=("built_up",), writes="buildings", settings=BuildingsSettings, parallel_over="tiles", absent=_no_fine_layer, data_version=6,
     sources=heights_source,
 )  # fmt: skip
 def buildings(tables: Tables, settings: BuildingsSettings, context: Context) -> DataFrame:
     """Footprints of every building, of components of built pixels, of at least `min_area_m2`; none of them share ground."""
     built_up = tables["built_up"].where(F.col("layer").isin(fine_layers(context.place)))
-    pieces = _pieces(built_up.where("status = 'done'"), settings, context.spark)
-    inside = pieces.where("sides = 0").withColumn("open_edge", F.lit(False)).withColumn("component", F.col("piece"))
-    at_borders = _with_open_edges(pieces.where("sides > 0"), built_up.where("status = 'quarantined'"))
+    done = built_up.where("status = 'done'")
+    pieces = _pieces(done, settings, context.spark)
+    inside = pieces.where("sides = 0").withColumn("open_edge", F.col("beside_blank")).withColumn("component", F.col("piece"))
+    at_borders = _with_open_edges(pieces.where("sides > 0"), done)
     whole = inside.unionByName(_with_components(at_borders, _touching(pieces), settings))
     outline = Outline(settings.min_area_m2, settings.detail_m, settings.tolerance_m)
     groups = whole.withColumn("cell", _cell()).groupBy(*FIELD, "cell")
@@ -124,15 +125,15 @@ def _pieces(done: DataFrame, settings: BuildingsSettings, spark: SparkSession) -
     return pieces
 
 
-def _with_open_edges(pieces: DataFrame, quarantined: DataFrame) -> DataFrame:
-    """Adds `open_edge`: the piece touches a border behind which a tile is quarantined."""
+def _with_open_edges(pieces: DataFrame, done: DataFrame) -> DataFrame:
+    """Adds `open_edge`: the piece touches a pixel without data, or a border behind which no tile has a result."""
     steps = F.array(*(F.struct(F.lit(r).alias("r"), F.lit(c).alias("c"), F.lit(bit).alias("bit")) for r, c, bit in NEIGHBOURS))
-    around = quarantined.select(*FIELD, "tile_px", "row", "col", F.explode(steps).alias("step"))
+    around = done.select(*FIELD, "tile_px", "row", "col", F.explode(steps).alias("step"))
     beside = around.select(*FIELD, "tile_px", F.expr("row + step.r AS row"), F.expr("col + step.c AS col"), "step.bit")
     tile = [*FIELD, "tile_px", "row", "col"]
-    open_sides = beside.groupBy(*tile).agg(F.bit_or("bit").alias("open_sides"))
-    is_open = F.col("sides").bitwiseAND(F.coalesce("open_sides", F.lit(0))) != 0
-    return pieces.join(open_sides, tile, "left").withColumn("open_edge", is_open).drop("open_sides")
+    closed_sides = beside.groupBy(*tile).agg(F.bit_or("bit").alias("closed_sides"))
+    is_open = F.col("sides").bitwiseAND(F.bitwise_not(F.coalesce("closed_sides", F.lit(0)))) != 0
+    return pieces.join(closed_sides, tile, "left").withColumn("open_edge", F.col("beside_blank") | is_open).drop("closed_sides")
 
 
 def _touching(pieces: DataFrame) -> DataFrame:

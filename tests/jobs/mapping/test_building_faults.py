@@ -221,7 +221,7 @@ def in_parts(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> P
     """The place after two runs: one tile not planned and one in quarantine; both of them, and another image of a third."""
     at, seen, full = at_warehouse(tmp_path_factory.mktemp("parts")), [], town()
     first = {tile: state for tile, state in EVERY.items() if tile != LATE} | {BROKEN: "broken:s"}
-    assert_are(flow(spark, at, jobs_over(full, first, seen)), known(without(full, LATE, BROKEN), BROKEN))
+    assert_are(flow(spark, at, jobs_over(full, first, seen)), known(without(full, LATE, BROKEN), LATE, BROKEN))
     second = jobs_over(without(full, CHANGED), EVERY | {CHANGED: "done:t"}, seen)
     assert_are(flow(spark, at, second, Wanted(retry=True)), known(without(full, CHANGED)))
     came = sorted(tile_id(GRID, Tile(*absolute(*tile), TILE)) for tile in (LATE, BROKEN, CHANGED))

@@ -184,14 +184,16 @@ def test_area_confidence_and_bounds_of_one_building(spark: SparkSession) -> None
     assert len(run(spark, built_up_rows(pixels, 256), min_area_m2=1)) == 2
 
 
-def test_a_quarantined_neighbour_opens_the_edge_and_an_end_of_the_image_does_not(spark: SparkSession) -> None:
+def test_what_lies_beside_ground_without_result_has_an_open_edge(spark: SparkSession) -> None:
     pixels = np.zeros((512, 512), np.uint8)
-    pixels[100:120, 240:256] = pixels[300:320, 0:20] = pixels[200:220, 100:120] = pixels[250:256, 20:60] = 200
-    east = (TOP // 256, LEFT // 256 + 1)
-    found = run(spark, built_up_rows(pixels, 256, frozenset([east])))
-    west_of_it = found["area_m2"].round() == round(20 * 16 * 0.25)
-    assert found["open_edge"].tolist() == west_of_it.tolist()
-    assert found["open_edge"].sum() == 1
+    before_quarantine, at_the_end, before_no_data = np.s_[100:120, 240:256], np.s_[300:321, 0:20], np.s_[400:422, 100:120]
+    for building in (before_quarantine, at_the_end, before_no_data, np.s_[200:220, 100:120], np.s_[246:256, 20:60]):
+        pixels[building] = 200
+    pixels[421:430, 110:130] = 255
+    found = run(spark, built_up_rows(pixels, 256, frozenset([(TOP // 256, LEFT // 256 + 1)])), detail_m=0)
+    open_m2 = sorted(np.count_nonzero(pixels[building] == 200) / 4 for building in (before_quarantine, at_the_end, before_no_data))
+    assert sorted(found.loc[found["open_edge"], "area_m2"]) == pytest.approx(open_m2, rel=1e-3)
+    assert len(found) == 5
 
 
 def test_star_contraction_finds_the_components_of_a_long_chain(spark: SparkSession) -> None:
