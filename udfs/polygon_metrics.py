@@ -45,8 +45,13 @@ def vertices_of(shapes: Shapes) -> Points:
     """Vertices of all rings, without the last of each, which is the first again."""
     rings, owner = _rings(shapes)
     xy, ring = shapely.get_coordinates(rings, return_index=True)
-    kept = np.append(ring[1:] == ring[:-1], np.zeros(min(len(ring), 1), bool))
+    kept = _begins_edge(ring)
     return Points(xy[kept], owner[ring[kept]], ring[kept])
+
+
+def _begins_edge(ring: Ints) -> NDArray[np.bool_]:
+    """Which coordinates, by their rings' numbers, are not the last of their ring."""
+    return np.append(ring[1:] == ring[:-1], np.zeros(min(len(ring), 1), bool))
 
 
 def polis(found: Shapes, known: Shapes, as_published: bool = False) -> Floats:
@@ -112,7 +117,7 @@ def _along(shapes: Shapes, step: float) -> Points:
     """Vertices of all rings, and points that part each edge evenly, about every `step`; each ring ends where it begins."""
     rings, owner = _rings(shapes)
     xy, ring = shapely.get_coordinates(rings, return_index=True)
-    edge = np.diff(xy, axis=0, append=xy[-1:]) * np.append(ring[1:] == ring[:-1], np.zeros(min(len(ring), 1), bool))[:, None]
+    edge = np.diff(xy, axis=0, append=xy[-1:]) * _begins_edge(ring)[:, None]
     parts = np.maximum(np.rint(np.hypot(*edge.T) / step).astype(np.int64), 1)
     vertex = np.repeat(np.arange(len(xy)), parts)
     number = np.arange(len(vertex)) - np.repeat(np.cumsum(parts) - parts, parts)
