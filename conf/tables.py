@@ -2,6 +2,7 @@
 
 from conf.table import Check, Column, Table, bbox_columns, geometry_column
 from conf.tables_buildings import BRIDGE, BUILDINGS, CONFLATION
+from conf.tables_change import CHANGE_EVENTS, CHANGE_STATISTICS, urban_series_table
 from conf.tables_training import FOOTPRINTS, TRAINING_TILES
 
 _DIGEST = Column("input_digest", "string", "sha256 over everything that determines the row", identity=False)
@@ -135,6 +136,8 @@ BUILT_UP = Table(
         Check("(status = 'quarantined') = (error_class is not null)", "a quarantined tile names its error class"),
     ),
 )
+
+URBAN_SERIES = urban_series_table(_GRID, _STRIP, (_DIGEST, _RUN))
 
 UNITS = Table(
     "units",
@@ -270,9 +273,12 @@ TABLES = {
         BUILDINGS,
         BRIDGE,
         CONFLATION,
+        URBAN_SERIES,
+        CHANGE_EVENTS,
         UNITS,
         POPULATION,
         UNIT_STATISTICS,
+        CHANGE_STATISTICS,
         INDICATORS,
         FOOTPRINTS,
         TRAINING_TILES,

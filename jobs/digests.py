@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 from conf.errors import InputError
 from conf.place import Place
 from conf.settings import digest
+from conf.table import Table
 from jobs.job import Job
 from jobs.warehouse import Warehouse
 
@@ -48,13 +49,13 @@ def _flat(values: Any, prefix: str = "") -> dict[str, Any]:
     return {name: leaf for key, item in values.items() for name, leaf in _flat(item, f"{prefix}.{key}" if prefix else key).items()}
 
 
-def content_digest(warehouse: Warehouse, table: str, tilewise: bool) -> str:
+def content_digest(warehouse: Warehouse, table: Table, tilewise: bool) -> str:
     """A digest of what is in a table: its origin's, or for a table kept by tile one over its rows in any order."""
     if not tilewise:
-        return str(warehouse.stamp(table).get("input_digest", warehouse.version(table)))
+        return str(warehouse.stamp(table.name).get("input_digest", warehouse.version(table.name)))
     # Why a tile failed, and how often, too: what shows that must follow a retry that fails again.
-    row = F.xxhash64("layer", "epoch", "tile_id", "input_digest", "status", "error_class", "attempts").cast("decimal(38,0)")
-    found = warehouse.read(table).agg(F.count(F.lit(1)).alias("rows"), F.sum(row).alias("sum")).first()
+    row = F.xxhash64(*table.key, "input_digest", "status", "error_class", "attempts").cast("decimal(38,0)")
+    found = warehouse.read(table.name).agg(F.count(F.lit(1)).alias("rows"), F.sum(row).alias("sum")).first()
     return f"{found['rows']}:{found['sum']}"
 
 

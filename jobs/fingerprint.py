@@ -43,7 +43,7 @@ def table_fingerprint(frame: DataFrame, table: Table) -> str:
 def _canonical(column: Declared) -> Column:
     value = F.col(column.name)
     if column.raster:
-        return _decoded_hash()(value).alias(column.name)
+        return (_decoded_hashes() if column.type.startswith("array") else _decoded_hash())(value).alias(column.name)
     if column.type == "binary":
         return F.hex(value).alias(column.name)
     if column.type.startswith("map"):
@@ -54,6 +54,18 @@ def _canonical(column: Declared) -> Column:
 def _decoded_hash() -> Any:
     @F.pandas_udf("string")  # type: ignore[call-overload]
     def decoded_hash(data: pd.Series) -> pd.Series:
-        return data.map(lambda item: hashlib.sha256(zlib.decompress(item)).hexdigest(), na_action="ignore")
+        return data.map(_hash_of, na_action="ignore")
 
     return decoded_hash
+
+
+def _decoded_hashes() -> Any:
+    @F.pandas_udf("string")  # type: ignore[call-overload]
+    def decoded_hashes(data: pd.Series) -> pd.Series:
+        return data.map(lambda items: ",".join("" if item is None else _hash_of(item) for item in items), na_action="ignore")
+
+    return decoded_hashes
+
+
+def _hash_of(data: bytes) -> str:
+    return hashlib.sha256(zlib.decompress(data)).hexdigest()

@@ -69,8 +69,8 @@ def run_flow(place: Place, jobs: dict[str, Job], options: Options) -> int:
     """Every job of the place, of a pilot those up to the map; the exit code."""
     prepared = prepare_flow(place, jobs)
     if options.wanted.share is not None:
-        last = max(number for number, item in enumerate(prepared) if item.job.tilewise)
-        prepared = prepared[: last + 1]
+        first = min(number for number, item in enumerate(prepared) if item.job.tilewise)
+        prepared = prepared[: first + 1]
     return _run(place, jobs, prepared, options)
 
 

@@ -3,7 +3,7 @@
 import importlib
 import logging
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from conf.settings import Settings
 
 LOG = logging.getLogger(__name__)
 Tables = Mapping[str, DataFrame]
+Planned = Callable[[Callable[[str], DataFrame], Collection[str]], DataFrame]
+"""From a reader of tables by name, and layers, to the rows of which each gives one: like those of `tiles`."""
 
 
 @dataclass
@@ -56,7 +58,8 @@ class Job:
     """Raised when a change of code changes rows."""
     in_flow: bool
     tilewise: bool
-    """Keeps rows by tile and computes the missing ones only: the job gets the missing rows of `tiles`."""
+    """Keeps rows by tile and computes the missing ones only: the job gets what `planned` gives, less what is done, as `tiles`."""
+    planned: Planned
     layer_digests: Callable[[Place, Any], dict[str, str]]
     """Of a tilewise job: layer to the digest of all that decides its rows but the scenes."""
     pins: Callable[[Place, Any], dict[str, Any]]
@@ -70,6 +73,11 @@ class Job:
     sources: Callable[[Place, Any], Any]
     """Plain JSON that stands for the input outside tables, e.g. digests of files; raises InputError on bad input.
     Reads only, needs no Spark: it is the check before the first write."""
+
+
+def planned_tiles(read: Callable[[str], DataFrame], layers: Collection[str]) -> DataFrame:
+    """Every tile in every epoch."""
+    return read("tiles")
 
 
 def _always(place: Place, settings: Any) -> str | None:
@@ -98,6 +106,7 @@ def job(
     data_version: int = 1,
     in_flow: bool = True,
     tilewise: bool = False,
+    planned: Planned = planned_tiles,
     layer_digests: Callable[[Place, Any], dict[str, str]] = _nothing,
     pins: Callable[[Place, Any], dict[str, Any]] = _nothing,
     backend: Callable[[Any], str | None] = _no_backend,
@@ -120,6 +129,7 @@ def job(
             data_version=data_version,
             in_flow=in_flow,
             tilewise=tilewise,
+            planned=planned,
             layer_digests=layer_digests,
             pins=pins,
             backend=backend,

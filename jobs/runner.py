@@ -19,7 +19,7 @@ from conf.settings import digest
 from conf.table import Table
 from conf.tables import TABLES
 from jobs.code_version import code_version
-from jobs.digests import Origin, content_digest, origin_now, refuse_changed
+from jobs.digests import Origin, content_digest, origin_now, refuse_changed, row_digests
 from jobs.job import Context, Job
 from jobs.progress import progress
 from jobs.runs import Runs
@@ -168,11 +168,12 @@ class Runner:
                 result = item.job.run(inputs, item.settings, context)
                 self.runs.check_hold()
                 commit_tiles(self.warehouse, table, result, pending, batch, stamp, summary)
-            pending.drop_obsolete(self.warehouse, table, stamp)
+            pending.drop_obsolete(self.warehouse, stamp)
 
     def _pending(self, item: Prepared) -> AbstractContextManager[Pending]:
         cores = self.spark.sparkContext.defaultParallelism
-        return pending_tiles(self.warehouse, TABLES[item.job.writes[0]], item.layer_digests, self.place.batch_seconds * cores, self.wanted)
+        planned = row_digests(item.job.planned(self.warehouse.read, item.layer_digests), item.layer_digests)
+        return pending_tiles(self.warehouse, TABLES[item.job.writes[0]], planned, self.place.batch_seconds * cores, self.wanted)
 
     def is_done(self, item: Prepared) -> bool:
         """Whether a job has nothing to do; reads only."""
@@ -190,7 +191,7 @@ class Runner:
 
     def _origin(self, item: Prepared) -> Origin:
         names = [*item.job.reads, *(name for name in item.job.optional if self.warehouse.exists(name))]
-        contents = {name: content_digest(self.warehouse, name, name in self.tilewise) for name in names}
+        contents = {name: content_digest(self.warehouse, TABLES[name], name in self.tilewise) for name in names}
         return origin_now(item.job, self.place, item.decided, self._sources(item), contents)
 
     def _sources(self, item: Prepared) -> Any:

@@ -9,7 +9,6 @@ from pyspark.sql import functions as F
 
 from conf.table import Table
 from conf.tables import TABLES
-from jobs.digests import row_digests
 from jobs.pilot import is_drawn, stratified
 from jobs.summary import Summary
 from jobs.table_checks import TableError, check_rows, in_declared_order
@@ -19,6 +18,7 @@ from jobs.warehouse import Warehouse
 class Pending(NamedTuple):
     """Planned rows without a result of the same input digest, numbered by batch, and rows no longer planned."""
 
+    table: Table
     planned: DataFrame
     """With `batch`, `input_digest`, `replaces` (a row of the key is there) and `tried` (its attempts)."""
     obsolete: DataFrame | None
@@ -30,16 +30,16 @@ class Pending(NamedTuple):
         return self.batches == 0 and self.obsolete_rows == 0
 
     def rows(self, batch: int) -> DataFrame:
-        """The rows of `tiles` to compute in a batch, with `settings_digest`."""
+        """The rows to compute in a batch, with `settings_digest`."""
         return self.planned.where(F.col("batch") == batch).drop("batch", "input_digest", "replaces", "tried")
 
     def keys(self, batch: int) -> DataFrame:
-        return self.planned.where(F.col("batch") == batch).select("layer", "epoch", "tile_id", "input_digest", "replaces", "tried")
+        return self.planned.where(F.col("batch") == batch).select(*self.table.key, "input_digest", "replaces", "tried")
 
-    def drop_obsolete(self, warehouse: Warehouse, table: Table, stamp: dict[str, Any]) -> None:
+    def drop_obsolete(self, warehouse: Warehouse, stamp: dict[str, Any]) -> None:
         """Delete results of tiles that are no longer planned."""
         if self.obsolete is not None and self.obsolete_rows:
-            warehouse.delete_keys(table, self.obsolete, stamp)
+            warehouse.delete_keys(self.table, self.obsolete, stamp)
 
 
 class Wanted(NamedTuple):
@@ -53,11 +53,8 @@ ALL = Wanted()
 
 
 @contextmanager
-def pending_tiles(
-    warehouse: Warehouse, table: Table, layer_digests: dict[str, str], batch_seconds: float, wanted: Wanted = ALL
-) -> Iterator[Pending]:
-    """Compare `tiles` with the table; reads only."""
-    tiles = row_digests(warehouse.read(TABLES["tiles"].name), layer_digests)
+def pending_tiles(warehouse: Warehouse, table: Table, tiles: DataFrame, batch_seconds: float, wanted: Wanted = ALL) -> Iterator[Pending]:
+    """Compare planned rows, with their digests, with the table; reads only."""
     key = list(table.key)
     if not warehouse.exists(table.name):
         missing, obsolete, dropped = tiles.withColumns({"replaces": F.lit(False), "tried": F.lit(0)}), None, 0
@@ -75,18 +72,19 @@ def pending_tiles(
     if wanted.share is not None:
         drawn = stratified(warehouse.read(TABLES["tiles"].name)).where(is_drawn(wanted.share)).select("layer", "tile_id")
         missing = missing.join(drawn, on=["layer", "tile_id"], how="left_semi")
-    planned = _in_batches(missing, batch_seconds).persist()
+    planned = _in_batches(missing, table, batch_seconds).persist()
     last = planned.agg(F.max("batch")).first()[0]
     try:
-        yield Pending(planned, obsolete, 0 if last is None else last + 1, dropped)
+        yield Pending(table, planned, obsolete, 0 if last is None else last + 1, dropped)
     finally:
         planned.unpersist()
 
 
-def _in_batches(missing: DataFrame, batch_seconds: float) -> DataFrame:
+def _in_batches(missing: DataFrame, table: Table, batch_seconds: float) -> DataFrame:
     """Number the rows so that each batch holds about `batch_seconds` of one core's predicted work, neighbours together; none is empty,
     also where a tile takes longer than that."""
-    so_far = Window.orderBy("layer", "epoch", "row", "col").rowsBetween(Window.unboundedPreceding, -1)
+    field = [name for name in table.key if name != "tile_id"]
+    so_far = Window.orderBy(*field, "row", "col").rowsBetween(Window.unboundedPreceding, -1)
     work = F.coalesce(F.sum("predicted_seconds").over(so_far), F.lit(0.0))
     numbered = missing.withColumn("slot", F.floor(work / batch_seconds))
     return numbered.withColumn("batch", F.dense_rank().over(Window.orderBy("slot")) - 1).drop("slot")

@@ -61,7 +61,7 @@ def planar_frame(frame: pd.DataFrame, outline: Outline) -> pd.DataFrame:
     found = _outlined(rings, totals, (float(width_m), float(height_m)), outline)
     rows = totals.assign(
         **{name: one[name] for name in (*_FIELD, "crs", *origin._fields, "cell")},
-        building_id=[building_id(_field(one), content) for content in _contents(rings)],
+        building_id=np.array([building_id(_field(one), content) for content in _contents(rings)], object),  # text also where none is left
         planar=shapely.to_wkb(found.polygons),
         beyond=pd.Series(_cells_beyond(found.polygons, int(one["cell"])), totals.index, object),
         confidence=totals["probability_sum"] / (ONE * totals["pixels"]),

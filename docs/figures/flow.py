@@ -7,7 +7,7 @@ from jobs.job import Job, declared_jobs
 
 TARGET = Path(__file__).with_name("flow.svg")
 WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 168, 46, 44, 22, 16
-COLOURS = {"mapping": "#dcebf7", "sdg11": "#e3f1dc", "training": "#f7ead2"}
+COLOURS = {"mapping": "#dcebf7", "change": "#f6dfe6", "sdg11": "#e3f1dc", "training": "#f7ead2"}
 
 
 def needs(job: Job, jobs: dict[str, Job]) -> dict[str, str]:

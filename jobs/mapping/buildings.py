@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from pydantic import Field
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType, StructField, StructType
 
@@ -19,21 +19,19 @@ from conf.place import Place
 from conf.settings import Settings
 from conf.tables import TABLES
 from jobs.arrow_batches import ROWS_WITH_RASTERS, rows_per_batch
-from jobs.connecting import FIELD, components
+from jobs.connecting import FIELD
 from jobs.fine_layers import fine_layers
 from jobs.job import Context, Tables, job
 from jobs.matched_polygons import with_neighbours
+from jobs.whole_components import cell_of_component, touching, with_components, with_open_edges
 from udfs.footprints import FOOTPRINTS_DDL, footprint_frames
 from udfs.heights import height_frames, heights_digest
 from udfs.image_files import located
-from udfs.merging import CELL_BITS, COLUMN_BITS, EAST, NORTH, PIECES_DDL, SOUTH, WEST, piece_frames
+from udfs.merging import PIECES_DDL, piece_frames
 from udfs.overlaps import CUTS_DDL, cut_frame
 from udfs.polygons import PLANAR_DDL, Outline, planar_frame
 
 _TOLD = ("first_date", "last_date", "model_sha256")
-
-NEIGHBOURS = ((-1, 0, SOUTH), (1, 0, NORTH), (0, -1, EAST), (0, 1, WEST))
-"""Row and column steps from a tile, and the border by which the tile there touches it."""
 
 
 class BuildingsSettings(Settings):
@@ -79,10 +77,10 @@ def buildings(tables: Tables, settings: BuildingsSettings, context: Context) -> 
     done = built_up.where("status = 'done'")
     pieces = _pieces(done, settings, context.spark)
     inside = pieces.where("sides = 0").withColumn("open_edge", F.col("beside_blank")).withColumn("component", F.col("piece"))
-    at_borders = _with_open_edges(pieces.where("sides > 0"), done)
-    whole = inside.unionByName(_with_components(at_borders, _touching(pieces), settings))
+    at_borders = with_open_edges(pieces.where("sides > 0"), done)
+    whole = inside.unionByName(with_components(at_borders, touching(pieces), settings.one_task_pairs))
     outline = Outline(settings.min_area_m2, settings.detail_m, settings.tolerance_m)
-    groups = whole.withColumn("cell", _cell()).groupBy(*FIELD, "cell")
+    groups = whole.withColumn("cell", cell_of_component()).groupBy(*FIELD, "cell")
     planar = groups.applyInPandas(partial(planar_frame, outline=outline), PLANAR_DDL)
     footprints = _apart(planar, bool(settings.detail_m)).mapInPandas(footprint_frames, FOOTPRINTS_DDL)
     return _with_heights(with_neighbours(footprints), _heights_path(context.place, settings)).select(*TABLES["buildings"].names)
@@ -94,12 +92,6 @@ def _with_heights(footprints: DataFrame, path: str | None) -> DataFrame:
         return footprints.withColumn("height_m", F.lit(None).cast("double"))
     schema = StructType([*footprints.schema.fields, StructField("height_m", DoubleType())])
     return footprints.mapInPandas(partial(height_frames, path=path), schema)
-
-
-def _cell() -> Column:
-    """As `cell_number`: the cell of a component's first pixel."""
-    column = F.shiftright(F.col("component").bitwiseAND(2**COLUMN_BITS - 1), CELL_BITS)
-    return F.shiftleft(F.shiftright("component", COLUMN_BITS + CELL_BITS), COLUMN_BITS - CELL_BITS).bitwiseOR(column)
 
 
 def _apart(planar: DataFrame, regular: bool) -> DataFrame:
@@ -123,28 +115,3 @@ def _pieces(done: DataFrame, settings: BuildingsSettings, spark: SparkSession) -
         pieces = done.select(*columns).mapInPandas(shell, PIECES_DDL).persist()
         pieces.count()
     return pieces
-
-
-def _with_open_edges(pieces: DataFrame, done: DataFrame) -> DataFrame:
-    """Adds `open_edge`: the piece touches a pixel without data, or a border behind which no tile has a result."""
-    steps = F.array(*(F.struct(F.lit(r).alias("r"), F.lit(c).alias("c"), F.lit(bit).alias("bit")) for r, c, bit in NEIGHBOURS))
-    around = done.select(*FIELD, "tile_px", "row", "col", F.explode(steps).alias("step"))
-    beside = around.select(*FIELD, "tile_px", F.expr("row + step.r AS row"), F.expr("col + step.c AS col"), "step.bit")
-    tile = [*FIELD, "tile_px", "row", "col"]
-    closed_sides = beside.groupBy(*tile).agg(F.bit_or("bit").alias("closed_sides"))
-    is_open = F.col("sides").bitwiseAND(F.bitwise_not(F.coalesce("closed_sides", F.lit(0)))) != 0
-    return pieces.join(closed_sides, tile, "left").withColumn("open_edge", F.col("beside_blank") | is_open).drop("closed_sides")
-
-
-def _touching(pieces: DataFrame) -> DataFrame:
-    """Pairs (*FIELD, u > v) of pieces with pixels side by side across a border: equal keys of border pixels."""
-    crossings = pieces.where("sides > 0").select(*FIELD, "piece", F.explode("seams").alias("seam"))
-    ends = crossings.groupBy(*FIELD, "seam").agg(F.max("piece").alias("u"), F.min("piece").alias("v"))
-    return ends.where("u > v").select(*FIELD, "u", "v").distinct()
-
-
-def _with_components(pieces: DataFrame, pairs: DataFrame, settings: BuildingsSettings) -> DataFrame:
-    """Adds `component`: the least piece connected, or the piece itself."""
-    kept = pairs.persist()
-    found = components(kept, settings.one_task_pairs)
-    return pieces.join(found, [*FIELD, "piece"], "left").withColumn("component", F.coalesce("component", "piece"))

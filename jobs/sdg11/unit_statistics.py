@@ -1,35 +1,31 @@
 """Unit statistics: built-up, valid and total area, buildings and people of every unit in every epoch; parents are exact sums.
 Parallel over the grid's tiles that units touch. Run: ./spark-submit.sh unit_statistics --place mumbai"""
 
-from functools import partial, reduce
+from functools import partial
 from typing import Literal
 
-import shapely
 from pydantic import Field
-from pyspark.sql import Column, DataFrame, Row, Window
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from conf.errors import InputError
 from conf.place import Place
 from conf.settings import Settings
 from conf.tables import UNIT_STATISTICS
-from jobs.arrow_batches import rows_per_batch
-from jobs.hierarchy import leaf_ancestry, leaves, smallest_units
+from jobs.hierarchy import leaf_ancestry, smallest_units
 from jobs.job import Context, Tables, job
 from jobs.mapped_ground import mapped_ground, within
-from udfs.grid import Grid
-from udfs.pixel_areas import MM2_PER_M2
+from jobs.series_maps import series_maps
+from jobs.unit_sums import area_sums, summed_up
 from udfs.population import MICRO, PEOPLE_DDL, people_batches
-from udfs.zonal import OUTLINES_DDL, SUMS_DDL, outline_batches, sums_batches
-from udfs.zones import Zone, zone_called, zone_grid, zones_of
-
-ARROW_BYTES = 64_000_000
-"""Raster bytes that one Arrow batch may carry to a worker; one uint8 pixel of one epoch is at most one byte."""
 
 
 class UnitStatisticsSettings(Settings):
     """What is summed, and how finely."""
 
-    source: Literal["built_up"] = Field("built_up", description="table whose pixels are summed")
+    source: Literal["built_up", "urban_series"] = Field(
+        "built_up", description="table whose pixels are summed: of maps, or of their series"
+    )
     method: Literal["exact", "fast"] = Field("exact", description="pixels shared by exact area, or given whole to the unit at their centre")
     buildings_layer: str | None = Field(None, description="layer whose buildings are counted; default: the first that has any")
 
@@ -42,106 +38,28 @@ def no_fed_layer(place: Place, settings: UnitStatisticsSettings) -> str | None:
 
 
 @job(
-    reads=("built_up", "units"), optional=("population", "buildings"), writes="unit_statistics",
+    reads=("built_up", "units"), optional=("population", "buildings", "urban_series"), writes="unit_statistics",
     settings=UnitStatisticsSettings, parallel_over="the grid's tiles that units touch", absent=no_fed_layer,
 )  # fmt: skip
 def unit_statistics(tables: Tables, settings: UnitStatisticsSettings, context: Context) -> DataFrame:
     """Sums pixels over the smallest units, then adds up the tree."""
-    units, built_up = tables["units"], tables["built_up"]
+    units, maps = tables["units"], _maps(tables, settings.source).where(F.col("layer") == context.place.fed_layer)
     ancestry = leaf_ancestry(units).persist()
-    areas = _summed_up(area_sums(built_up.where(F.col("layer") == context.place.fed_layer), units, settings.method, context), ancestry)
+    epochs = [epoch.name for epoch in context.place.epochs]
+    areas = summed_up(area_sums(maps, units, epochs, settings.method), ancestry)
     people = _people(tables, ancestry, context)
     buildings = _buildings(tables, settings, ancestry)
     joined = areas.join(people, on=["unit_id", "epoch"], how="left").join(buildings, on=["unit_id", "epoch"], how="left")
     return joined.select(*UNIT_STATISTICS.names)
 
 
-def area_sums(built_up: DataFrame, units: DataFrame, method: str, context: Context) -> DataFrame:
-    """Rows unit_id, epoch, built, valid, total (mm2, bigint) per tile and smallest unit, of one layer's rows, of all its grids."""
-    sides = [row["tile_px"] for row in built_up.select("tile_px").distinct().collect()]
-    if len(sides) != 1:
-        found = f"tiles of sides {sorted(sides)}" if sides else "no row"
-        raise ValueError(f"built_up holds {found} of the layer that feeds built_m2; run built_up, with --recompute if it has several")
-    parts = [
-        _sums_on(built_up.where(F.col("grid") == grid.name), units, grid, sides[0], strip, method, context)
-        for grid, strip in _grids(built_up, units)
-    ]
-    return reduce(DataFrame.unionAll, parts)
-
-
-def _sums_on(
-    built_up: DataFrame, units: DataFrame, grid: Grid, tile_px: int, strip: Zone | None, method: str, context: Context
-) -> DataFrame:
-    epochs = [epoch.name for epoch in context.place.epochs]
-    per_batch = max(1, ARROW_BYTES // (tile_px**2 * len(epochs)))
-    work = tiles_with_units(units, grid, tile_px, strip).join(_layers(built_up), on=["row", "col"], how="left")
-    # Set by hand: adaptive planning sees few bytes and would leave most cores idle.
-    spread = work.repartition(4 * context.spark.sparkContext.defaultParallelism, "row", "col")
-    with rows_per_batch(context.spark, per_batch):
-        sums = spread.mapInArrow(partial(sums_batches, grid=grid, tile_px=tile_px, epochs=epochs, method=method), SUMS_DDL).persist()
-        sums.count()
-    return sums
-
-
-def _grids(built_up: DataFrame, units: DataFrame) -> list[tuple[Grid, Zone | None]]:
-    """The layer's grids, each from its tile nearest to the origin (there the arithmetic is exact); of a place that is cut by zones
-    every zone that its units meet, with the zone, also where no image lies."""
-    nearest = Window.partitionBy("grid").orderBy(F.abs("row") + F.abs("col"), "row", "col")
-    columns = ("grid", "crs", "transform", "tile_px", "row", "col", "strip")
-    rows = built_up.select(*columns).withColumn("rank", F.row_number().over(nearest)).where("rank = 1").orderBy("grid").collect()
-    if len(rows) == 1 and built_up.where(F.col("strip").isNotNull()).isEmpty():
-        return [(_grid(rows[0]), None)]
-    boxes = [shapely.box(*row) for row in units.select("xmin", "ymin", "xmax", "ymax").distinct().collect()]
-    resolution = float(rows[0]["transform"][0])
-    zones = {zone.name: zone for zone in zones_of(shapely.union_all(boxes))} | {row["grid"]: zone_called(row["grid"]) for row in rows}
-    return [(zone_grid(zone, resolution), zone) for _, zone in sorted(zones.items())]
-
-
-def _grid(nearest: Row) -> Grid:
-    a, _, x, _, e, y = nearest["transform"]
-    px = nearest["tile_px"]
-    return Grid(nearest["grid"], nearest["crs"], x - nearest["col"] * px * a, y - nearest["row"] * px * e, a, -e)
-
-
-def tiles_with_units(units: DataFrame, grid: Grid, tile_px: int, strip: Zone | None = None) -> DataFrame:
-    """Rows row, col, units [unit_id, outline]: the tiles that smallest units touch, also where no image lies.
-
-    Joined by Sedona on the grid's own coordinates, where tiles are true rectangles.
-    """
-    shapes = (
-        leaves(units)
-        .select("unit_id", "geometry")
-        .mapInPandas(partial(outline_batches, grid=grid, tile_px=tile_px, strip=strip), OUTLINES_DDL)
-    )
-    outlines = shapes.withColumn("shape", F.expr("ST_GeomFromWKB(outline)")).persist()
-    spanned = outlines.select(F.explode(F.expr("sequence(top, bottom - 1)")).alias("row"), "left", "right")
-    spanned = spanned.select("row", F.explode(F.expr("sequence(left, right - 1)")).alias("col")).distinct()
-    squares = spanned.withColumn("square", _square(grid, tile_px))
-    touching = squares.alias("t").join(outlines.alias("u"), on=F.expr("ST_Intersects(u.shape, t.square)"), how="inner")
-    return touching.groupBy("row", "col").agg(F.collect_list(F.struct("unit_id", "outline")).alias("units"))
-
-
-def _square(grid: Grid, tile_px: int) -> Column:
-    def edge(origin: float, step: float, tile: str) -> Column:
-        return F.lit(origin) + F.expr(tile) * F.lit(tile_px * step)
-
-    west, east = (edge(grid.origin_x, grid.pixel_width, tile) for tile in ("col", "col + 1"))
-    south, north = (edge(grid.origin_y, -grid.pixel_height, tile) for tile in ("row + 1", "row"))
-    return F.call_function("ST_PolygonFromEnvelope", west, south, east, north)
-
-
-def _layers(built_up: DataFrame) -> DataFrame:
-    """Rows row, col, layers [epoch, threshold, probability] of the tiles that have pixels."""
-    done = built_up.where(F.col("status") == "done")
-    return done.groupBy("row", "col").agg(F.collect_list(F.struct("epoch", "threshold", "probability")).alias("layers"))
-
-
-def _summed_up(sums: DataFrame, ancestry: DataFrame) -> DataFrame:
-    """Areas in m2 of every unit and epoch, from sums of its smallest units."""
-    exact = {name: F.sum(F.col(name).cast("decimal(20,0)")).alias(name) for name in ("built", "valid", "total")}
-    leaf = sums.groupBy(F.col("unit_id").alias("leaf_id"), "epoch").agg(*exact.values())
-    whole = leaf.join(ancestry, on="leaf_id", how="inner").groupBy("unit_id", "epoch").agg(*exact.values())
-    return whole.select("unit_id", "epoch", *((F.col(name).cast("double") / MM2_PER_M2).alias(f"{name}_m2") for name in exact))
+def _maps(tables: Tables, source: str) -> DataFrame:
+    """Rows of `built_up`, or of the same columns that are summed."""
+    if source == "built_up":
+        return tables["built_up"]
+    if "urban_series" not in tables:
+        raise InputError("setting unit_statistics.source = 'urban_series': the place has no such table yet; run urban_series first")
+    return series_maps(tables["urban_series"])
 
 
 def _people(tables: Tables, ancestry: DataFrame, context: Context) -> DataFrame:

@@ -4,6 +4,7 @@ import datetime as dt
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import shapely
 from pyproj import Geod, Transformer
@@ -101,8 +102,11 @@ def test_pieces_and_footprints_have_the_declared_columns_and_no_raw_noise() -> N
     first = pieces["piece"]
     number = first.to_numpy()
     cell = cell_number(number >> (COLUMN_BITS + CELL_BITS), (number & (2**COLUMN_BITS - 1)) >> CELL_BITS)
-    rows = planar_frame(pieces.assign(component=first, open_edge=False, cell=cell), Outline(4.0, 0, 0))
+    whole = pieces.assign(component=first, open_edge=False, cell=cell)
+    rows = planar_frame(whole, Outline(4.0, 0, 0))
     assert list(rows.columns) == [column.split()[0] for column in PLANAR_DDL.split(", ")]
+    none = planar_frame(whole, Outline(4000.0, 0, 0))
+    assert not len(none) and isinstance(pa.Array.from_pandas(none["building_id"], type=pa.string()), pa.Array)  # as Spark makes them
     rows = next(footprint_frames(iter([rows.assign(cuts=None)])))
     assert list(rows.columns) == [column.split()[0] for column in FOOTPRINTS_DDL.split(", ")]
     assert rows["confidence"].tolist() == [0.8]

@@ -17,7 +17,8 @@ from pyspark.sql import functions as F
 from conf.place import Epoch, Layer, Place
 from conf.tables import POPULATION, UNITS
 from jobs.job import Context
-from jobs.sdg11.unit_statistics import UnitStatisticsSettings, tiles_with_units, unit_statistics
+from jobs.sdg11.unit_statistics import UnitStatisticsSettings, unit_statistics
+from jobs.unit_sums import tiles_with_units
 from udfs.coverage import outlines_on_grid
 from udfs.grid import BLOCK_PX, Grid, PixelBounds, tile_id, tiles_over
 from udfs.pixel_areas import block_areas_mm2
