@@ -34,7 +34,7 @@ class UrbanSeriesSettings(Settings):
 
     layers: tuple[str, ...] | None = Field(None, description="default: those with pixels larger than 2 m; of finer ones, bridge tells")
     change_per_year: float = Field(
-        0.02, gt=0, lt=1, description="how often a pixel is thought to turn, per year and either way: less makes steadier series"
+        0.3, gt=0, lt=1, description="how often a pixel is thought to turn, per year and either way: less makes steadier series"
     )
     rule: Literal["free", "monotone"] = Field("free", description="monotone: what is built stays built")
     least_dates: int = Field(1, ge=1, le=12, description="dates that a state must last, but at both ends of the series")
