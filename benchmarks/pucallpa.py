@@ -1,5 +1,5 @@
-"""Pucallpa 1985-2020: whether a river's bars become a city. Changes in ground that never is one, of the series, of its maps, and of an index
-with a threshold at each date; curves by district; a picture. Run: python -m benchmarks.pucallpa FOLDER"""
+"""Pucallpa 1985-2020: whether a river's bars become a city. Changes in ground that never is one, of the series, of its maps, and of an
+index with a threshold at each date; curves by district; a picture. Run: python -m benchmarks.pucallpa FOLDER [SECTION.KEY=VALUE ...]"""
 
 import json
 import os
@@ -27,14 +27,16 @@ Mask = NDArray[np.bool_]
 Images = NDArray[np.float64]
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, *assignments: str) -> None:
     images = read_images(Path(os.environ["URBANTRACE_DATA"]))
     place = ["--place", "pucallpa", "--set", f"warehouse={folder}"]
-    if code := run(["flow", *place, "--set", "unit_statistics.source=urban_series"]):
+    settings = ("unit_statistics.source=urban_series", *assignments)
+    if code := run(["flow", *place, *(word for setting in settings for word in ("--set", setting)), "--recompute"]):
         raise SystemExit(code)
     tables = folder / "pucallpa"
     built = {"series": series_states(tables), "maps": map_states(tables), "index": index_states(images)}
     ground = {"river bed": river_bed(images), "forest": forest(images)}
+    ground["both"] = ground["river bed"] | ground["forest"]
     figures = {f"changed in {name}, {of}": share_changed(states, where) for name, where in ground.items() for of, states in built.items()}
     figures |= {f"built of {of}, pixels": states.sum((1, 2)).tolist() for of, states in built.items()}
     print(json.dumps(figures, indent=1))
@@ -124,4 +126,4 @@ def draw(images: Images, states: Mask, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

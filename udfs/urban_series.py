@@ -23,9 +23,11 @@ PIXELS_AT_ONCE = 1 << 16
 
 
 class Steadiness(NamedTuple):
-    """What is held of series before any image is seen. `change_per_year`: how often a pixel changes its state, per year, either way."""
+    """What is held of series before any image is seen. `change_per_year`: how often a pixel turns, per year, either way. `weight`: of
+    that beside the maps; less than 1, since maps of one pixel err alike and their differences tell more than each of them."""
 
     change_per_year: float
+    weight: float
     rule: Rule
 
 
@@ -55,7 +57,7 @@ def _values(probability: Raster, thresholds: Sequence[int], dates: Sequence[dt.d
     order = np.argsort(~seen, axis=0, kind="stable")
     unary = np.stack([_odds(threshold)[one] for one, threshold in zip(probability, thresholds, strict=True)])
     unary = np.take_along_axis(unary, order, 0)
-    change = _change_terms(order, np.take_along_axis(seen, order, 0), dates, held.change_per_year)
+    change = _change_terms(order, np.take_along_axis(seen, order, 0), dates, held)
     edges = edges_of("adjacent", len(dates))
     states, margin = integrated(unary, change, edges, held.rule), margins(unary, change, edges, held.rule)
     told = np.empty_like(probability)
@@ -70,11 +72,12 @@ def _odds(threshold: int) -> Terms:
     return np.where(value == NO_DATA, 0, found).astype(np.int32)
 
 
-def _change_terms(order: NDArray[np.intp], seen: States, dates: Sequence[dt.date], per_year: float) -> Terms:
+def _change_terms(order: NDArray[np.intp], seen: States, dates: Sequence[dt.date], held: Steadiness) -> Terms:
     """Of each pixel, terms of a change from each of its dates to the next: of a process that turns either way so often."""
     days = np.array([date.toordinal() for date in dates])
     elapsed = np.diff(days[order], axis=0) / YEAR_DAYS
-    return np.where(seen[1:], terms(-np.expm1(-2 * per_year * elapsed) / 2), NEVER).astype(np.int32)
+    turned = terms(-np.expm1(-2 * held.change_per_year * elapsed) / 2)
+    return np.where(seen[1:], np.rint(held.weight * turned), NEVER).astype(np.int32)
 
 
 def _encoded(states: States, margin: Terms) -> Raster:

@@ -33,8 +33,9 @@ class UrbanSeriesSettings(Settings):
     """What is held of the ground before it is seen."""
 
     layers: tuple[str, ...] | None = Field(None, description="default: those with pixels larger than 2 m; of finer ones, bridge tells")
-    change_per_year: float = Field(
-        0.3, gt=0, lt=1, description="how often a pixel is thought to turn, per year and either way: less makes steadier series"
+    change_per_year: float = Field(0.02, gt=0, lt=1, description="how often a pixel is thought to turn, per year and either way")
+    weight: float = Field(
+        0.25, ge=0, description="of that, beside what maps show: more makes steadier series; maps err alike, so their differences tell much"
     )
     rule: Literal["free", "monotone"] = Field("free", description="monotone: what is built stays built")
     least_dates: int = Field(1, ge=1, le=12, description="dates that a state must last, but at both ends of the series")
@@ -77,7 +78,10 @@ def planned_series(read: Callable[[str], DataFrame], layers: Collection[str]) ->
 )  # fmt: skip
 def urban_series(tables: Tables, settings: UrbanSeriesSettings, context: Context) -> DataFrame:
     """A row for every tile of the batch: its states at each epoch, and when it is first and last built."""
-    tiles, held = tables["tiles"], Steadiness(settings.change_per_year, Rule(settings.rule == "monotone", settings.least_dates))
+    tiles, held = (
+        tables["tiles"],
+        Steadiness(settings.change_per_year, settings.weight, Rule(settings.rule == "monotone", settings.least_dates)),
+    )
     maps = tables["built_up"].groupBy("layer", "tile_id").agg(F.collect_list(F.struct(*_MAP)).alias("maps"))
     work = tiles.join(maps, ["layer", "tile_id"], "inner")
     parts = PARTITIONS_PER_CORE * context.spark.sparkContext.defaultParallelism

@@ -14,7 +14,7 @@ from udfs.rasters import NO_DATA, ONE
 from udfs.urban_series import Steadiness, series_of_maps
 
 pytestmark = pytest.mark.real_data
-HELD = Steadiness(0.3, FREE)
+HELD = Steadiness(0.3, 1, FREE)
 LOW = 0.3
 
 

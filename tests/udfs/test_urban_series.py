@@ -13,7 +13,7 @@ from udfs.rasters import NO_DATA, decode_raster, encode_raster
 from udfs.urban_series import BUILT_FROM, Steadiness, series_batches, series_of_maps
 
 YEARS = [dt.date(2015 + number, 7, 1) for number in range(8)]
-HELD = Steadiness(0.02, FREE)
+HELD = Steadiness(0.02, 1, FREE)
 N = NO_DATA
 
 
@@ -42,13 +42,13 @@ def test_what_a_series_of_one_pixel_becomes(values, states, first, last):
 
 
 def test_what_is_built_stays_where_that_is_the_rule():
-    assert one_pixel([1, 245, 245, 245, 45, 45], Steadiness(0.02, Rule(monotone=True)))[0] == "011111"
+    assert one_pixel([1, 245, 245, 245, 45, 45], Steadiness(0.02, 1, Rule(monotone=True)))[0] == "011111"
     assert one_pixel([1, 245, 245, 245, 5, 5])[0] == "011100"
 
 
 def test_a_state_lasts_as_many_seen_dates_as_asked_for():
-    held = Steadiness(0.4, Rule(least_dates=2))
-    assert one_pixel([2, 2, 249, 2, 2, 2], Steadiness(0.4, FREE))[0] == "001000"
+    held = Steadiness(0.4, 1, Rule(least_dates=2))
+    assert one_pixel([2, 2, 249, 2, 2, 2], Steadiness(0.4, 1, FREE))[0] == "001000"
     assert one_pixel([2, 2, 249, 2, 2, 2], held)[0] == "000000"
     assert one_pixel([2, 2, 249, N, 2, 2, 2], held)[0] == "0000000"  # the hidden date does not help it to last
     assert one_pixel([2, 2, 2, 2, 2, 249], held)[0] == "000001"
@@ -73,7 +73,7 @@ def test_hidden_dates_are_as_if_they_were_not_there(seed, rate):
     values[random.random(values.shape) < 0.4] = N
     dates = [dt.date(2000, 1, 1) + dt.timedelta(days=int(day)) for day in np.sort(random.choice(5000, 7, replace=False))]
     thresholds = random.integers(60, 200, 7).tolist()
-    found = series_of_maps(values, thresholds, dates, Steadiness(rate, FREE)).values
+    found = series_of_maps(values, thresholds, dates, Steadiness(rate, 1, FREE)).values
     for row in range(5):
         for col in range(4):
             seen = np.flatnonzero(values[:, row, col] != N)
