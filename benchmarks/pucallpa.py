@@ -88,6 +88,8 @@ def series_states(tables: Path) -> Mask:
     states = np.zeros((len(YEARS), 377, 697), bool)
     for row in rows[rows["status"] == "done"].itertuples():
         for epoch, one in zip(row.epochs, row.series, strict=True):
+            if one is None:
+                continue
             values = decode_raster(one, (row.tile_px, row.tile_px))
             _put(states[YEARS.index(int(epoch))], (values >= row.threshold) & (values != NO_DATA), row)
     return states

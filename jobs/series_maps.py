@@ -12,15 +12,13 @@ GRID = ("grid", "crs", "tile_px", "row", "col", "transform", "strip")
 def series_layers(place: Place) -> list[str]:
     """Those of `urban_series.layers`; where that is not set, those with pixels larger than 2 m."""
     declared = place.sections.get("urban_series", {}).get("layers")
-    return sorted(declared) if declared else sorted(set(place.layers) - set(fine_layers(place)))
+    return sorted(declared) if declared is not None else sorted(set(place.layers) - set(fine_layers(place)))
 
 
 def series_maps(series: DataFrame) -> DataFrame:
     """Rows layer, tile_id, the grid's columns, epoch, status, threshold, probability: one for each epoch of a row of `urban_series`, with
     what `built_up` has there."""
-    of_epochs = F.explode(F.arrays_zip(F.col("epochs"), F.col("series"))).alias("one")
-    rows = series.select("layer", "tile_id", *GRID, "status", "threshold", of_epochs)
-    probability = F.col("one.series")
+    rows = series.select("layer", "tile_id", *GRID, "status", "threshold", "series", F.posexplode("epochs").alias("number", "epoch"))
+    probability = F.get("series", F.col("number"))
     status = F.when((F.col("status") == "done") & probability.isNull(), "nodata").otherwise(F.col("status"))
-    return rows.select("layer", "tile_id", *GRID, F.col("one.epochs").alias("epoch"), status.alias("status"), "threshold",
-                       probability.alias("probability"))  # fmt: skip
+    return rows.withColumns({"probability": probability, "status": status}).drop("series", "number")

@@ -84,7 +84,7 @@ def _in_batches(missing: DataFrame, table: Table, batch_seconds: float) -> DataF
     """Number the rows so that each batch holds about `batch_seconds` of one core's predicted work, neighbours together; none is empty,
     also where a tile takes longer than that."""
     field = [name for name in table.key if name != "tile_id"]
-    so_far = Window.orderBy(*field, "row", "col").rowsBetween(Window.unboundedPreceding, -1)
+    so_far = Window.orderBy(*field, "row", "col", "tile_id").rowsBetween(Window.unboundedPreceding, -1)
     work = F.coalesce(F.sum("predicted_seconds").over(so_far), F.lit(0.0))
     numbered = missing.withColumn("slot", F.floor(work / batch_seconds))
     return numbered.withColumn("batch", F.dense_rank().over(Window.orderBy("slot")) - 1).drop("slot")
@@ -102,12 +102,13 @@ def commit_tiles(
     expected = keys.agg(F.count(F.lit(1)).alias("rows"), F.max("replaces").alias("replaces")).first()
     if written != expected["rows"]:
         raise TableError(f"table {table.name}: {expected['rows']} tiles were planned, {written} came back; every planned tile needs a row")
-    if batch == 0:
+    if batch == 0 and "model_name" in table.names:
         _refuse_faulty_model(checked)
     # Before the commit, which would drop the kept rows: to count them afterwards were to map them twice.
     summary.add_tiles(checked)
     (warehouse.merge if expected["replaces"] else warehouse.append)(table, checked, stamp)
     checked.unpersist()
+    result.unpersist()
 
 
 def _refuse_faulty_model(rows: DataFrame) -> None:

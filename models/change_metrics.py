@@ -56,6 +56,8 @@ def _f1(found: Mask, truth: Mask, kept: Mask) -> float:
 
 
 def _date_error(found: Mask, truth: Mask, days: Days) -> float:
+    if len(days) < 2:
+        return float("nan")
     middles = (np.asarray(days[1:], float) + np.asarray(days[:-1], float)) / 2
     once = _appears_once(found) & _appears_once(truth)
     apart = np.abs(middles[changes(found)[:, once].argmax(0)] - middles[changes(truth)[:, once].argmax(0)])

@@ -69,12 +69,12 @@ def turn_frames(frames: Iterable[pd.DataFrame]) -> Iterator[pd.DataFrame]:
     """Shell: done rows of `urban_series` to rows of TURNS_DDL, one a turn: what is traced like a map, with its name for an epoch."""
     for frame in frames:
         for row in frame.itertuples():
-            if rows := _turn_rows(row):
-                yield pd.DataFrame(rows)
+            yield from _turn_frames(row)
 
 
-def _turn_rows(row: Any) -> list[dict[str, Any]]:
-    return [_turn_row(row, turn) for turn in turns_of(series_values(row.series, int(row.tile_px)))]
+def _turn_frames(row: Any) -> Iterator[pd.DataFrame]:
+    for turn in turns_of(series_values(row.series, int(row.tile_px))):
+        yield pd.DataFrame([_turn_row(row, turn)])
 
 
 def series_values(series: Sequence[bytes | None], tile_px: int) -> Raster:
@@ -84,6 +84,7 @@ def series_values(series: Sequence[bytes | None], tile_px: int) -> Raster:
 
 
 def _turn_row(row: Any, turn: Turn) -> dict[str, Any]:
+    """Dressed as a row of `built_up`, which is what tracing takes."""
     return {
         **{name: getattr(row, name) for name in _CARRIED},
         "epoch": SEPARATOR.join((turn.kind, row.epochs[turn.before], row.epochs[turn.after])),
@@ -104,8 +105,8 @@ NEW, LOST = "new", "lost"
 
 
 def change_frames(frames: Iterable[pd.DataFrame], pairs: Sequence[tuple[str, str]]) -> Iterator[pd.DataFrame]:
-    """Shell: done rows of `urban_series` to two maps for each pair of epochs, of what is new and of what is lost at the second: 250 or 0,
-    255 where either is not known. Their `epoch` is NEW or LOST and the pair, joined."""
+    """Shell: rows of `urban_series` to two maps for each pair of epochs, of what is new and of what is lost at the second: 250 or 0, 255
+    where either is not known. Their `epoch` is NEW or LOST and the pair, joined. A tile without series has maps without pixels."""
     for frame in frames:
         for row in frame.itertuples():
             if rows := [one for pair in pairs for one in _change_rows(row, pair)]:
@@ -114,16 +115,14 @@ def change_frames(frames: Iterable[pd.DataFrame], pairs: Sequence[tuple[str, str
 
 def _change_rows(row: Any, pair: tuple[str, str]) -> list[dict[str, Any]]:
     names, side = list(row.epochs), int(row.tile_px)
-    if not set(pair) <= set(names):
-        return []
+    placed = {**{name: getattr(row, name) for name in (*_CARRIED[1:], "strip")}, "threshold": BUILT_FROM}
+    if row.status != "done" or not set(pair) <= set(names):
+        return [{**placed, "epoch": SEPARATOR.join((kind, *pair)), "status": "nodata", "probability": None} for kind in (NEW, LOST)]
     before, after = series_values([row.series[names.index(name)] for name in pair], side)
     unknown = (before == NO_DATA) | (after == NO_DATA)
     maps = {NEW: _built(after) & ~_built(before), LOST: _built(before) & ~_built(after)}
-    placed = {name: getattr(row, name) for name in (*_CARRIED[1:], "strip")}
+    pixels = {kind: np.where(unknown, NO_DATA, np.where(turned, ONE, 0)).astype(np.uint8) for kind, turned in maps.items()}
     return [
-        {
-            **placed, "epoch": SEPARATOR.join((kind, *pair)), "status": "done", "threshold": BUILT_FROM,
-            "probability": encode_raster(np.where(unknown, NO_DATA, np.where(pixels, ONE, 0)).astype(np.uint8)),
-        }
-        for kind, pixels in maps.items()
-    ]  # fmt: skip
+        {**placed, "epoch": SEPARATOR.join((kind, *pair)), "status": "done", "probability": encode_raster(values)}
+        for kind, values in pixels.items()
+    ]

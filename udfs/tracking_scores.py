@@ -41,8 +41,8 @@ NOTHING = Seen((), np.empty(0, object))
 
 
 def scot(truth: Series, found: Series, as_published: bool = False) -> Scot:
-    """Of all dates of either series; `as_published`: of those of `truth` only, as the reference code does, which lets what is found at
-    others count nowhere."""
+    """Of all dates of either series, where nothing appears at the first date of each; `as_published`: of those of `truth` only, as the
+    reference code does, which lets what is found at others count nowhere."""
     dates = sorted(truth if as_published else {*truth, *found})
     matches = [_matched(truth.get(date, NOTHING), found.get(date, NOTHING)) for date in dates]
     known = sum(len(truth[date].names) for date in dates if date in truth)
@@ -84,11 +84,12 @@ def _change(dates: list[Any], truth: Series, found: Series, matches: list[dict[N
     old_true: set[Name] = set()
     old_found: set[Name] = set()
     hits, known, shown = 0, 0, 0
-    for number, (date, pairs) in enumerate(zip(dates, matches, strict=True)):
+    first_true, first_found = (next((date for date in dates if date in series), None) for series in (truth, found))
+    for date, pairs in zip(dates, matches, strict=True):
         names, others = set(truth.get(date, NOTHING).names), set(found.get(date, NOTHING).names)
-        if number:
-            hits += sum(one not in old_true and other not in old_found for one, other in pairs.items())
-            known, shown = known + len(names - old_true), shown + len(others - old_found)
+        new, appear = names - old_true if date != first_true else set(), others - old_found if date != first_found else set()
+        hits += sum(one in new and other in appear for one, other in pairs.items())
+        known, shown = known + len(new), shown + len(appear)
         old_true, old_found = old_true | names, old_found | others
     return _f1(hits, known, shown)
 

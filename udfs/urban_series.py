@@ -18,8 +18,8 @@ Raster = NDArray[np.uint8]
 BUILT_FROM = ONE // 2
 """The least value of a pixel that is built; values stand for the probability that it is."""
 YEAR_DAYS = 365.25
-PIXELS_AT_ONCE = 1 << 16
-"""Integrated together: 4 MiB of scores at a date, 12 of a shortest duration of three."""
+BYTES_AT_ONCE = 64_000_000
+"""Of scores and orders of the pixels that are integrated together."""
 
 
 class Steadiness(NamedTuple):
@@ -43,10 +43,11 @@ class Series(NamedTuple):
 def series_of_maps(probability: Raster, thresholds: Sequence[int], dates: Sequence[dt.date], held: Steadiness) -> Series:
     """The series of maps (T, height, width) of uint8 0-250, 255 no data, each with its threshold and date, earliest first.
 
-    A single date shows what is at its threshold or above, as its map does. A date that does not show a pixel is told where the dates
-    around it agree, else not known."""
+    A single date shows what is at its threshold or above, as its map does. What a date does not show stays unknown there: to tell it only
+    where the dates around it agree would hide change."""
     flat = probability.reshape(len(probability), -1)
-    parts = [_values(flat[:, part : part + PIXELS_AT_ONCE], thresholds, dates, held) for part in range(0, flat.shape[1], PIXELS_AT_ONCE)]
+    at_once = max(1024, BYTES_AT_ONCE // (len(flat) * 16 * (2 + held.rule.least_dates)))
+    parts = [_values(flat[:, part : part + at_once], thresholds, dates, held) for part in range(0, flat.shape[1], at_once)]
     values = np.concatenate(parts, 1).reshape(probability.shape)
     return Series(values, *_built_dates(values))
 
@@ -62,7 +63,7 @@ def _values(probability: Raster, thresholds: Sequence[int], dates: Sequence[dt.d
     states, margin = integrated(unary, change, edges, held.rule), margins(unary, change, edges, held.rule)
     told = np.empty_like(probability)
     np.put_along_axis(told, order, _encoded(states, margin), 0)
-    return _filled(told, seen)
+    return np.where(seen, told, NO_DATA).astype(np.uint8)
 
 
 def _odds(threshold: int) -> Terms:
@@ -86,25 +87,6 @@ def _encoded(states: States, margin: Terms) -> Raster:
     return np.where(states, sure, np.minimum(ONE - sure, BUILT_FROM - 1)).astype(np.uint8)
 
 
-def _filled(values: Raster, seen: States) -> Raster:
-    """Dates that do not show a pixel take what the nearest ones before and after say, the less sure of both, where these agree."""
-    before, after = _nearest(values, seen), _nearest(values[::-1], seen[::-1])[::-1]
-    known = (before != NO_DATA) & (after != NO_DATA)
-    built = np.where(known & (before >= BUILT_FROM) & (after >= BUILT_FROM), np.minimum(before, after), NO_DATA)
-    filled = np.where(known & (before < BUILT_FROM) & (after < BUILT_FROM), np.maximum(before, after), built)
-    return np.where(seen, values, filled).astype(np.uint8)
-
-
-def _nearest(values: Raster, seen: States) -> Raster:
-    """At each date the value of the last one up to it that shows the pixel; 255: none does."""
-    result = np.empty_like(values)
-    last = np.full(values.shape[1:], NO_DATA, np.uint8)
-    for date in range(len(values)):
-        last = np.where(seen[date], values[date], last)
-        result[date] = last
-    return result
-
-
 def _built_dates(values: Raster) -> tuple[Raster, Raster]:
     known = values != NO_DATA
     built = known & (values >= BUILT_FROM)
@@ -124,7 +106,7 @@ COPIED = (
 def series_batches(frames: Iterable[pd.DataFrame], dates: dict[str, dt.date], held: Steadiness) -> Iterator[pd.DataFrame]:
     """Shell: tiles with `maps`, their rows of `built_up`, to rows of `urban_series`. `dates` by epoch, in the order of the series.
 
-    Memory: of one tile the decoded maps and series, 2 x epochs x tile_px^2 bytes."""
+    Memory: of one tile the decoded maps and series, 2 x epochs x tile_px^2 bytes, and some BYTES_AT_ONCE."""
     for frame in frames:
         for row in frame.itertuples():
             yield pd.DataFrame([_series_row(row, dates, held)])

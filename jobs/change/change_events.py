@@ -1,7 +1,8 @@
 """Change events: ground that appeared or vanished between two epochs, whole across tiles. Parallel over tiles, then over cells of 4,096
 pixels. Run: ./spark-submit.sh change_events --place pucallpa
 
-Pixels side by side of one kind and interval are one event, so events add up to the differences of the series' maps."""
+Pixels side by side of one kind and interval are one event: from the last date that shows the one state to the first that shows the
+other."""
 
 from functools import partial
 
@@ -28,7 +29,7 @@ _SERIES = ("layer", "grid", "crs", "tile_px", "row", "col", "transform", "epochs
 class ChangeEventsSettings(Settings):
     """Which events are kept."""
 
-    min_area_m2: float = Field(0.0, ge=0, description="smaller ones are left out, and events then no longer add up to the maps")
+    min_area_m2: float = Field(0.0, ge=0, description="smaller ones are left out")
     one_task_pairs: int = Field(
         500_000, ge=0, description="graphs of more touching pieces are solved by Spark rounds", json_schema_extra={"matters": False}
     )

@@ -41,11 +41,11 @@ def no_units(place: Place, settings: ChangeStatisticsSettings) -> str | None:
     parallel_over="the grid's tiles that units touch", absent=no_units,
 )  # fmt: skip
 def change_statistics(tables: Tables, settings: ChangeStatisticsSettings, context: Context) -> DataFrame:
-    """New and lost built-up of every unit from each epoch to the next, and from the first to the last."""
+    """New and lost built-up of every unit from each epoch to the next, and from the first to the last: of ground that both show."""
     dates = {epoch.name: epoch.reference for epoch in context.place.epochs}
     pairs = _pairs(list(dates))
     names = [SEPARATOR.join((kind, *pair)) for pair in pairs for kind in (NEW, LOST)]
-    series = tables["urban_series"].where((F.col("layer") == context.place.fed_layer) & (F.col("status") == "done"))
+    series = tables["urban_series"].where(F.col("layer") == context.place.fed_layer)
     with rows_per_batch(context.spark, ROWS_AT_ONCE):
         changes = series.mapInPandas(partial(change_frames, pairs=pairs), CHANGES_DDL).persist()
         changes.count()

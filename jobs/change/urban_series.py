@@ -3,12 +3,14 @@ Run: ./spark-submit.sh urban_series --place pucallpa"""
 
 from collections.abc import Callable, Collection
 from functools import partial
+from itertools import pairwise
 from typing import Literal
 
 from pydantic import Field
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from conf.errors import InputError
 from conf.place import Place
 from conf.settings import Settings, digest
 from conf.tables import URBAN_SERIES
@@ -19,6 +21,8 @@ from udfs.change_integration import Rule
 from udfs.urban_series import Steadiness, series_batches
 
 DATA_VERSION = 1
+MOST_EPOCHS = 254
+"""Their numbers fit a byte beside `none` and `never seen`."""
 FILLED_BY_RUNNER = ("input_digest", "run_id")
 SECONDS_PER_PIXEL = 2e-7
 """Of one core, for a date."""
@@ -32,7 +36,10 @@ _MAP = ("epoch", "status", "probability", "threshold", "scenes_used", "model_sha
 class UrbanSeriesSettings(Settings):
     """What is held of the ground before it is seen."""
 
-    layers: tuple[str, ...] | None = Field(None, description="default: those with pixels larger than 2 m; of finer ones, bridge tells")
+    layers: tuple[str, ...] | None = Field(
+        None, min_length=1, description="default: those with pixels larger than 2 m; of finer ones, bridge tells",
+        json_schema_extra={"matters": False},
+    )  # fmt: skip
     change_per_year: float = Field(0.02, gt=0, lt=1, description="how often a pixel is thought to turn, per year and either way")
     weight: float = Field(
         0.25, ge=0, description="of that, beside what maps show: more makes steadier series; maps err alike, so their differences tell much"
@@ -43,11 +50,20 @@ class UrbanSeriesSettings(Settings):
 
 def no_series(place: Place, settings: UrbanSeriesSettings) -> str | None:
     """Why the place does not run the job."""
-    if unknown := set(settings.layers or ()) - set(place.layers):
-        return f"urban_series.layers names {', '.join(sorted(unknown))}, which it does not have"
     if len(place.epochs) < 2:
         return "it has one epoch, which makes no series"
     return None if series_layers(place) else "all its layers have pixels of 2 m or finer; see urban_series.layers"
+
+
+def series_sources(place: Place, settings: UrbanSeriesSettings) -> None:
+    """Raises InputError where the declared layers or dates make no series."""
+    if unknown := sorted(set(settings.layers or ()) - set(place.layers)):
+        raise InputError(f"setting urban_series.layers: no layer {', '.join(unknown)}; use some of {', '.join(place.layers)}")
+    if len(place.epochs) > MOST_EPOCHS:
+        raise InputError(f"{len(place.epochs)} epochs: series have at most {MOST_EPOCHS}; declare fewer, or another place for the rest")
+    for before, after in pairwise(place.epochs):
+        if before.reference == after.reference:
+            raise InputError(f"epochs {before.name} and {after.name}: both have reference {after.reference}; give one another date")
 
 
 def layer_digests(place: Place, settings: UrbanSeriesSettings) -> dict[str, str]:
@@ -74,7 +90,7 @@ def planned_series(read: Callable[[str], DataFrame], layers: Collection[str]) ->
 
 @job(
     reads=("built_up",), writes="urban_series", settings=UrbanSeriesSettings, parallel_over="tiles", data_version=DATA_VERSION,
-    tilewise=True, planned=planned_series, layer_digests=layer_digests, absent=no_series,
+    tilewise=True, planned=planned_series, layer_digests=layer_digests, absent=no_series, sources=series_sources,
 )  # fmt: skip
 def urban_series(tables: Tables, settings: UrbanSeriesSettings, context: Context) -> DataFrame:
     """A row for every tile of the batch: its states at each epoch, and when it is first and last built."""
@@ -82,7 +98,8 @@ def urban_series(tables: Tables, settings: UrbanSeriesSettings, context: Context
         tables["tiles"],
         Steadiness(settings.change_per_year, settings.weight, Rule(settings.rule == "monotone", settings.least_dates)),
     )
-    maps = tables["built_up"].groupBy("layer", "tile_id").agg(F.collect_list(F.struct(*_MAP)).alias("maps"))
+    batch = tables["built_up"].join(F.broadcast(tiles.select("layer", "tile_id")), ["layer", "tile_id"], "left_semi")
+    maps = batch.groupBy("layer", "tile_id").agg(F.collect_list(F.struct(*_MAP)).alias("maps"))
     work = tiles.join(maps, ["layer", "tile_id"], "inner")
     parts = PARTITIONS_PER_CORE * context.spark.sparkContext.defaultParallelism
     dates = {epoch.name: epoch.reference for epoch in context.place.epochs}

@@ -15,7 +15,7 @@ from conf.tables import UNIT_STATISTICS
 from jobs.hierarchy import leaf_ancestry, smallest_units
 from jobs.job import Context, Tables, job
 from jobs.mapped_ground import mapped_ground, within
-from jobs.series_maps import series_maps
+from jobs.series_maps import series_layers, series_maps
 from jobs.unit_sums import area_sums, summed_up
 from udfs.population import MICRO, PEOPLE_DDL, people_batches
 
@@ -37,9 +37,17 @@ def no_fed_layer(place: Place, settings: UnitStatisticsSettings) -> str | None:
     return None if place.fed_layer else "no layer feeds built_m2"
 
 
+def maps_source(place: Place, settings: UnitStatisticsSettings) -> None:
+    """Raises InputError where the place makes no series of the layer whose pixels are to be summed."""
+    if settings.source == "urban_series" and (len(place.epochs) < 2 or place.fed_layer not in series_layers(place)):
+        raise InputError(
+            "setting unit_statistics.source = 'urban_series': the place makes no series of that layer; see urban_series.layers"
+        )
+
+
 @job(
     reads=("built_up", "units"), optional=("population", "buildings", "urban_series"), writes="unit_statistics",
-    settings=UnitStatisticsSettings, parallel_over="the grid's tiles that units touch", absent=no_fed_layer,
+    settings=UnitStatisticsSettings, parallel_over="the grid's tiles that units touch", absent=no_fed_layer, sources=maps_source,
 )  # fmt: skip
 def unit_statistics(tables: Tables, settings: UnitStatisticsSettings, context: Context) -> DataFrame:
     """Sums pixels over the smallest units, then adds up the tree."""

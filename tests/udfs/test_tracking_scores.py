@@ -41,3 +41,8 @@ def test_dates_without_truth_count_but_as_published():
     assert scot(truth, found, as_published=True) == Scot(1.0, 1.0, 1.0, 0)
     corrected = scot(truth, found)
     assert corrected.tracking == 2 * 3 / (3 + 5) and corrected.change == 2 * 1 / (1 + 2)
+
+
+def test_what_stands_at_the_first_date_of_either_series_does_not_appear():
+    truth = {2: seen(a=A), 3: seen(a=A, b=B)}
+    assert scot(truth, {1: seen(x=A), 2: seen(x=A), 3: seen(x=A, y=B)}).change == 1.0

@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import shapely
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 from scipy import ndimage
 
+from conf.errors import InputError
 from conf.place import Place
 from conf.tables import BUILT_UP, TABLES
 from jobs.change.change_events import ChangeEventsSettings, change_events
@@ -85,7 +87,7 @@ def series_table(spark: SparkSession, tile_px: int = 512, partitions: int = 2, *
     built_up = built_up_table(spark, tile_px).repartition(partitions)
     tiles = planned_series(lambda name: built_up, [LAYER]).selectExpr("*", "'' AS settings_digest")
     tables = {"tiles": tiles, "built_up": built_up}
-    return urban_series.run(tables, UrbanSeriesSettings(change_per_year=0.3, **settings), Context(spark, place(), "run", Path()))
+    return urban_series.run(tables, UrbanSeriesSettings(**settings), Context(spark, place(), "run", Path()))
 
 
 def values_of(series: DataFrame) -> np.ndarray:
@@ -210,6 +212,33 @@ def series_where_known(series: DataFrame) -> DataFrame:
         values[:, (values == NO_DATA).any(0)] = NO_DATA
         row["series"] = [bytearray(encode_raster(one)) for one in values]
     return series.sparkSession.createDataFrame(rows, series.schema)
+
+
+@pytest.mark.parametrize(
+    "change, text",
+    [
+        ({"sections": {"urban_series": {"layers": ["built_up"]}}}, "no layer built_up; use some of built_up_10m"),
+        ({"sections": {"urban_series": {"layers": []}}}, "urban_series.layers"),
+        ({"epochs": (place().epochs[0], place().epochs[0].model_copy(update={"name": "again"}))}, "epochs 2015 and again: both have"),
+        ({"sections": {"unit_statistics": {"source": "urban_series"}}, "epochs": place().epochs[:1]}, "makes no series of that layer"),
+    ],
+)
+def test_what_makes_no_series_is_refused_before_anything_is_written(change: dict[str, Any], text: str) -> None:
+    changed = place().model_copy(update=change)
+    with pytest.raises(InputError, match=text):
+        for job in (urban_series, unit_statistics):
+            prepare(job, changed)
+
+
+def test_a_tile_that_waits_has_no_sums(spark: SparkSession, series: DataFrame) -> None:
+    """Units have their area all the same."""
+    waiting = series.withColumn("status", F.lit("quarantined")).withColumn("series", F.lit(None).cast("array<binary>"))
+    told = {"urban_series": waiting, "units": units_table(spark), "built_up": built_up_table(spark)}
+    context = Context(spark, place(), "run", Path())
+    changes = change_statistics.run(told, ChangeStatisticsSettings(), context).toPandas()
+    sums = unit_statistics.run(told, UnitStatisticsSettings(source="urban_series"), context).toPandas()
+    for rows in (changes, sums):
+        assert (rows["valid_m2"] == 0).all() and (rows["total_m2"] > 0).all()
 
 
 def test_only_tiles_with_another_map_are_integrated_again(spark: SparkSession, tmp_path: Path) -> None:
