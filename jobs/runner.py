@@ -116,6 +116,8 @@ class Runner:
                 self._write_tiles(item, context, summary)
             else:
                 self._write_whole(item, context, summary)
+        # What the job kept: every later plan would be compared with it.
+        self.spark.catalog.clearCache()
         self.ran.add(item.job.name)
         return summary
 

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +103,10 @@ def values_of(series: DataFrame) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def series(spark: SparkSession) -> DataFrame:
-    return series_table(spark).persist()
+def series(spark: SparkSession) -> Iterator[DataFrame]:
+    """What jobs keep lies in the session until a runner or this lets it go."""
+    yield series_table(spark).persist()
+    spark.catalog.clearCache()
 
 
 @pytest.fixture(scope="module")
