@@ -51,7 +51,7 @@ def read_images(data: Path) -> Images:
 
 def river_bed(images: Images) -> Mask:
     """Large waters of any date by MNDWI > 0 (Xu 2006), and what lies between their arms: told by the images, before any map was made."""
-    water = (images[:, 3] - images[:, 0]) / (images[:, 3] + images[:, 0] + 1e-9) > 0
+    water = mndwi(images) > 0
     labels, _ = ndimage.label(ndimage.binary_opening(water.any(0), np.ones((2, 2))))
     large = np.flatnonzero(np.bincount(labels.ravel()) >= LARGE_PX)
     padded = np.pad(np.isin(labels, large[large > 0]), BAR_PX + 1)
@@ -68,9 +68,13 @@ def ndvi(images: Images) -> Images:
     return (images[:, 1] - images[:, 2]) / (images[:, 1] + images[:, 2] + 1e-9)
 
 
+def mndwi(images: Images) -> Images:
+    return (images[:, 3] - images[:, 0]) / (images[:, 3] + images[:, 0] + 1e-9)
+
+
 def index_states(images: Images) -> Mask:
     """Otsu's threshold of NDVI at each date, water left out: what has little green counts as built."""
-    dry = (images[:, 3] - images[:, 0]) / (images[:, 3] + images[:, 0] + 1e-9) <= 0
+    dry = mndwi(images) <= 0
     return np.stack([land & (green < threshold_otsu(green[land])) for green, land in zip(ndvi(images), dry, strict=True)])
 
 

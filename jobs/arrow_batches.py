@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pyspark.sql import SparkSession
 
 ROWS = "spark.sql.execution.arrow.maxRecordsPerBatch"
+ARROW_BYTES = 64_000_000
+"""Raster bytes that one Arrow batch may carry to a worker; one uint8 pixel of one epoch is at most one byte."""
 ROWS_WITH_RASTERS = 64
 """Of finished tiles at once: 64 MiB even where no pixel compresses and a tile has 1024 x 1024."""
 

@@ -7,15 +7,12 @@ import shapely
 from pyspark.sql import Column, DataFrame, Row, Window
 from pyspark.sql import functions as F
 
-from jobs.arrow_batches import rows_per_batch
+from jobs.arrow_batches import ARROW_BYTES, rows_per_batch
 from jobs.hierarchy import leaves
 from udfs.grid import Grid
 from udfs.pixel_areas import MM2_PER_M2
 from udfs.zonal import OUTLINES_DDL, SUMS_DDL, outline_batches, sums_batches
 from udfs.zones import Zone, zone_called, zone_grid, zones_of
-
-ARROW_BYTES = 64_000_000
-"""Raster bytes that one Arrow batch may carry to a worker; one uint8 pixel of one epoch is at most one byte."""
 
 
 def area_sums(built_up: DataFrame, units: DataFrame, epochs: Sequence[str], method: str) -> DataFrame:

@@ -14,8 +14,9 @@ from conf.errors import InputError
 from conf.place import Place
 from conf.settings import Settings, digest
 from conf.tables import URBAN_SERIES
-from jobs.arrow_batches import rows_per_batch
+from jobs.arrow_batches import ARROW_BYTES, rows_per_batch
 from jobs.job import Context, Tables, job
+from jobs.planned_scenes import PARTITIONS_PER_CORE
 from jobs.series_maps import series_layers
 from udfs.change_integration import Rule
 from udfs.urban_series import Steadiness, series_batches
@@ -26,9 +27,6 @@ MOST_EPOCHS = 254
 FILLED_BY_RUNNER = ("input_digest", "run_id")
 SECONDS_PER_PIXEL = 2e-7
 """Of one core, for a date."""
-ARROW_BYTES = 64_000_000
-"""Raster bytes that one Arrow batch may carry to a worker."""
-PARTITIONS_PER_CORE = 3
 _PLACED = ("grid", "crs", "tile_px", "row", "col", "transform", "strip", "geometry", "xmin", "ymin", "xmax", "ymax")
 _MAP = ("epoch", "status", "probability", "threshold", "scenes_used", "model_sha256", "error_class", "message")
 
