@@ -19,11 +19,11 @@ from jobs.recipes import Recipe, held_out_orders, orders, read_recipe, typed, un
 from models.augmentation import Augmentation
 from models.baseline import train_baseline
 from models.calibration import reliability
+from models.course import Course
 from models.fitting import Fitted, Teaching, fit
 from models.judging import judged_window
 from models.metrics import Interval, matched_objects, scores
 from models.predictor import ONE, predictor_of
-from models.training import Course
 from models.windows import Window
 from udfs.tracing import polygons_from_mask
 

@@ -14,9 +14,10 @@ from jobs.courses import machine_for
 from jobs.held_out import made_windows
 from jobs.recipes import orders, read_recipe, typed, untrained_spec
 from models.augmentation import Augmentation
+from models.course import Course
 from models.fitting import normaliser
 from models.networks import build_network
-from models.training import Course, train
+from models.training import train
 from models.windows import Window
 
 REACH = 10.0

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from conf.windows import CHOOSE, FULL_LABEL, FULL_WEIGHT, JUDGE, TRAIN, UNLABELLED
 from jobs.held_out import made_windows
 from models.augmentation import Augmentation, Normaliser
+from models.course import Course
 from models.metrics import scores
 from models.networks import build_network
-from models.training import Course, predict_map, train
+from models.training import predict_map, train
 from models.windows import Window, read_windows, region_of
 
 OPTICAL = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")

@@ -75,7 +75,7 @@ def taught(order: CourseOrder, report: Report) -> Taught:
 
 def machine_for(device: str, checkpoints: Path | None) -> Any:
     """A GPU would wait for its crops if one thread drew them; on a CPU those threads would take what computes."""
-    from models.training import Machine
+    from models.course import Machine
 
     ahead = 0 if device == "cpu" else min(MOST_DRAWING, (os.cpu_count() or 1) - 1)
     return Machine(device, checkpoints, ahead=ahead)
@@ -108,7 +108,7 @@ def _silent(text: str) -> None:
 
 def _course(order: CourseOrder) -> Any:
     from models.augmentation import Augmentation
-    from models.training import Course
+    from models.course import Course
 
     steps = {"steps": order.steps} if order.steps else {}
     return Course(**{**order.recipe.course, **steps}, augmentation=typed(Augmentation, order.recipe.augmentation))

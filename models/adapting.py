@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from models.agreement import chance_of_agreement
 from models.augmentation import Augmentation
 from models.bundle import ModelSpec, Tensors
+from models.course import Course, Report
 from models.fitting import Fitted, finished, normaliser
 from models.halo import halo_figures
 from models.judging import predicted_map
 from models.predictor import Predictor, predictor_of
-from models.training import Course, Report, train
+from models.training import train
 from models.windows import Window
 
 AUGMENTATION = Augmentation(plain=0.5, gain=0.05, band_gain=0.02, noise=0.004)

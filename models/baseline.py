@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 from conf.windows import CHOOSE
 from models.augmentation import Augmentation
 from models.bundle import ModelSpec
+from models.course import Course, Report
 from models.fitting import normaliser
 from models.metrics import threshold_of_best_f1
 from models.networks import build_network
-from models.training import Course, Report, labelled_logits, predict_map, train
+from models.training import labelled_logits, predict_map, train
 from models.windows import Window
 
 

@@ -11,6 +11,7 @@ from models.augmentation import Normaliser
 from models.bundle import UNCALIBRATED, ModelSpec, Tensors
 from models.calibration import calibrated, fitted_calibration, reliability
 from models.checkpoints import Look
+from models.course import Course, Machine, Report, Trained
 from models.halo import halo_figures
 from models.judging import Judged, Square, judged_window, worst_squares
 from models.library_networks import as_shipped
@@ -19,7 +20,7 @@ from models.networks import build_network, folded_tensors
 from models.predictor import ONE, predictor_of
 from models.streaming import WindowStream
 from models.thresholds import THRESHOLDS, region_thresholds
-from models.training import Course, Machine, Report, Trained, predict_map, train
+from models.training import predict_map, train
 from models.windows import Window, region_of
 
 

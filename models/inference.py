@@ -26,8 +26,7 @@ class FoldedBody(nn.Module):
         inputs = [in_channels * self.fold**2, *widths[:-1]]
         dilations = [1] * (len(widths) - 1) + [int(architecture["dilation"])]
         self.encoder = nn.ModuleList(map(_pair, inputs, widths, dilations))
-        above = [widths[-1], *decoder[:-1]]
-        self.decoder = nn.ModuleList(map(_pair, map(sum, zip(above, widths[-2::-1], strict=True)), decoder, [1] * len(decoder)))
+        self.decoder = decoder_pairs(widths, decoder)
 
     @property
     def stride(self) -> int:
@@ -40,18 +39,28 @@ class FoldedBody(nn.Module):
 
     def features(self, images: torch.Tensor, edge: int) -> torch.Tensor:
         """Less `left_out(edge)` on every side."""
+        return decoded(self.decoder, self.encoded(images), edge // self.fold)
+
+    def encoded(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """Features of every scale, the finest first."""
         x = functional.pixel_unshuffle(images, self.fold)
         skips: list[torch.Tensor] = []
         for scale, pair in enumerate(self.encoder):
             x = _run(pair, functional.max_pool2d(x, 2) if scale else x)
             skips.append(x)
-        out = 0
-        for pair, skip, left_out in zip(self.decoder, skips[-2::-1], decoder_edges(edge // self.fold, len(self.decoder)), strict=True):
-            seen = without_edge(skip, left_out)
-            x = functional.interpolate(without_edge(x, left_out // 2 - out), size=seen.shape[2:], mode="nearest")
-            x = _run(pair, torch.cat([x, seen], dim=1))
-            out = left_out
-        return x
+        return skips
+
+
+def decoded(decoder: nn.ModuleList, skips: list[torch.Tensor], edge: int) -> torch.Tensor:
+    """Features at the finest of the scales that an encoder gives; of those of which `edge` are not needed on every side, without what
+    need not be computed."""
+    x, out = skips[-1], 0
+    for pair, skip, left_out in zip(decoder, skips[-2::-1], decoder_edges(edge, len(decoder)), strict=True):
+        seen = without_edge(skip, left_out)
+        x = functional.interpolate(without_edge(x, left_out // 2 - out), size=seen.shape[2:], mode="nearest")
+        x = _run(pair, torch.cat([x, seen], dim=1))
+        out = left_out
+    return x
 
 
 class FoldedUnet(FoldedBody):
@@ -162,6 +171,12 @@ FOLDED: dict[str, type[FoldedUnet] | type[FoldedDualStream] | type[FoldedDatedUn
     "dual_stream": FoldedDualStream,
     "dated_unet": FoldedDatedUnet,
 }
+
+
+def decoder_pairs(widths: list[int], decoder: list[int]) -> nn.ModuleList:
+    """Of a U-Net whose encoder has these widths, finest first."""
+    above = [widths[-1], *decoder[:-1]]
+    return nn.ModuleList(map(_pair, map(sum, zip(above, widths[-2::-1], strict=True)), decoder, [1] * len(decoder)))
 
 
 def _pair(inputs: int, outputs: int, dilation: int) -> nn.ModuleList:

@@ -1,99 +1,24 @@
-"""Training: windows in, the best network on the choosing windows out. The same seed, threads and processes give the same network."""
+"""Training on single images: windows in, the best network on the choosing windows out."""
 
-import math
-import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from dataclasses import dataclass, field
-from functools import partial
-from itertools import count
-from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from conf.windows import CHOOSE, FULL_LABEL, TRAIN, UNLABELLED
-from models.ahead import ahead
 from models.aids import aid_loss
-from models.augmentation import Augmentation, Crops, Normaliser, draw_crops
-from models.checkpoints import Look, Progress, begun, restore, save
-from models.distributed import agreed, alike, averaging, itself, processes, rank, summed
+from models.augmentation import Crops, Normaliser, draw_crops
+from models.course import Course, Machine, Report, Trained, in_half, run_course
+from models.distributed import itself
 from models.inference import chosen, seen_by
 from models.losses import consistency_loss, dual_loss, segmentation_loss
 from models.metrics import scores, threshold_of_best_f1
 from models.networks import DualStream
 from models.streaming import WindowStream
 from models.windows import Window
-
-Report = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Course:
-    """How a network is trained. Ends after `steps`, or earlier after `cpu_minutes` of a process, which then depends on the machine."""
-
-    seed: int = 1
-    steps: int = 1000
-    cpu_minutes: float = 12.0
-    batch: int = 8
-    """Crops of a step, by all processes together."""
-    side: int = 192
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.01
-    warm_share: float = 0.1
-    jaccard_share: float = 0.5
-    average: float = 0.99
-    """Share of the running mean of weights that each step keeps."""
-    fresh: int = 1
-    """Windows of a stream that each step brings into memory."""
-    looks: int = 6
-    """How often the choosing windows are looked at."""
-    patience: int = 0
-    """The course ends after so many looks without a better F1; 0 = it goes on."""
-    keep: str = "best"
-    """`best`: the network with the best F1 on the choosing windows. `last`: that at the course's end, where the choosing ground is
-    too small to choose by."""
-    aid_share: float = 0.3
-    """Weight of what the network also learns (models/aids.py), where its architecture names any."""
-    consistency: float = 0.0
-    """Of a network of two sensors: weight of what both together teach each alone on windows of split `unlabelled`, of which each step draws
-    a batch."""
-    half: bool = True
-    """Convolve in bfloat16 where the device has it, 1.6 times as fast on a CPU; it is ten times as slow where it has not."""
-    augmentation: Augmentation = field(default_factory=Augmentation)
-
-    def __post_init__(self) -> None:
-        if self.keep not in ("best", "last"):
-            raise ValueError(f"keep {self.keep}: use best or last")
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Where a course runs; nothing of it is learned from. On CPUs the same processes and threads give the same bytes."""
-
-    device: str = "cpu"
-    """`cpu`, or a CUDA device."""
-    checkpoints: Path | None = None
-    """Folder in which an unfinished course is kept, a file for each of a network's courses; None: it is not kept."""
-    seconds: float = 60.0
-    """Between two checkpoints."""
-    ahead: int = 0
-    """Threads that draw the crops of coming steps while a device computes; 0: each step draws its own. The bytes are the same."""
-
-
-class Trained(NamedTuple):
-    """The kept network, on the CPU, and how the course went."""
-
-    network: nn.Module
-    looks: list[Look]
-    steps: int
-    cpu_seconds: float
-    """Of all processes."""
 
 
 def train(
@@ -106,99 +31,36 @@ def train(
     machine: Machine | None = None,
     number: int = 1,
 ) -> Trained:
-    """Train on windows of split `train` and on those of a stream; keep the running mean of weights, the best on those of split `choose`
-    or the last. A course that was cut off goes on from its checkpoint, `number` tells a network's courses apart."""
-    machine = machine or Machine()
-    path = machine.checkpoints / f"{number}.safetensors" if machine.checkpoints else None
-    progress = _begun(network, course, machine.device, path, report)
-    learning, choosing, unlabelled = ([window for window in windows if window.split == name] for name in (TRAIN, CHOOSE, UNLABELLED))
-    draw = partial(_drawn, labelled=learning, unlabelled=unlabelled, share=_share(course), normalise=normalise, course=course)
-    parallel = averaging(progress.network)
-    started, saved = time.process_time() - progress.cpu_seconds, time.monotonic()
-    (done,) = agreed([_done(progress, course)], machine.device)
-    with closing(ahead(draw, _coming(progress.step, stream, course.fresh), machine.ahead)) as steps:
-        while done < 1:
-            crops = [Crops(*(part.to(machine.device) for part in each)) for each in next(steps)]
-            loss = _taken(progress, parallel, crops, done, course)
-            progress.cpu_seconds = time.process_time() - started
-            (done,) = agreed([_done(progress, course)], machine.device)
-            if done >= (len(progress.looks) + 1) / course.looks:
-                _look(progress, choosing, normalise, loss, report, machine.device)
-                (done,) = agreed([_done(progress, course)], machine.device)
-            if path and rank() == 0 and (done >= 1 or time.monotonic() - saved >= machine.seconds):
-                save(progress, path)
-                saved = time.monotonic()
-    kept = progress.best if course.keep == "best" else progress.mean
-    return Trained(alike(kept).eval().to("cpu"), progress.looks, progress.step, summed(progress.cpu_seconds, machine.device))
+    """Train on windows of split `train` and on those of a stream; keep the best network on those of split `choose`, or the last: as
+    `run_course`."""
+    return run_course(network, ImageLesson(windows, normalise, course), course, report, stream, machine, number)
 
 
-def _begun(network: nn.Module, course: Course, device: str, path: Path | None, report: Report) -> Progress:
-    progress = begun(network, course.learning_rate, course.weight_decay, device)
-    if path and path.is_file():
-        restore(progress, path)
-        report(f"goes on after step {progress.step}")
-    return progress
+class ImageLesson:
+    """Crops of labelled windows and, where sensors are to agree on ground without labels, some of that."""
 
+    def __init__(self, windows: list[Window], normalise: Normaliser, course: Course) -> None:
+        parts = ([window for window in windows if window.split == name] for name in (TRAIN, CHOOSE, UNLABELLED))
+        self._learning, self._choosing, self._unlabelled = parts
+        self._normalise, self._course = normalise, course
 
-def _taken(progress: Progress, parallel: nn.Module, crops: list[Crops], done: float, course: Course) -> float:
-    """Take one step and let the running mean follow; the loss."""
-    torch.manual_seed(int(np.random.SeedSequence(_key(course.seed, progress.step)).generate_state(1)[0]))
-    for group in progress.optimizer.param_groups:
-        group["lr"] = course.learning_rate * _pace(done, course.warm_share)
-    loss = _step(parallel, progress.optimizer, crops, course)
-    _follow(progress.mean, progress.network, min(course.average, (1 + progress.step) / (10 + progress.step)))
-    progress.step += 1
-    return loss
+    def draw(self, held: list[Window], share: int, random: np.random.Generator) -> list[Any]:
+        labelled, course = [*self._learning, *held], self._course
+        parts = (labelled, self._unlabelled) if course.consistency else (labelled,)
+        return [draw_crops(part, share, course.side, self._normalise, course.augmentation, random) for part in parts]
 
+    def loss(self, network: nn.Module, crops: list[Any]) -> torch.Tensor:
+        images = torch.cat([each.images for each in crops])
+        with in_half(images.device.type, self._course):
+            logits = network(images.contiguous(memory_format=torch.channels_last)).float()
+        return _loss(itself(network), crops, logits, self._course)
 
-def _share(course: Course) -> int:
-    """Crops of a step that this process draws."""
-    if course.batch % processes():
-        raise ValueError(f"batch {course.batch} cannot be shared by {processes()} processes; take a divisor of it")
-    return course.batch // processes()
-
-
-def _coming(step: int, stream: WindowStream | None, fresh: int) -> Iterator[tuple[int, list[Window]]]:
-    """Steps from `step` on, without end, each with what the stream holds then."""
-    if stream:
-        stream.go_to(fresh * step)
-    for number in count(step):
-        yield number, stream.windows() if stream else []
-        if stream:
-            stream.move_on(fresh)
-
-
-def _drawn(
-    coming: tuple[int, list[Window]], labelled: list[Window], unlabelled: list[Window], share: int, normalise: Normaliser, course: Course
-) -> list[Crops]:
-    """Crops of a step: labelled ones and, where sensors are to agree on ground without labels, some of that."""
-    step, held = coming
-    random = np.random.default_rng(_key(course.seed, step))
-    parts = ([*labelled, *held], unlabelled) if course.consistency else ([*labelled, *held],)
-    return [draw_crops(part, share, course.side, normalise, course.augmentation, random) for part in parts]
-
-
-def _key(seed: int, step: int) -> list[int]:
-    """Of one step in this process: what it draws does not depend on the steps before, so that a course can go on anywhere."""
-    return [seed, step] if processes() == 1 else [seed, step, processes(), rank()]
-
-
-def _done(progress: Progress, course: Course) -> float:
-    """Share of the course that is over."""
-    if course.patience and progress.looks_without_gain >= course.patience:
-        return 1.0
-    return max(progress.step / course.steps, progress.cpu_seconds / 60 / course.cpu_minutes)
-
-
-def _look(progress: Progress, choosing: list[Window], normalise: Normaliser, loss: float, report: Report, device: str) -> None:
-    """Judge the running mean, in the first process alone. `loss`: of this process's crops."""
-    found = _judged(progress.mean, choosing, normalise) if rank() == 0 else (0.0, 0.0)
-    f1, threshold = agreed(found, device)
-    if f1 > progress.best_f1:
-        progress.best.load_state_dict(progress.mean.state_dict())
-    loss = summed(loss, device) / processes()
-    progress.looks.append(Look(progress.step, f1, threshold, loss))
-    report(f"step {progress.step}: loss {loss:.4f}, F1 {f1:.4f} at {threshold:.2f}, {progress.cpu_seconds:.0f} CPU s")
+    def judge(self, network: nn.Module) -> tuple[float, float]:
+        logits, labels = labelled_logits(network, self._choosing, self._normalise)
+        probabilities = 1 / (1 + np.exp(-logits))
+        threshold = threshold_of_best_f1(probabilities, labels)
+        found = probabilities >= threshold
+        return scores(float((found & labels).sum()), float((found & ~labels).sum()), float((~found & labels).sum())).f1, threshold
 
 
 def predict_map(network: nn.Module, values: NDArray[np.float16] | NDArray[np.float32], normalise: Normaliser) -> NDArray[np.float32]:
@@ -226,20 +88,6 @@ def labelled_logits(network: nn.Module, windows: list[Window], normalise: Normal
     return np.concatenate(logits).astype(np.float64), np.concatenate(labels)
 
 
-def _step(network: nn.Module, optimizer: torch.optim.Optimizer, crops: list[Crops], course: Course) -> float:
-    network.train()
-    images = torch.cat([each.images for each in crops])
-    device = images.device.type
-    with torch.autocast(device, torch.bfloat16, enabled=course.half and _has_bfloat16(device)):
-        logits = network(images.contiguous(memory_format=torch.channels_last)).float()
-    loss = _loss(itself(network), crops, logits, course)
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-    optimizer.step()
-    return float(loss.detach())
-
-
 def _loss(network: nn.Module, crops: list[Crops], logits: torch.Tensor, course: Course) -> torch.Tensor:
     labelled, count = crops[0], len(crops[0].images)
     if not isinstance(network, DualStream):
@@ -249,34 +97,3 @@ def _loss(network: nn.Module, crops: list[Crops], logits: torch.Tensor, course: 
     seen = torch.cat([seen_by(each.images[:, : network.split], each.images[:, network.split :]) for each in crops])
     loss = dual_loss(logits[:count], labelled.labels, labelled.weights, seen[:count], course.jaccard_share)
     return loss + course.consistency * consistency_loss(logits[count:], seen[count:]) if len(crops) > 1 else loss
-
-
-def _has_bfloat16(device: str) -> bool:
-    if device == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-
-
-def _pace(done: float, warm_share: float) -> float:
-    """Share of the full learning rate: up in a line, then down along a cosine."""
-    if done < warm_share:
-        return max(done / warm_share, 0.02)
-    return 0.5 + 0.5 * math.cos(math.pi * (done - warm_share) / (1 - warm_share))
-
-
-def _follow(mean: nn.Module, network: nn.Module, keep: float) -> None:
-    """Weights all at once: one by one, their number would tell on a GPU."""
-    pairs = list(zip(mean.state_dict().values(), network.state_dict().values(), strict=True))
-    weights = [pair for pair in pairs if pair[0].is_floating_point()]
-    get_ema_multi_avg_fn(keep)([kept for kept, _ in weights], [now for _, now in weights], None)  # type: ignore[no-untyped-call]
-    for kept, now in pairs:
-        if not kept.is_floating_point():
-            kept.copy_(now)
-
-
-def _judged(network: nn.Module, choosing: list[Window], normalise: Normaliser) -> tuple[float, float]:
-    logits, labels = labelled_logits(network, choosing, normalise)
-    probabilities = 1 / (1 + np.exp(-logits))
-    threshold = threshold_of_best_f1(probabilities, labels)
-    found = probabilities >= threshold
-    return scores(float((found & labels).sum()), float((found & ~labels).sum()), float((~found & labels).sum())).f1, threshold

@@ -129,7 +129,7 @@ def _learned(ground: "Ground", parent: ModelPin, settings: AdaptSettings, contex
     import torch
 
     from models.adapting import AUGMENTATION, adapt_network, chance_of_foreign_labels
-    from models.training import Course
+    from models.course import Course
 
     torch.set_num_threads(settings.threads)
     chance = chance_of_foreign_labels(load_predictor(parent.path, parent.sha256), ground, settings.seed)

@@ -12,12 +12,13 @@ import torch
 
 from conf.errors import InputError
 from jobs.training.train import TrainSettings, train_sources
-from models import training
+from models import course
 from models.augmentation import Augmentation, Normaliser
 from models.checkpoints import Look
+from models.course import Course, Machine
 from models.distributed import device_of, joined, rank
 from models.networks import build_network
-from models.training import Course, Machine, train
+from models.training import train
 from tests.models.conftest import TINY
 from tests.models.test_training import window_of
 
@@ -31,8 +32,8 @@ def learn(number: int, port: int, folder: Path, cut: int) -> None:
     """What torchrun would start; leaves this process's weights and looks in the folder, or ends before step `cut`."""
     os.environ |= {"RANK": str(number), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     torch.set_num_threads(1)
-    steps, step = itertools.count(), training._step
-    training._step = lambda *given: os._exit(CUT) if next(steps) == cut else step(*given)  # type: ignore[assignment]
+    steps, step = itertools.count(), course._step
+    course._step = lambda *given: os._exit(CUT) if next(steps) == cut else step(*given)  # type: ignore[assignment]
     windows = [window_of(), window_of(seed=2), window_of("choose", 3)]
     machine = Machine(checkpoints=folder / "kept", seconds=0)
     with joined("cpu"):
@@ -87,6 +88,6 @@ def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_step_that_cannot_be_shared_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.training.processes", lambda: 3)
+    monkeypatch.setattr("models.course.processes", lambda: 3)
     with pytest.raises(ValueError, match="batch 4 cannot be shared by 3 processes"):
         train(build_network(TINY.architecture, 1), [window_of()], PLAIN, COURSE, str)

@@ -13,13 +13,14 @@ from conf.errors import InputError
 from models.aids import aid_loss, aid_targets
 from models.augmentation import Augmentation, Normaliser, draw_crops
 from models.bundle import read_spec, write_bundle
+from models.course import Course
 from models.inference import inference_network
 from models.library_networks import as_shipped
 from models.losses import consistency_loss, dual_loss, segmentation_loss
 from models.networks import build_network, folded_tensors
 from models.predictor import load_predictor
 from models.registry import file_sha256
-from models.training import Course, predict_map, train
+from models.training import predict_map, train
 from models.windows import Window
 from tests.models.conftest import TINY
 

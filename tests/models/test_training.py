@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 import torch
 
+from models import course as courses
 from models import training
 from models.augmentation import Augmentation, Normaliser, draw_crops
+from models.course import Course, Machine
 from models.fitting import Teaching, fit, pseudo_labelled
 from models.losses import power_jaccard, segmentation_loss
 from models.networks import build_network
 from models.streaming import WindowStream
 from models.thresholds import region_thresholds
-from models.training import Course, Machine, train
+from models.training import train
 from models.windows import Window
 from tests.models.conftest import TINY
 from tests.models.test_streaming import write_tiles
@@ -94,7 +96,7 @@ def test_a_course_that_is_cut_off_goes_on_to_the_same_bytes(at, tmp_path, monkey
     given = (TINY, windows, course, Teaching(2, 9), "equal_area", lambda text: None)
     whole = fit(*given)
     machine = Machine(checkpoints=tmp_path / "kept", seconds=0)
-    steps, step = [], training._step
+    steps, step = [], courses._step
 
     def cut(*values):
         steps.append(1)
@@ -102,7 +104,7 @@ def test_a_course_that_is_cut_off_goes_on_to_the_same_bytes(at, tmp_path, monkey
             raise Cut
         return step(*values)
 
-    monkeypatch.setattr(training, "_step", cut)
+    monkeypatch.setattr(courses, "_step", cut)
     with pytest.raises(Cut):
         fit(*given, machine=machine)
     resumed = fit(*given, machine=replace(machine, ahead=3))
@@ -138,7 +140,7 @@ def test_a_course_on_a_stream_goes_on_where_it_was_in_it(tmp_path, monkeypatch):
 def test_a_course_ends_when_looks_bring_nothing_more(monkeypatch):
     course = Course(steps=400, batch=2, side=32, looks=40, half=False, patience=3)
     scores = iter([0.1, 0.4, float("nan"), 0.4, 0.2, 0.9])
-    monkeypatch.setattr(training, "_judged", lambda *given: (next(scores), 0.5))
+    monkeypatch.setattr(training.ImageLesson, "judge", lambda *given: (next(scores), 0.5))
     trained = train(build_network(TINY.architecture, 1), [window_of()], PLAIN, course, lambda text: None)
     assert (trained.steps, len(trained.looks)) == (50, 5)  # 0.4 comes twice: no gain, and the earlier one is kept
 
