@@ -9,7 +9,7 @@ from pgmpy.inference import BeliefPropagation
 from pgmpy.models import DiscreteMarkovNetwork
 
 from benchmarks.pairs import Measure, speed_ratio
-from udfs.change_integration import STEP, Edges, edges_of, integrated, margins, terms
+from models.change_integration import STEP, Edges, edges_of, integrated, margins, terms
 
 REACH = 1000.0
 PIXELS, DATES = 2000, 5

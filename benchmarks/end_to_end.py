@@ -106,7 +106,7 @@ def _works(tiles: DataFrame, scenes: DataFrame, settings: Any, context: Context)
 
 
 def by_job(tiles: DataFrame, scenes: DataFrame, settings: Any, context: Context) -> Digests:
-    rows = built_up.run({"tiles": tiles, "scenes": scenes}, settings, context).select(*KEY, F.sha2("probability", 256).alias("digest"))
+    rows = built_up.run({"planned": tiles, "scenes": scenes}, settings, context).select(*KEY, F.sha2("probability", 256).alias("digest"))
     return {tuple(row[name] for name in KEY): row["digest"] or "" for row in rows.collect()}
 
 

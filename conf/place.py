@@ -41,6 +41,9 @@ class Layer(Settings):
     sensor: str = Field(description="a key of conf/sensors.py")
     beside: str | None = Field(None, description="another key: of a second sensor, for a model that sees two, e.g. sentinel1_grd")
     model: str | None = Field(None, description="models:/NAME@ALIAS, models:/NAME/VERSION, or PATH#sha256=HEX; or built_up.model")
+    series: str | None = Field(
+        None, description="a model of image series, written alike: urban_series reads the images with it; default: it takes the maps alone"
+    )
     resolution: float = Field(gt=0, description="pixel size, in the grid's units: metres on a utm grid, its scenes' own on a native one")
     feeds: Literal["built_m2", "none"] = Field("none", description="one layer of a place feeds built_m2")
     threshold: float | None = Field(None, gt=0, lt=1, description="probability from which a pixel counts; default: the model's")

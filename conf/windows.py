@@ -12,6 +12,7 @@ TRAIN, CHOOSE, UNLABELLED, JUDGE = "train", "choose", "unlabelled", "judge"
 WINDOW_COLUMNS = {
     "source": "string",
     "ground": "string",
+    "date": "string",
     "split": "string",
     "sensor": "string",
     "share": "double",
@@ -23,6 +24,7 @@ WINDOW_COLUMNS = {
     "weights": "binary",
 }
 """Name to Spark type. `ground`: windows that name the same show the same pixels at several dates; empty: there is no other date.
+`date`: ISO, that the window stands for; empty: not told.
 `sensor`: a key of conf/sensors.py, or what is simulated. `share`: how often it is drawn, relative to its pixels.
 `values`: float16 (bands, height, width), NaN = no data.
 `labels`: uint8 (height, width), 0-250. `weights`: uint8 (height, width), tenths."""

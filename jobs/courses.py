@@ -67,10 +67,36 @@ def taught(order: CourseOrder, report: Report) -> Taught:
     data_sha256 = hashlib.sha256(data.encode()).hexdigest()
     device = "cpu" if order.processes > 1 and order.device == "auto" else order.device
     machine = machine_for(device_of(device), _kept_in(order, data_sha256))
-    fitted = fit(spec, windows, course, Teaching(**recipe.teaching), recipe.threshold, report, stream, machine)
+    if spec.of_series:
+        fitted = _fitted_series(order, spec, windows, course, report, machine)
+    else:
+        fitted = fit(spec, windows, course, Teaching(**recipe.teaching), recipe.threshold, report, stream, machine)
     sources = sorted({f"{window.source} ({window.split})" for window in windows})
     sources += [f"table training_tiles, {stream.count} tiles (train)"] if stream else []
     return Taught(fitted, sources, data_sha256)
+
+
+def _fitted_series(order: CourseOrder, spec: Any, windows: Any, course: Any, report: Report, machine: Any) -> "Fitted":
+    from models.series import series_of
+    from models.series_crops import SeriesDraw
+    from models.series_fitting import fit_series
+
+    recipe = order.recipe
+    return fit_series(spec, series_of(windows), course, SeriesDraw(**recipe.series), recipe.threshold, report, start_of(recipe), machine)
+
+
+def start_of(recipe: Recipe) -> Any:
+    """Weights of the shipped network that a recipe starts from, or None. Raises InputError where there is no such network."""
+    from models.bundle import read_tensors
+    from models.registry import shipped_models
+
+    if recipe.start is None:
+        return None
+    pins = shipped_models()
+    if recipe.start not in pins:
+        raise InputError(f"recipe of {recipe.spec['name']}: start {recipe.start} is not shipped; use one of {', '.join(sorted(pins))}")
+    path = pins[recipe.start].path
+    return read_tensors(Path(path).read_bytes(), path)
 
 
 def machine_for(device: str, checkpoints: Path | None) -> Any:

@@ -58,7 +58,7 @@ class Job:
     """Raised when a change of code changes rows."""
     in_flow: bool
     tilewise: bool
-    """Keeps rows by tile and computes the missing ones only: the job gets what `planned` gives, less what is done, as `tiles`."""
+    """Keeps rows by tile and computes the missing ones only: the job gets what `planned` gives, less what is done, as table `planned`."""
     planned: Planned
     layer_digests: Callable[[Place, Any], dict[str, str]]
     """Of a tilewise job: layer to the digest of all that decides its rows but the scenes."""

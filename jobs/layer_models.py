@@ -34,7 +34,25 @@ def checked_model(place: Place, model: str | None, name: str) -> ModelPin:
     """`pin_of`, sound and made for the layer. Raises InputError."""
     pin, layer = pin_of(place, model, name), place.layers[name]
     spec = read_spec(pin.path)
+    if spec.of_series:
+        raise InputError(f"layer {name}: model {spec.name} sees image series; name it as layers.{name}.series, and one of images as model")
     _check_suits(name, layer, spec)
+    if place.grid == "utm":
+        _check_resolution(name, layer.resolution, spec)
+    _check_weights(pin.path, pin.sha256)
+    return pin
+
+
+def checked_series_model(place: Place, name: str) -> ModelPin | None:
+    """The file of a layer's model of image series, sound and made for the layer; None where it has none. Raises InputError."""
+    layer = place.layers[name]
+    if layer.series is None:
+        return None
+    pin = resolve_model(layer.series, tracking_uri(place))
+    spec = read_spec(pin.path)
+    if not spec.of_series:
+        raise InputError(f"layer {name}: model {spec.name} sees single images; name one of series, or leave layers.{name}.series out")
+    _check_suits(name, layer.model_copy(update={"world_region": None}), spec)
     if place.grid == "utm":
         _check_resolution(name, layer.resolution, spec)
     _check_weights(pin.path, pin.sha256)
@@ -49,12 +67,21 @@ def _check_weights(path: str, sha256: str) -> None:
         read_tensors(Path(path).read_bytes(), path)
         return
     try:
-        load_predictor(path, sha256)
+        _load(path, sha256)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         if isinstance(error, InputError):
             raise
         reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         raise InputError(f"model {path}: no network can be built from its header ({reason}); build it again with the train job") from None
+
+
+def _load(path: str, sha256: str) -> None:
+    if not read_spec(path).of_series:
+        load_predictor(path, sha256)
+        return
+    from models.series_predictor import load_series_predictor
+
+    load_series_predictor(path, sha256)
 
 
 def check_images(place: Place, images: dict[str, list[Scene]], specs: dict[str, ModelSpec]) -> None:

@@ -25,6 +25,9 @@ class Group(Settings):
     split: Literal["train", "choose", "unlabelled", "judge"]
     share: float = Field(1.0, gt=0, description="how often a window is drawn, relative to its pixels")
     cities: dict[int, str] = Field(default_factory=dict, description="seed to look of simulated cities; never the default's")
+    years: tuple[int, int] | None = Field(
+        None, description="first and last that simulated cities live through; a window of the same ground for each"
+    )
     size_m: float = Field(5120.0, description="side of a simulated city, metres")
     side_m: float = Field(150.0, description="side of an aerial image, metres")
     gsd: tuple[float, ...] = Field((10.0,), description="pixel sizes, metres; one window of each city for each")
@@ -54,6 +57,10 @@ class Recipe(Settings):
     course: dict[str, Any]
     augmentation: dict[str, Any]
     teaching: dict[str, Any] = Field(default_factory=dict)
+    series: dict[str, Any] = Field(
+        default_factory=dict, description="of a network of image series: fields of models.series_crops.SeriesDraw"
+    )
+    start: str | None = Field(None, description="of a network of series: the shipped network whose weights it begins with")
     threshold: Literal["best_f1", "equal_area", "half"]
     windows: tuple[Group, ...] = ()
     tiles: int = Field(0, ge=0, description="of table training_tiles, windows held in memory at a time; 0 = not learned from")
@@ -98,6 +105,8 @@ def _texts(recipe: Recipe, held_out: bool) -> list[str]:
 
 def _orders(group: Group) -> list[dict[str, Any]]:
     shared = {**group.model_dump(mode="json"), "dates": [group.datetime.isoformat()]}
+    if group.years:
+        return [order for city in group.cities.items() for order in _yearly(shared, *city, group)]
     if group.cities:
         return [
             {**shared, "source": f"{group.kind} {seed} {look} {gsd:g} m", "seed": seed, "look": look, "gsd": gsd, "dates": _dates(seed)}
@@ -110,14 +119,24 @@ def _orders(group: Group) -> list[dict[str, Any]]:
     ]
 
 
+def _yearly(shared: dict[str, Any], seed: int, look: str, group: Group) -> list[dict[str, Any]]:
+    """A city's windows, one for each of its years, from one to four of its dates."""
+    ground = f"{group.kind} {seed} {look} {group.gsd[0]:g} m"
+    first, last = group.years or (0, -1)
+    return [
+        {**shared, "source": f"{ground} {year}", "ground": ground, "seed": seed, "look": look, "dates": _dates(seed + 7 * year, year)}
+        for year in range(first, last + 1)
+    ]
+
+
 def _source(href: str, group: Group) -> str:
     path = Path(href)
     return f"{path.parent.name}/{path.name} {group.columns[0]:g}-{group.columns[1]:g}"
 
 
-def _dates(seed: int) -> list[str]:
+def _dates(seed: int, year: int | None = None) -> list[str]:
     """One to four dates of one year, spread over the seasons."""
-    days = (dt.date(2017 + seed % 6, 1, 5) + dt.timedelta(days=(seed * 37 + 83 * number) % 360) for number in range(1 + seed % 4))
+    days = (dt.date(year or 2017 + seed % 6, 1, 5) + dt.timedelta(days=(seed * 37 + 83 * number) % 360) for number in range(1 + seed % 4))
     return sorted(day.isoformat() for day in days)
 
 

@@ -166,7 +166,7 @@ class Runner:
         stamp = self._stamp(origin, context.run_id)
         with self._pending(item) as pending:
             for batch in range(pending.batches):
-                inputs = {**self._inputs(item.job), "tiles": pending.rows(batch)}
+                inputs = {**self._inputs(item.job), "planned": pending.rows(batch)}
                 result = item.job.run(inputs, item.settings, context)
                 self.runs.check_hold()
                 commit_tiles(self.warehouse, table, result, pending, batch, stamp, summary)

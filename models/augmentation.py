@@ -89,8 +89,8 @@ def draw_crops(
     """`count` crops, windows drawn by share times pixels."""
     odds = np.array([window.share * window.labels.size for window in windows], np.float64)
     picks = random.choice(len(windows), count, p=odds / odds.sum())
-    drawn = [_under_snow(*_crop(windows[pick], side, change, random), change, random) for pick in picks]
-    images = torch.stack([normalise(_changed(values, change, random)) for values, _, _ in drawn])
+    drawn = [under_snow(*_crop(windows[pick], side, change, random), change, random) for pick in picks]
+    images = torch.stack([normalise(relit(values, change, random)) for values, _, _ in drawn])
     labels, weights = (torch.stack([item[part] for item in drawn]) for part in (1, 2))
     return Crops(images, labels, weights)
 
@@ -99,7 +99,7 @@ def _crop(window: Window, side: int, change: Augmentation, random: np.random.Gen
     return _turned(window, side, change, random) if change.turn else _cut(window, side, random)
 
 
-def _changed(values: torch.Tensor, change: Augmentation, random: np.random.Generator) -> torch.Tensor:
+def relit(values: torch.Tensor, change: Augmentation, random: np.random.Generator) -> torch.Tensor:
     """The light of one sensor, or of both, each with its own holes."""
     if not change.beside:
         return _holed(_lit(values, change, random), change, random)
@@ -112,9 +112,10 @@ def _changed(values: torch.Tensor, change: Augmentation, random: np.random.Gener
     )
 
 
-def _under_snow(
+def under_snow(
     values: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, change: Augmentation, random: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """A crop's values, labels and weights, in some cases with snow on its ground."""
     if change.snow and random.uniform() < change.snow:
         lit = len(values) - change.beside
         white, weights = snowed(values[:lit], labels, weights, change.snow_reflectance, random)
@@ -126,21 +127,23 @@ def _cut(window: Window, side: int, random: np.random.Generator) -> tuple[torch.
     height, width = window.labels.shape
     top, left = (int(random.integers(0, max(size - side, 0) + 1)) for size in (height, width))
     block = np.s_[top : top + side, left : left + side]
-    values = _square(window.values[:, *block], side, np.nan)
-    labels = _square(window.labels[block][None], side, 0) / FULL_LABEL
-    weights = _square(window.weights[block][None], side, 0) / FULL_WEIGHT
+    values = square_of(window.values[:, *block], side, np.nan)
+    labels = square_of(window.labels[block][None], side, 0) / FULL_LABEL
+    weights = square_of(window.weights[block][None], side, 0) / FULL_WEIGHT
     turns, flip = int(random.integers(4)), bool(random.integers(2))
-    return _quarter(values, turns, flip), _quarter(labels, turns, flip), _quarter(weights, turns, flip)
+    return quarter_turned(values, turns, flip), quarter_turned(labels, turns, flip), quarter_turned(weights, turns, flip)
 
 
-def _square(part: NDArray[Any], side: int, fill: float) -> torch.Tensor:
+def square_of(part: NDArray[Any], side: int, fill: float) -> torch.Tensor:
+    """(bands, height, width), neither above `side`, to (bands, side, side); what is added is `fill`."""
     missing = [(0, 0), (0, side - part.shape[1]), (0, side - part.shape[2])]
     return torch.from_numpy(np.pad(part.astype(np.float32), missing, constant_values=fill))
 
 
-def _quarter(part: torch.Tensor, turns: int, flip: bool) -> torch.Tensor:
-    turned = torch.rot90(part, turns, (1, 2))
-    return turned.flip(2) if flip else turned
+def quarter_turned(part: torch.Tensor, turns: int, flip: bool) -> torch.Tensor:
+    """Rows and columns, the last two axes, turned by so many quarters, and mirrored."""
+    turned = torch.rot90(part, turns, (-2, -1))
+    return turned.flip(-1) if flip else turned
 
 
 def _turned(

@@ -23,13 +23,15 @@ SUFFIX = ".safetensors"
 VALUES = ("reflectance", "rgb", "stretched", "decibel")
 UNCALIBRATED = {"slope": 1.0, "shift": 0.0}
 UNKNOWN = "unknown"
+SERIES = "series"
+"""Kind of architecture of networks of image series (models/series_network.py)."""
 LABELS = ("simulated", "weak", "footprints", "measured", UNKNOWN)
 """Where the labels that a network learned from came from: simulated cities; these and spectral rules on real images; published
 footprints; a survey or drawn outlines; not told."""
 Tensors = Mapping[str, NDArray[np.float32]]
 
 
-ADDED: dict[str, Any] = {"beside": None, "dates": 1, "thresholds": {}, "labels": UNKNOWN}
+ADDED: dict[str, Any] = {"beside": None, "dates": 1, "thresholds": {}, "labels": UNKNOWN, "change": {}}
 """Fields of a spec that older bundles lack, with what is usual."""
 
 
@@ -81,6 +83,8 @@ class ModelSpec:
     """World region to the threshold for ground in it, where choosing ground told one."""
     labels: str = UNKNOWN
     """One of LABELS."""
+    change: dict[str, float] = field(default_factory=dict)
+    """Of a network of image series: `slope` and `shift` of what it says of changes, as in `calibration`, and its `weight` beside states."""
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -92,6 +96,11 @@ class ModelSpec:
     def layers(self) -> int:
         """Rasters that it gives: the probability and, of some, the depth inside buildings."""
         return 1 + (len(mapped_aids(self.architecture.get("aids", ()))) if self.architecture["kind"] == "slim_unet" else 0)
+
+    @property
+    def of_series(self) -> bool:
+        """Whether it sees image series, not single images."""
+        return bool(self.architecture["kind"] == SERIES)
 
     @property
     def facts(self) -> dict[str, Any]:

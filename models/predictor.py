@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conf.errors import InputError
+from conf.rasters import ONE
 from models.bundle import ModelSpec, read_spec, read_tensors
 from models.devices import DeviceError, devices_called, leased
 
@@ -23,10 +24,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 
-__all__ = ["ModelError", "ModelSpec", "Predictor", "load_predictor", "predictor_of", "read_spec"]
-
-ONE = 250
-"""The uint8 value that stands for probability 1."""
+__all__ = ["ONE", "ModelError", "ModelSpec", "Predictor", "load_predictor", "predictor_of", "read_spec"]
 
 LEAST = 0.5 / ONE
 """Probabilities are kept this far from 0 and 1 while they are calibrated."""
@@ -220,6 +218,8 @@ def predictor_of(
 
     from models.backends import OpenVinoNetwork
 
+    if spec.of_series:
+        raise InputError(f"model {path}: {spec.name} sees image series; name it as layers.<layer>.series, and a model of images as model")
     network = _network(spec, tensors, path)
     _refuse_uneven(spec, network.stride, path)
     if backend == "openvino":
@@ -227,14 +227,19 @@ def predictor_of(
     return Predictor(spec, network.to(memory_format=torch.channels_last), batch, devices_called(backend))
 
 
-@lru_cache(maxsize=8)
-def _load(path: str, sha256: str, threads: int, batch: int, backend: str) -> Predictor:
-    spec = read_spec(path)
-    data = Path(path).read_bytes()
+def sound_bundle(path: str, sha256: str) -> tuple[ModelSpec, dict[str, NDArray[np.float32]]]:
+    """Spec and weights of a bundle. Raises InputError unless the file is sound and has that sha256."""
+    spec, data = read_spec(path), Path(path).read_bytes()
     found = hashlib.sha256(data).hexdigest()
     if found != sha256.lower():
         raise InputError(f"model {path}: sha256 is {found}, {sha256} was asked for; fetch the bundle again or pin the new one")
-    predictor = predictor_of(spec, read_tensors(data, path), path, batch, backend, threads)
+    return spec, read_tensors(data, path)
+
+
+@lru_cache(maxsize=8)
+def _load(path: str, sha256: str, threads: int, batch: int, backend: str) -> Predictor:
+    spec, tensors = sound_bundle(path, sha256)
+    predictor = predictor_of(spec, tensors, path, batch, backend, threads)
     import torch
 
     torch.set_num_threads(threads)

@@ -17,6 +17,8 @@ Edges = Sequence[tuple[int, int]]
 
 SHORTEST_DAYS, LONGEST_DAYS = 60.0, 60 * 365.25
 """Periods of the sinusoids by which dates are told apart."""
+PIXELS_AT_ONCE = 16_384
+"""Whose dates attend to each other at once, where nothing is learned: tokens of all would need a gigabyte."""
 SELDOM = -3.0
 """First logit of a change."""
 
@@ -38,13 +40,21 @@ class Refinement(nn.Module):
     def forward(self, features: torch.Tensor, days: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
         """`days` (n, T); `seen` bool (n, T, 1, h, w): dates that show a pixel; those that do not are attended to by none."""
         n, dates, width, height, across = features.shape
-        tokens = features.permute(0, 3, 4, 1, 2).reshape(-1, dates, width)
-        code = date_code(days, self.hidden)[:, None].expand(n, height * across, dates, self.hidden).reshape(-1, dates, self.hidden)
-        shown = seen.permute(0, 3, 4, 1, 2).reshape(-1, dates)
-        hidden = ~shown & shown.any(1, keepdim=True)
-        refined: torch.Tensor = self.out(self.attention(self.into(tokens) + code, src_key_padding_mask=hidden))
-        placed = refined.reshape(n, height, across, dates, width).permute(0, 3, 4, 1, 2)
+        tokens = features.permute(0, 3, 4, 1, 2).reshape(n, -1, dates, width)
+        shown = seen.permute(0, 3, 4, 1, 2).reshape(n, -1, dates)
+        code = date_code(days, self.hidden)[:, None]
+        at_once = PIXELS_AT_ONCE if not self.training else tokens.shape[1]
+        parts = zip(torch.split(tokens, at_once, 1), torch.split(shown, at_once, 1), strict=True)
+        refined = torch.cat([self._attended(part, code, known) for part, known in parts], 1)
+        placed: torch.Tensor = refined.reshape(n, height, across, dates, width).permute(0, 3, 4, 1, 2)
         return features + placed
+
+    def _attended(self, tokens: torch.Tensor, code: torch.Tensor, shown: torch.Tensor) -> torch.Tensor:
+        """Of tokens (n, pixels, T, width)."""
+        flat, known = (self.into(tokens) + code).flatten(0, 1), shown.flatten(0, 1)
+        attended: torch.Tensor = self.attention(flat, src_key_padding_mask=~known & known.any(1, keepdim=True))
+        refined: torch.Tensor = self.out(attended)
+        return refined.reshape(tokens.shape)
 
 
 def date_code(days: torch.Tensor, width: int) -> torch.Tensor:
@@ -65,8 +75,9 @@ class SeriesNetwork(nn.Module):
         widths, decoder = list(architecture["widths"]), list(architecture["decoder"])
         self.body = FoldedBody(architecture, int(architecture["in_channels"]))
         self.fold, self.stride = self.body.fold, self.body.stride
-        sizes = zip(widths, architecture["hidden"], strict=True)
-        self.refinements = nn.ModuleList(Refinement(*each, int(architecture["heads"]), int(architecture["layers"])) for each in sizes)
+        heads, layers = int(architecture["heads"]), int(architecture["layers"])
+        sizes = zip(widths, architecture["hidden"], strict=True) if layers else ()
+        self.refinements = nn.ModuleList(Refinement(*each, heads, layers) for each in sizes)
         self.change = decoder_pairs(widths, decoder)
         self.head, self.change_head = (nn.Conv2d(decoder[-1], self.fold**2, 3, padding=1) for _ in range(2))
         nn.init.constant_(self.change_head.bias, SELDOM)  # type: ignore[arg-type]
@@ -80,13 +91,14 @@ class SeriesNetwork(nn.Module):
         return states, self._logits(self.change, self.change_head, [each[:, second] - each[:, first] for each in refined], edge)
 
     def _refined(self, images: torch.Tensor, days: torch.Tensor) -> list[torch.Tensor]:
-        shape, flat = images.shape[:2], images.flatten(0, 1)
+        """Features of every scale (n, T, width, h, w), the finest first."""
+        shape, flat = images.shape[:2], images.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        encoded = [features.reshape(*shape, *features.shape[1:]) for features in self.body.encoded(flat)]
         seen = functional.max_pool2d(present(flat).float(), self.fold)
-        result = []
-        for scale, (features, refine) in enumerate(zip(self.body.encoded(flat), self.refinements, strict=True)):
+        for scale, refine in enumerate(self.refinements):
             seen = functional.max_pool2d(seen, 2) if scale else seen
-            result.append(refine(features.reshape(*shape, *features.shape[1:]), days, seen.reshape(*shape, *seen.shape[1:]) > 0))
-        return result
+            encoded[scale] = refine(encoded[scale], days, seen.reshape(*shape, *seen.shape[1:]) > 0)
+        return encoded
 
     def _logits(self, decoder: nn.ModuleList, head: nn.Module, features: list[torch.Tensor], edge: int) -> torch.Tensor:
         shape = features[0].shape[:2]
@@ -95,9 +107,15 @@ class SeriesNetwork(nn.Module):
         return logits.reshape(*shape, *logits.shape[2:])
 
 
-def from_single_images(network: SeriesNetwork, tensors: Tensors) -> SeriesNetwork:
-    """The network with encoder, decoder and head of a slim U-Net's weights: each date's logits are the U-Net's until it has learned."""
-    held = network.state_dict()
-    taken = {name if name.startswith("head.") else f"body.{name}": torch.from_numpy(values) for name, values in tensors.items()}
-    network.load_state_dict({**held, **taken})
+def build_series_network(architecture: Mapping[str, Any], seed: int, start: Tensors | None = None) -> SeriesNetwork:
+    """With seeded first weights; `start`: those of a slim U-Net, whose logits each date's then are until the network has learned."""
+    torch.manual_seed(seed)
+    network = SeriesNetwork(architecture)
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    nn.init.zeros_(network.change_head.weight)
+    if start:
+        taken = {name if name.startswith("head.") else f"body.{name}": torch.from_numpy(values) for name, values in start.items()}
+        network.load_state_dict({**network.state_dict(), **taken})
     return network

@@ -24,6 +24,8 @@ class Window(NamedTuple):
     """A key of conf/sensors.py, or what is simulated; empty: not told."""
     ground: str = ""
     """Windows that name the same show the same pixels at several dates."""
+    date: str = ""
+    """ISO, that the window stands for; empty: not told."""
 
 
 def read_windows(paths: Iterable[str]) -> list[Window]:
@@ -39,14 +41,15 @@ def window_of(row: dict[str, Any]) -> Window:
     shape = (row["height"], row["width"])
     values = np.frombuffer(row["values"], np.float16).reshape(row["bands"], *shape)
     labels, weights = (np.frombuffer(row[name], np.uint8).reshape(shape) for name in ("labels", "weights"))
-    return Window(row["source"], row["split"], row["share"], values, labels, weights, row.get("sensor") or "", row.get("ground") or "")
+    told = (row.get(name) or "" for name in ("sensor", "ground", "date"))
+    return Window(row["source"], row["split"], row["share"], values, labels, weights, *told)
 
 
 def windows_digest(windows: Iterable[Window]) -> str:
     """sha256, hex, over what the windows show and say."""
     content = hashlib.sha256()
     for window in windows:
-        content.update(f"{window.source}|{window.split}|{window.share!r}|{window.values.shape}{window.ground}".encode())
+        content.update(f"{window.source}|{window.split}|{window.share!r}|{window.values.shape}{window.ground}{window.date}".encode())
         for values in (window.values, window.labels, window.weights):
             content.update(np.ascontiguousarray(values).tobytes())
     return content.hexdigest()

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from models.series_states import BUILT_FROM
 from udfs.rasters import NO_DATA, ONE, decode_raster, encode_raster
-from udfs.urban_series import BUILT_FROM
 
 Raster = NDArray[np.uint8]
 Mask = NDArray[np.bool_]

@@ -168,9 +168,9 @@ def _failure(plan: Plan, region: Region, recipe: Recipe, sound: float, meant: fl
         return None
     passing = {name: error for name, error in region.failed.items() if error.kind in PASSING}
     if passing:
-        return _first_failure(passing)
+        return first_failure(passing)
     needed = max(recipe.min_clear * _covered(plan) * meant, 1 / plan.tile.tile_px**2)
-    return _first_failure(region.failed) if sound < needed else None
+    return first_failure(region.failed) if sound < needed else None
 
 
 def _masks(plan: Plan, region: Region, recipe: Recipe) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
@@ -208,7 +208,7 @@ def _covered(plan: Plan) -> float:
     return float(shapely.area(shapely.intersection(outline, whole)) / shapely.area(outline))
 
 
-def _first_failure(failed: dict[str, ReadError]) -> ReadError:
+def first_failure(failed: dict[str, ReadError]) -> ReadError:
     scene_id = min(failed)
     error = failed[scene_id]
     more = f" (and {len(failed) - 1} more scenes)" if len(failed) > 1 else ""

@@ -5,9 +5,9 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-NO_DATA = 255
-ONE = 250
-"""The uint8 value that stands for probability 1."""
+from conf.rasters import NO_DATA, ONE
+
+__all__ = ["NO_DATA", "ONE", "decode_raster", "encode_raster"]
 
 
 def encode_raster(values: NDArray[np.uint8]) -> bytes:

@@ -43,6 +43,9 @@ RADAR = ("VV", "VH")
 CLEAR = (2, 4, 5, 6, 7, 11)
 """Sentinel-2 scene classes that count as clear ground."""
 
+MIDYEAR = "-07-01"
+"""Of a year, the date that its windows stand for."""
+
 SPARSE_PX, SPARSE_SHARE = 31, 0.12
 """Ground is sparse where less than this share of the square of this side is built."""
 
@@ -57,6 +60,7 @@ class Ground(NamedTuple):
     labels: NDArray[np.uint8]
     weights: NDArray[np.uint8]
     ground: str = ""
+    date: str = ""
 
 
 def simulated_sentinels(order: Mapping[str, Any]) -> Ground:
@@ -185,14 +189,15 @@ def stretched(values: Values) -> Values:
 def _city(order: Mapping[str, Any]) -> City:
     if order["look"] in SCORED_LOOKS:
         raise InputError(f"look {order['look']}: cities that results are judged by are never trained on; use another")
-    return plan_city(order["seed"], order["look"], order["size_m"])
+    return plan_city(order["seed"], order["look"], order["size_m"], *(order.get("years") or ()))
 
 
 def _simulated(order: Mapping[str, Any], values: Values, labels: Values | NDArray[np.bool_]) -> Ground:
     """`labels` 0-1."""
     weights = np.where(np.isfinite(values).any(0), FULL_WEIGHT, 0).astype(np.uint8)
     whole = np.rint(labels * np.float32(FULL_LABEL)).astype(np.uint8)
-    return Ground(order["source"], order["split"], order["share"], values, whole, weights)
+    told = (order.get("ground", ""), order["dates"][0][:4] + MIDYEAR) if order.get("years") else ()
+    return Ground(order["source"], order["split"], order["share"], values, whole, weights, *told)
 
 
 def clear_reflectance(city: City, date: dt.date, cloud: float, bands: tuple[str, ...]) -> Values:
@@ -260,7 +265,7 @@ def _row(ground: Ground, sensor: str) -> pa.RecordBatch:
     if split not in (TRAIN, CHOOSE, UNLABELLED, JUDGE):
         raise InputError(f"split {split} of {ground.source}: use {TRAIN}, {CHOOSE}, {UNLABELLED} or {JUDGE}")
     values = [
-        ground.source, ground.ground, split, sensor, float(ground.share), *ground.values.shape,
+        ground.source, ground.ground, ground.date, split, sensor, float(ground.share), *ground.values.shape,
         ground.values.astype(np.float16).tobytes(), ground.labels.tobytes(), ground.weights.tobytes(),
     ]  # fmt: skip
     kinds = {"string": pa.string(), "double": pa.float64(), "int": pa.int32(), "binary": pa.binary()}

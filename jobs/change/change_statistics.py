@@ -17,8 +17,8 @@ from jobs.hierarchy import leaf_ancestry
 from jobs.job import Context, Tables, job
 from jobs.series_maps import series_layers
 from jobs.unit_sums import area_sums, summed_up
+from models.series_states import YEAR_DAYS
 from udfs.change_events import CHANGES_DDL, LOST, NEW, SEPARATOR, change_frames
-from udfs.urban_series import YEAR_DAYS
 
 ROWS_AT_ONCE = 4
 

@@ -1,10 +1,8 @@
 """Built-up probability of each tile; the table is the ledger of the work. Parallel over tiles.
 Run: ./spark-submit.sh built_up --place mumbai"""
 
-import shutil
 from functools import partial
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 from pyspark.sql import DataFrame
@@ -15,13 +13,12 @@ from conf.settings import UNLESS_USUAL, Settings, digest
 from conf.tables import BUILT_UP
 from jobs.job import Context, Tables, job
 from jobs.layer_models import check_images, checked_model, pin_of, threshold_of
+from jobs.network_runs import Backend, model_of_run, network_backend, plain_pin, staged_model
 from jobs.planned_scenes import beside_neighbours, reading_of, scenes_named
 from jobs.recipes import labels_of
-from jobs.tracking import tracking_uri
 from jobs.unadapted import shows_real_ground, unadapted_note
 from models.devices import check_backend
 from models.predictor import read_spec
-from models.registry import ModelPin, file_sha256, resolve_model
 from udfs.channels import BESIDE_COMPOSITE, Channels
 from udfs.composites import CompositeName
 from udfs.compositing import suited
@@ -32,7 +29,6 @@ from udfs.scenes import Scene
 from udfs.speckle import LOOKS
 
 DATA_VERSION = 3
-NVIDIA_DRIVER = Path("/proc/driver/nvidia")
 FILLED_BY_RUNNER = ("input_digest", "run_id")
 MASKS = ("water_path", "exclude_path")
 
@@ -58,9 +54,7 @@ class BuiltUpSettings(Settings):
     exclude_path: str | None = Field(None, description="vector file of ground to leave out, in any CRS: it becomes no data")
     batch: int = Field(1, ge=1, le=64, description="windows per network call; a tile of 512 pixels has four, more are padding")
     threads: int = Field(1, ge=1, le=64, description="CPU threads of the network in one process")
-    backend: Literal["auto", "cpu", "cuda", "openvino"] = Field(
-        "auto", description="what runs the network; auto: cuda where the driver has it, else cpu"
-    )
+    backend: Backend = Field("auto", description="what runs the network; auto: cuda where the driver has it, else cpu")
     read_ahead: int | None = Field(
         None,
         ge=1,
@@ -80,7 +74,7 @@ class BuiltUpSettings(Settings):
 
 def model_pins(place: Place, settings: BuiltUpSettings) -> dict[str, dict[str, str]]:
     """Layer to name, version and sha256 of its model."""
-    return {name: _plain(pin_of(place, settings.model, name)) for name in place.layers}
+    return {name: plain_pin(pin_of(place, settings.model, name)) for name in place.layers}
 
 
 def layer_digests(place: Place, settings: BuiltUpSettings) -> dict[str, str]:
@@ -90,7 +84,7 @@ def layer_digests(place: Place, settings: BuiltUpSettings) -> dict[str, str]:
 
 def _digest(place: Place, name: str, sha256: str, settings: BuiltUpSettings) -> str:
     layer = place.layers[name]
-    decided = {**settings.digested(), "backend": network_backend(settings)}
+    decided = {**settings.digested(), "backend": network_backend(settings.backend)}
     decided.pop("beside_composite", None)
     if layer.beside:
         decided["beside_composite"] = settings.beside_composite
@@ -136,29 +130,14 @@ def declared_masks(place: Place, settings: BuiltUpSettings) -> dict[str, Polygon
     return {name: polygon_file(place.located(path), f"built_up.{name}") for name, path in declared.items() if path}
 
 
-def _plain(pin: ModelPin) -> dict[str, str]:
-    return {"name": pin.name, "version": pin.version, "sha256": pin.sha256}
-
-
-def network_backend(settings: BuiltUpSettings) -> str:
-    """What runs the network, `auto` resolved."""
-    if settings.backend != "auto":
-        return settings.backend
-    if not NVIDIA_DRIVER.exists():  # importing torch takes the driver seconds
-        return "cpu"
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 @job(
     reads=("tiles", "scenes"), writes="built_up", settings=BuiltUpSettings, parallel_over="tiles",
     data_version=DATA_VERSION, tilewise=True, layer_digests=layer_digests, pins=model_pins, sources=model_sources,
-    backend=network_backend,
+    backend=lambda settings: network_backend(settings.backend),
 )  # fmt: skip
 def built_up(tables: Tables, settings: BuiltUpSettings, context: Context) -> DataFrame:
     """A row for every planned tile of the batch: its probability, that it has no data, or why it could not be mapped."""
-    planned = tables["tiles"]
+    planned = tables["planned"]
     scenes = scenes_named(tables["scenes"], planned)
     recipes = {name: recipe_of(name, settings, context) for name in context.place.layers}
     specs = {name: read_spec(recipe.model_path) for name, recipe in recipes.items()}
@@ -185,11 +164,11 @@ def recipe_of(name: str, settings: BuiltUpSettings, context: Context) -> Recipe:
     """How a layer is mapped; its weights are staged in the place's folder."""
     place = context.place
     layer = place.layers[name]
-    pin = _pinned(place, pin_of(place, settings.model, name), context.pins.get(name))
+    pin = model_of_run(place, pin_of(place, settings.model, name), context.pins.get(name))
     masks = declared_masks(place, settings)
     spec = read_spec(pin.path)
     return Recipe(
-        model_path=_staged(pin, context.storage),
+        model_path=staged_model(pin, context.storage),
         model_name=pin.name,
         model_version=pin.version,
         model_sha256=pin.sha256,
@@ -205,28 +184,10 @@ def recipe_of(name: str, settings: BuiltUpSettings, context: Context) -> Recipe:
         min_clear=settings.min_clear,
         threads=settings.threads,
         batch=settings.batch,
-        backend=network_backend(settings),
+        backend=network_backend(settings.backend),
         settings_digest=_digest(place, name, pin.sha256, settings),
         beside=Channels(layer.beside, spec.beside.bands, settings.beside_composite) if layer.beside and spec.beside else None,
         water_share=settings.water_share if settings.water else None,
         water=masks.get("water_path"),
         exclude=masks.get("exclude_path"),
     )
-
-
-def _pinned(place: Place, found: ModelPin, pinned: dict[str, str] | None) -> ModelPin:
-    """The model the run began with, also when its alias has moved since."""
-    if pinned is None or pinned["sha256"] == found.sha256:
-        return found
-    return resolve_model(f"models:/{pinned['name']}/{pinned['version']}", tracking_uri(place))
-
-
-def _staged(pin: ModelPin, storage: Path) -> str:
-    """The weights in the place's folder, under their sha256: what workers load and verify."""
-    target = storage / "models" / f"{pin.sha256}.safetensors"
-    if not target.is_file() or file_sha256(target) != pin.sha256:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial_copy = target.with_suffix(".partial")
-        shutil.copyfile(pin.path, partial_copy)
-        partial_copy.replace(target)
-    return str(target.absolute())

@@ -9,7 +9,7 @@ import torch
 from models.bundle import read_tensors
 from models.predictor import load_predictor, read_spec
 from models.registry import shipped_models
-from models.series_network import SeriesNetwork, from_single_images
+from models.series_network import SeriesNetwork, build_series_network
 
 ATTENTION = {"hidden": [16, 16, 16, 16], "heads": 2, "layers": 1}
 EDGES = [(0, 1), (1, 2), (2, 3), (0, 3)]
@@ -18,10 +18,9 @@ EDGES = [(0, 1), (1, 2), (2, 3), (0, 3)]
 @pytest.fixture(scope="module")
 def network() -> SeriesNetwork:
     """From the shipped weights, its attention stirred, so that dates matter to each other."""
-    torch.manual_seed(5)
     pin = shipped_models()["built_up_10m"]
-    made = SeriesNetwork({**read_spec(pin.path).architecture, **ATTENTION})
-    return from_single_images(made, read_tensors(Path(pin.path).read_bytes(), pin.path)).eval()
+    start = read_tensors(Path(pin.path).read_bytes(), pin.path)
+    return build_series_network({**read_spec(pin.path).architecture, **ATTENTION}, 5, start).eval()
 
 
 @pytest.fixture(scope="module")

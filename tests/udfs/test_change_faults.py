@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from models.change_integration import FREE
 from models.predictor import Predictor, load_predictor
 from models.registry import shipped_models
-from udfs.change_integration import FREE
+from models.series_states import BUILT_FROM, Steadiness, series_of_maps
 from udfs.composites import median
 from udfs.rasters import NO_DATA, ONE
 from udfs.simulation.city import City, plan_city
 from udfs.training_windows import clear_reflectance
-from udfs.urban_series import BUILT_FROM, Steadiness, series_of_maps
 
 HELD = Steadiness(0.02, 0.25, FREE)
 MONTHS = {"summer": (5, 6, 7), "winter": (1, 11, 12), "one cloudy day": (6,)}

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from models.change_integration import FREE
+from models.series_states import Steadiness, series_of_maps
 from udfs.change_events import turns_of
-from udfs.change_integration import FREE
 from udfs.rasters import NO_DATA, ONE
-from udfs.urban_series import Steadiness, series_of_maps
 
 pytestmark = pytest.mark.real_data
 HELD = Steadiness(0.3, 1, FREE)

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from udfs.change_integration import FREE, Rule, integrated, terms
+from models.change_integration import FREE, Rule, integrated, terms
+from models.series_states import BUILT_FROM, Steadiness, series_of_maps
 from udfs.rasters import NO_DATA, decode_raster, encode_raster
-from udfs.urban_series import BUILT_FROM, Steadiness, series_batches, series_of_maps
+from udfs.urban_series import series_batches
 
 YEARS = [dt.date(2015 + number, 7, 1) for number in range(8)]
 HELD = Steadiness(0.02, 1, FREE)

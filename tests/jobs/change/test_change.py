@@ -24,11 +24,11 @@ from jobs.job import Context
 from jobs.runner import Runner, prepare
 from jobs.sdg11.unit_statistics import UnitStatisticsSettings, unit_statistics
 from jobs.warehouse import Warehouse
+from models.series_states import BUILT_FROM
 from tests.done_tiles import filled
 from tests.jobs.sdg11.test_unit_statistics import GRID, IMAGE, lonlat, units_table
 from udfs.grid import tile_id, tiles_over
 from udfs.rasters import NO_DATA, decode_raster, encode_raster
-from udfs.urban_series import BUILT_FROM
 
 LAYER = "built_up_10m"
 YEARS = (2015, 2016, 2018, 2021)
@@ -87,7 +87,7 @@ def built_up_table(spark: SparkSession, tile_px: int = 512) -> DataFrame:
 def series_table(spark: SparkSession, tile_px: int = 512, partitions: int = 2, **settings: Any) -> DataFrame:
     built_up = built_up_table(spark, tile_px).repartition(partitions)
     tiles = planned_series(lambda name: built_up, [LAYER]).selectExpr("*", "'' AS settings_digest")
-    tables = {"tiles": tiles, "built_up": built_up}
+    tables = {"planned": tiles, "built_up": built_up}
     return urban_series.run(tables, UrbanSeriesSettings(**settings), Context(spark, place(), "run", Path()))
 
 

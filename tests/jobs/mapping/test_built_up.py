@@ -82,7 +82,7 @@ def planned(spark: SparkSession, place: Place, images: Path, tile_px: int) -> tu
 
 def mapped(spark: SparkSession, place: Place, found: DataFrame, plan: DataFrame, **settings: Any) -> list[Any]:
     context = Context(spark, place, "run", place.folder)
-    result = built_up.run({"scenes": found, "tiles": plan}, BuiltUpSettings(**settings), context)
+    result = built_up.run({"scenes": found, "planned": plan}, BuiltUpSettings(**settings), context)
     filled = result.withColumn("input_digest", F.lit("d")).withColumn("run_id", F.lit("r")).select(*TABLES["built_up"].names)
     check_schema(filled, TABLES["built_up"])
     rows = filled.persist()
@@ -117,11 +117,11 @@ def test_a_network_that_knows_no_real_place_is_told_in_rows_and_notes(
     found, plan = planned(spark, place, images, 512)
     context = Context(spark, place, "run", place.folder)
     for _ in range(2):
-        rows = built_up.run({"scenes": found, "tiles": plan}, BuiltUpSettings(), context).select("model_labels").distinct().collect()
+        rows = built_up.run({"scenes": found, "planned": plan}, BuiltUpSettings(), context).select("model_labels").distinct().collect()
         assert [row[0] for row in rows] == ["unknown"]
     assert len(context.notes) == 1 and context.notes[0].startswith("layer a: model random version ")
     simulated = Context(spark, place, "run", place.folder)
-    built_up.run({"scenes": found.withColumn("attribution", F.lit(PRODUCER)), "tiles": plan}, BuiltUpSettings(), simulated)
+    built_up.run({"scenes": found.withColumn("attribution", F.lit(PRODUCER)), "planned": plan}, BuiltUpSettings(), simulated)
     assert not simulated.notes
 
 

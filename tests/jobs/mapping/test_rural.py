@@ -40,7 +40,7 @@ def test_less_than_one_pixel_in_a_hundred_of_rural_images_is_built_up(spark: Spa
     context = Context(spark, place, "run", place.folder)
     found = scenes.run({}, settings, context).persist()
     plan = tiles.run({"scenes": found}, TilesSettings(tile_px=TILE_PX), context).persist()
-    rows = built_up.run({"scenes": found, "tiles": plan}, BuiltUpSettings(), context).collect()
+    rows = built_up.run({"scenes": found, "planned": plan}, BuiltUpSettings(), context).collect()
     assert found.count() == 6
     assert "quarantined" not in {row["status"] for row in rows}
     valid, built = dict.fromkeys((epoch.name for epoch in EPOCHS), 0), dict.fromkeys((epoch.name for epoch in EPOCHS), 0)

@@ -83,7 +83,7 @@ def planned(spark: SparkSession, place: Place, found: DataFrame) -> DataFrame:
 
 def mapped(spark: SparkSession, place: Place, found: DataFrame, plan: DataFrame, partitions: int = 2) -> list[Any]:
     context = Context(spark, place, "run", place.folder)
-    result = built_up.run({"scenes": found, "tiles": plan}, BuiltUpSettings(partitions=partitions), context)
+    result = built_up.run({"scenes": found, "planned": plan}, BuiltUpSettings(partitions=partitions), context)
     rows = result.withColumns({"input_digest": F.lit("d"), "run_id": F.lit("r")}).select(*BUILT_UP.names).persist()
     check_schema(rows, BUILT_UP)
     check_rows(rows, BUILT_UP)

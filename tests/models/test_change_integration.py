@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from udfs.change_integration import FREE, NEVER, Chain, Rule, _best, _cycle, allowed_series, edges_of, integrated, margins, terms
+from models.change_integration import FREE, NEVER, Chain, Rule, _best, _cycle, allowed_series, edges_of, integrated, margins, terms
 
 KINDS = ("adjacent", "cyclic", "dense", "firstlast")
 

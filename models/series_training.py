@@ -1,0 +1,101 @@
+"""Training on image series: states of every date and changes along edges, from one network."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+
+from conf.rasters import NO_DATA, ONE
+from conf.windows import CHOOSE, FULL_LABEL, TRAIN
+from models.augmentation import Normaliser
+from models.change_integration import edges_of
+from models.change_metrics import change_block_counts
+from models.course import Course, in_half
+from models.losses import segmentation_loss
+from models.metrics import scores
+from models.series import ImageSeries
+from models.series_crops import Seen, SeriesCrops, SeriesDraw, draw_series_crops
+from models.series_network import Edges
+from models.series_states import BUILT_FROM, USUAL, Told, needed_edges, series_of_maps
+from models.windows import Window
+
+
+class SeriesLesson:
+    """Crops of labelled series. Edges: of neighbours, and first to last."""
+
+    def __init__(self, series: list[ImageSeries], normalise: Normaliser, course: Course, draw: SeriesDraw) -> None:
+        self._learning, self._choosing = ([each for each in series if each.split == name] for name in (TRAIN, CHOOSE))
+        self._normalise, self._course = normalise, course
+        self._seen = Seen(course.side, normalise, course.augmentation, draw)
+
+    def draw(self, held: list[Window], share: int, random: np.random.Generator) -> list[Any]:
+        return [draw_series_crops(self._learning, share, self._seen, random)]
+
+    def loss(self, network: nn.Module, crops: list[Any]) -> torch.Tensor:
+        (given,) = crops
+        edges = edges_of("cyclic", given.images.shape[1])
+        with in_half(given.images.device.type, self._course):
+            states, changes = network(given.images, given.days, edges)
+        return series_loss(states.float(), changes.float(), given, edges, self._course.jaccard_share)
+
+    def judge(self, network: nn.Module) -> tuple[float, float]:
+        """F1 of change between neighbouring dates, of the series that network and integration give."""
+        told = [predicted_series(network, each, self._normalise) for each in self._choosing]
+        counts = [series_counts(said, each, 0.5) for said, each in zip(told, self._choosing, strict=True)]
+        return scores(*np.concatenate(counts).sum(0).tolist()).f1, 0.5
+
+
+def series_loss(states: torch.Tensor, changes: torch.Tensor, crops: SeriesCrops, edges: Edges, jaccard_share: float) -> torch.Tensor:
+    """Of states (n, T, h, w) and of changes (n, E, h, w), equal weights (Hafner et al. 2025)."""
+    first, second = ([edge[end] for edge in edges] for end in (0, 1))
+    built = (crops.labels >= 0.5).float()
+    changed = (built[:, second] != built[:, first]).float()
+    known = crops.weights[:, first] * crops.weights[:, second]
+    of_states = segmentation_loss(states, crops.labels, crops.weights, jaccard_share)
+    return of_states + segmentation_loss(changes, changed, known, jaccard_share)
+
+
+class Said(NamedTuple):
+    """A network's probabilities of a series: of states (T, height, width) and of changes along `edges` (E, height, width), uint8, 0-250;
+    states are 255 where a date shows nothing."""
+
+    states: NDArray[np.uint8]
+    changes: NDArray[np.uint8]
+    edges: Edges
+
+
+def predicted_series(network: nn.Module, series: ImageSeries, normalise: Normaliser, edges: Edges | None = None) -> Said:
+    """Of a series seen whole, padded to a multiple of 32; edges: those that its states need, where none are given."""
+    shown = np.asarray(np.isfinite(series.values).any(1))
+    edges = needed_edges(shown) if edges is None else edges
+    height, width = series.labels.shape[1:]
+    images = normalise(torch.from_numpy(series.values.astype(np.float32)))[None]
+    device = next(network.parameters()).device
+    images = functional.pad(images, (0, -width % 32, 0, -height % 32)).to(device)
+    network.eval()
+    with torch.inference_mode():
+        days = torch.from_numpy(series.days.astype(np.float32))[None].to(device)
+        parts = [torch.sigmoid(each[0, :, :height, :width]).mul(ONE).round().byte().cpu().numpy() for each in network(images, days, edges)]
+    states, changes = parts
+    return Said(np.where(shown, states, NO_DATA).astype(np.uint8), changes, edges)
+
+
+def series_counts(said: Said, series: ImageSeries, threshold: float, weight: float = 1.0, side: int = 64) -> NDArray[np.int64]:
+    """Hits, false alarms and misses of change between neighbouring dates (n, 3), block by block, of the integrated series."""
+    return change_block_counts(built_states(said, series, threshold, weight), series.labels >= FULL_LABEL / 2, known_at(series), side)
+
+
+def built_states(said: Said, series: ImageSeries, threshold: float, weight: float) -> NDArray[np.bool_]:
+    """The integrated series (T, height, width)."""
+    thresholds = [round(threshold * ONE)] * len(series.days)
+    told = Told(said.edges, said.changes, weight)
+    values = series_of_maps(said.states, thresholds, series.dates, USUAL, told).values
+    return np.asarray((values >= BUILT_FROM) & (values != NO_DATA))
+
+
+def known_at(series: ImageSeries) -> NDArray[np.bool_]:
+    """Where each date shows labelled ground (T, height, width)."""
+    return np.asarray((series.weights > 0) & np.isfinite(series.values).any(1))
