@@ -39,16 +39,33 @@ def change_figures(found: Mask, truth: Mask, known: Mask, days: Days) -> ChangeF
     )
 
 
+def mean_figures(each: Sequence[ChangeFigures]) -> dict[str, float]:
+    """Means over series, by name, of those that tell a figure; without figures that none tells."""
+    told = {name: [value for one in each if not np.isnan(value := getattr(one, name))] for name in ChangeFigures._fields}
+    return {name: float(np.mean(values)) for name, values in told.items() if values}
+
+
 def changes(states: Mask) -> Mask:
     """Of (T, ...): which differ from one date to the next, (T - 1, ...)."""
     return np.asarray(states[1:] != states[:-1])
 
 
-def change_block_counts(found: Mask, truth: Mask, known: Mask, side: int) -> NDArray[np.int64]:
-    """Hits, false alarms and misses of continuous change (n, 3) in square blocks of ground: what a paired bootstrap draws from."""
-    kept = np.asarray(known.all(0))
-    pairs = zip(changes(found), changes(truth), strict=True)
-    return np.asarray(np.sum([block_counts(one, other, kept, side) for one, other in pairs], axis=0))
+def shown_changes(states: Mask, seen: Mask) -> tuple[Mask, Mask]:
+    """Of states (T, ...) at dates that show a pixel or not: which differ from the date before that shows it, (T - 1, ...), and where both
+    are shown, so that there is something to tell."""
+    last, known = states[0], seen[0]
+    differs, told = [], []
+    for state, shown in zip(states[1:], seen[1:], strict=True):
+        told.append(known & shown)
+        differs.append(told[-1] & (state != last))
+        last, known = np.where(shown, state, last), known | shown
+    return np.stack(differs), np.stack(told)
+
+
+def change_block_counts(found: Mask, truth: Mask, told: Mask, side: int) -> NDArray[np.int64]:
+    """Hits, false alarms and misses of changes, all (T - 1, height, width), where they are told, (n, 3) in square blocks of ground: what
+    a paired bootstrap draws from."""
+    return np.asarray(np.sum([block_counts(*each, side) for each in zip(found, truth, told, strict=True)], axis=0))
 
 
 def _f1(found: Mask, truth: Mask, kept: Mask) -> float:

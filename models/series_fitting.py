@@ -10,7 +10,7 @@ from conf.rasters import ONE
 from conf.windows import CHOOSE, FULL_LABEL
 from models.bundle import ModelSpec, Tensors
 from models.calibration import calibrated, fitted_calibration, reliability
-from models.change_metrics import ChangeFigures, change_figures
+from models.change_metrics import change_figures, mean_figures
 from models.course import Course, Machine, Report, run_course
 from models.fitting import Fitted, judged, normaliser
 from models.judging import Judged, worst_squares
@@ -86,7 +86,7 @@ def series_figures(said: list[Said], series: list[ImageSeries], threshold: float
         change_figures(built_states(one, item, threshold, weight), item.labels >= FULL_LABEL / 2, known_at(item), item.days.tolist())
         for one, item in zip(said, series, strict=True)
     ]
-    means = {f"series_{name}": float(np.nanmean([getattr(one, name) for one in each])) for name in ChangeFigures._fields}
+    means = {f"series_{name}": value for name, value in mean_figures(each).items()}
     return means | {"change_f1": change_f1(said, series, threshold, weight)}
 
 

@@ -12,7 +12,7 @@ from conf.rasters import NO_DATA, ONE
 from conf.windows import CHOOSE, FULL_LABEL, TRAIN
 from models.augmentation import Normaliser
 from models.change_integration import edges_of
-from models.change_metrics import change_block_counts
+from models.change_metrics import change_block_counts, shown_changes
 from models.course import Course, in_half
 from models.losses import segmentation_loss
 from models.metrics import scores
@@ -84,8 +84,9 @@ def predicted_series(network: nn.Module, series: ImageSeries, normalise: Normali
 
 
 def series_counts(said: Said, series: ImageSeries, threshold: float, weight: float = 1.0, side: int = 64) -> NDArray[np.int64]:
-    """Hits, false alarms and misses of change between neighbouring dates (n, 3), block by block, of the integrated series."""
-    return change_block_counts(built_states(said, series, threshold, weight), series.labels >= FULL_LABEL / 2, known_at(series), side)
+    """Hits, false alarms and misses of change between dates that show a pixel in turn (n, 3), block by block, of the integrated series."""
+    found, _ = shown_changes(built_states(said, series, threshold, weight), known_at(series))
+    return change_block_counts(found, *shown_changes(series.labels >= FULL_LABEL / 2, known_at(series)), side)
 
 
 def built_states(said: Said, series: ImageSeries, threshold: float, weight: float) -> NDArray[np.bool_]:

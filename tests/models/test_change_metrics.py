@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.change_metrics import change_block_counts, change_figures
+from models.change_metrics import change_block_counts, change_figures, shown_changes
 
 DAYS = [0, 365, 730, 1826]
 TRUTH = np.array([[1, 1, 1, 1], [0, 0, 0, 0], [0, 1, 1, 1], [0, 0, 0, 1], [1, 1, 0, 0], [0, 1, 1, 1]], bool).T[:, None, :]
@@ -26,7 +26,9 @@ def test_figures_by_hand():
 
 
 def test_counts_of_blocks_add_up_to_all():
-    assert change_block_counts(FOUND, TRUTH, KNOWN, 2).tolist() == [[0, 3, 0], [1, 1, 1], [0, 0, 1]]
+    # The sixth pixel appears unseen by ours, and its last turn is from the second date, past the one that hides it.
+    (found, told), (truth, _) = (shown_changes(states, KNOWN) for states in (FOUND, TRUTH))
+    assert change_block_counts(found, truth, told, 2).tolist() == [[0, 3, 0], [1, 1, 1], [0, 1, 2]]
 
 
 def test_nothing_to_be_found_is_no_figure():
