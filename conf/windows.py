@@ -9,10 +9,14 @@ FULL_WEIGHT = 10
 TRAIN, CHOOSE, UNLABELLED, JUDGE = "train", "choose", "unlabelled", "judge"
 """Splits: to learn from, to choose thresholds and checkpoints on, to learn from without labels, to judge the finished network on."""
 
+CHANGES = "changes"
+"""What labels tell that only say where ground of one date is not as at another."""
+
 WINDOW_COLUMNS = {
     "source": "string",
     "ground": "string",
     "date": "string",
+    "tells": "string",
     "split": "string",
     "sensor": "string",
     "share": "double",
@@ -25,6 +29,7 @@ WINDOW_COLUMNS = {
 }
 """Name to Spark type. `ground`: windows that name the same show the same pixels at several dates; empty: there is no other date.
 `date`: ISO, that the window stands for; empty: not told.
+`tells`: `changes` where labels of one ground's dates only tell what differs between them; empty: what is built.
 `sensor`: a key of conf/sensors.py, or what is simulated. `share`: how often it is drawn, relative to its pixels.
 `values`: float16 (bands, height, width), NaN = no data.
 `labels`: uint8 (height, width), 0-250. `weights`: uint8 (height, width), tenths."""

@@ -52,6 +52,8 @@ def checked_series_model(place: Place, name: str) -> ModelPin | None:
     spec = read_spec(pin.path)
     if not spec.of_series:
         raise InputError(f"layer {name}: model {spec.name} sees single images; name one of series, or leave layers.{name}.series out")
+    if not spec.change["states"]:
+        raise InputError(f"layer {name}: model {spec.name} learned changes alone and knows no states; name another as layers.{name}.series")
     _check_suits(name, layer.model_copy(update={"world_region": None}), spec)
     if place.grid == "utm":
         _check_resolution(name, layer.resolution, spec)

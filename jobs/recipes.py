@@ -13,15 +13,18 @@ from pydantic import Field
 from conf.errors import InputError
 from conf.settings import Settings, parse
 from models.bundle import UNKNOWN, ModelSpec, spec_of
+from udfs.series_datasets import Listed, listed
 
 FOLDER = Path(__file__).parents[1] / "conf" / "training"
+FOLDS = 5
+"""Parts into which sites of public data sets are dealt, so that a network is judged on sites that it has not seen."""
 VARIABLE = re.compile(r"\$\{([A-Z_]+)\}")
 
 
 class Group(Settings):
     """Windows made in one way; which fields count depends on `kind`."""
 
-    kind: Literal["simulated_sentinels", "simulated_landsat", "simulated_rgb", "footprints", "weak"]
+    kind: Literal["simulated_sentinels", "simulated_landsat", "simulated_rgb", "footprints", "weak", "spacenet7", "wusu", "tscd"]
     split: Literal["train", "choose", "unlabelled", "judge"]
     share: float = Field(1.0, gt=0, description="how often a window is drawn, relative to its pixels")
     cities: dict[int, str] = Field(default_factory=dict, description="seed to look of simulated cities; never the default's")
@@ -41,6 +44,10 @@ class Group(Settings):
     href: tuple[str, ...] = Field((), description="images; {band} stands for each band name")
     resolution: float | None = Field(None, gt=0, description="metres of the UTM grid that images are read on; default: their own grid")
     series: bool = Field(False, description="the images show the same ground, in order of date")
+    folder: str | None = Field(None, description="of a public data set of image series (udfs/series_datasets.py): where its parts lie")
+    part: str = Field("train", description="... and which of its parts")
+    folds: tuple[int, ...] = Field((), description="... and which of its sites, by their number modulo FOLDS; default: all")
+    rows: tuple[int, int] | None = Field(None, description="... and the first and last row, less one, with labels; default: all")
     sensor: str | None = None
     datetime: dt.date = dt.date(2000, 1, 1)
     rules: Literal["sentinel2", "landsat"] | None = None
@@ -105,6 +112,8 @@ def _texts(recipe: Recipe, held_out: bool) -> list[str]:
 
 def _orders(group: Group) -> list[dict[str, Any]]:
     shared = {**group.model_dump(mode="json"), "dates": [group.datetime.isoformat()]}
+    if group.folder:
+        return [{**shared, **item._asdict(), "source": f"{item.ground} {item.date}"} for item in _sites(group.kind, group.folder, group)]
     if group.years:
         return [order for city in group.cities.items() for order in _yearly(shared, *city, group)]
     if group.cities:
@@ -116,6 +125,15 @@ def _orders(group: Group) -> list[dict[str, Any]]:
     return [
         {**shared, "source": _source(href, group), "href": href, "series": list(group.href if group.series else (href,))}
         for href in group.href
+    ]
+
+
+def _sites(kind: str, folder: str, group: Group) -> list[Listed]:
+    """Images of the group's sites; their ground is named by the data set, too."""
+    items = listed(kind, Path(folder), group.part)
+    number = {ground: each for each, ground in enumerate(sorted({item.ground for item in items}))}
+    return [
+        item._replace(ground=f"{kind}/{item.ground}") for item in items if not group.folds or number[item.ground] % FOLDS in group.folds
     ]
 
 

@@ -84,7 +84,8 @@ class ModelSpec:
     labels: str = UNKNOWN
     """One of LABELS."""
     change: dict[str, float] = field(default_factory=dict)
-    """Of a network of image series: `slope` and `shift` of what it says of changes, as in `calibration`, and its `weight` beside states."""
+    """Of a network of image series: `slope` and `shift` of what it says of changes, as in `calibration`, their `weight` beside states, and
+    `states`: 0 where it learned changes alone, so that what it says of states is nothing."""
 
     @property
     def channels(self) -> tuple[str, ...]:

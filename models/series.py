@@ -22,6 +22,8 @@ class ImageSeries(NamedTuple):
     values: NDArray[np.float16]
     labels: NDArray[np.uint8]
     weights: NDArray[np.uint8]
+    tells: str = ""
+    """CHANGES where labels only tell what differs between dates."""
 
     @property
     def dates(self) -> list[dt.date]:
@@ -48,4 +50,4 @@ def _stacked(ground: str, windows: list[Window]) -> ImageSeries:
         raise InputError(f"ground {ground}: {len(windows)} windows, {len(dates)} dates, sizes {sorted(shapes)}; give each its own date")
     days = np.array([dt.date.fromisoformat(window.date).toordinal() for window in windows])
     values, labels, weights = (np.stack([getattr(window, name) for window in windows]) for name in ("values", "labels", "weights"))
-    return ImageSeries(ground, windows[0].split, windows[0].share, days, values, labels, weights)
+    return ImageSeries(ground, windows[0].split, windows[0].share, days, values, labels, weights, windows[0].tells)

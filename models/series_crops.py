@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from conf.windows import FULL_LABEL, FULL_WEIGHT
+from conf.windows import CHANGES, FULL_LABEL, FULL_WEIGHT
 from models.augmentation import Augmentation, Normaliser, quarter_turned, relit, square_of, under_snow
 from models.series import ImageSeries
 
@@ -26,12 +26,14 @@ class SeriesDraw:
 
 
 class SeriesCrops(NamedTuple):
-    """A batch: normalised images (n, T, bands, side, side), days (n, T), labels 0-1 and weights (n, T, side, side)."""
+    """A batch: normalised images (n, T, bands, side, side), days (n, T), labels 0-1 and weights (n, T, side, side); `states` (n,): 0 where
+    labels only tell what differs between dates, else 1."""
 
     images: torch.Tensor
     days: torch.Tensor
     labels: torch.Tensor
     weights: torch.Tensor
+    states: torch.Tensor
 
 
 class Seen(NamedTuple):
@@ -62,7 +64,8 @@ def _crop(series: ImageSeries, seen: Seen, random: np.random.Generator) -> Serie
     turns, flip = int(random.integers(4)), bool(random.integers(2))
     shown = [_date(series, date, block, seen, random) for date in range(len(series.days))]
     images, labels, weights = (quarter_turned(torch.stack(part), turns, flip) for part in zip(*shown, strict=True))
-    return SeriesCrops(images, torch.from_numpy(series.days.astype(np.float32)), labels[:, 0], weights[:, 0])
+    days, states = torch.from_numpy(series.days.astype(np.float32)), torch.tensor(float(series.tells != CHANGES))
+    return SeriesCrops(images, days, labels[:, 0], weights[:, 0], states)
 
 
 def _place(labels: NDArray[np.uint8], side: int, tries: int, random: np.random.Generator) -> tuple[slice, slice]:

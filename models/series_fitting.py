@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conf.rasters import ONE
-from conf.windows import CHOOSE, FULL_LABEL
+from conf.windows import CHANGES, CHOOSE, FULL_LABEL
 from models.bundle import ModelSpec, Tensors
 from models.calibration import calibrated, fitted_calibration, reliability
-from models.change_metrics import change_figures, mean_figures
+from models.change_metrics import ChangeFigures, change_figures, mean_figures
 from models.course import Course, Machine, Report, run_course
 from models.fitting import Fitted, judged, normaliser
 from models.judging import Judged, worst_squares
@@ -56,11 +56,15 @@ def finished_series(spec: ModelSpec, network: Any, choosing: list[ImageSeries], 
     of_changes = fitted_calibration(*changed)
     said = [calibrated_series(each, calibration, of_changes) for each in raw]
     probabilities, labels = _joined([_known_states(*pair) for pair in zip(said, choosing, strict=True)])
-    threshold = round(THRESHOLDS[rule](probabilities, labels), 2)
+    threshold = round(THRESHOLDS[rule](probabilities, labels), 2) if len(labels) else 0.5
     weights = {weight: change_f1(said, choosing, threshold, weight) for weight in WEIGHTS}
     weight = max(weights, key=lambda each: weights[each])
-    chosen = replace(spec, threshold=threshold, calibration=calibration, change={**of_changes, "weight": weight})
-    figures = judged(probabilities, labels, threshold) | {"calibration_error": reliability(probabilities, labels).error}
+    chosen = replace(
+        spec, threshold=threshold, calibration=calibration, change={**of_changes, "weight": weight, "states": float(len(labels) > 0)}
+    )
+    figures: dict[str, float] = {}
+    if len(labels):
+        figures |= judged(probabilities, labels, threshold) | {"calibration_error": reliability(probabilities, labels).error}
     figures |= {"calibration_error_change": reliability(calibrated(changed[0], of_changes), changed[1]).error}
     figures |= series_figures(said, choosing, threshold, weight)
     tensors = {name: value.detach().contiguous().float().numpy() for name, value in network.state_dict().items()}
@@ -86,7 +90,8 @@ def series_figures(said: list[Said], series: list[ImageSeries], threshold: float
         change_figures(built_states(one, item, threshold, weight), item.labels >= FULL_LABEL / 2, known_at(item), item.days.tolist())
         for one, item in zip(said, series, strict=True)
     ]
-    means = {f"series_{name}": value for name, value in mean_figures(each).items()}
+    told = [name for name in ChangeFigures._fields if any(one.tells != CHANGES for one in series) or name.startswith("change")]
+    means = {f"series_{name}": value for name, value in mean_figures(each).items() if name in told}
     return means | {"change_f1": change_f1(said, series, threshold, weight)}
 
 
@@ -94,7 +99,8 @@ Pixels = tuple[NDArray[np.float64], NDArray[np.bool_]]
 
 
 def _known_states(said: Said, series: ImageSeries) -> Pixels:
-    known = known_at(series)
+    """None of a series whose labels only tell changes."""
+    known = known_at(series) & (series.tells != CHANGES)
     return said.states[known] / ONE, series.labels[known] >= FULL_LABEL / 2
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conf.rasters import ONE
-from conf.windows import FULL_LABEL
+from conf.windows import CHANGES, FULL_LABEL
 from models.change_metrics import Mask, change_block_counts, change_figures, mean_figures, shown_changes
 from models.judging import BLOCK_PX, predicted_map, with_bounds
 from models.metrics import bootstrap_difference, bootstrap_f1, scores
@@ -111,7 +111,7 @@ def answer_figures(answers: Judged, series: Sequence[ImageSeries], seed: int) ->
         own = [each[name] for each in answers]
         figures |= with_bounds(f"change_f1_{name}", bootstrap_f1(_counts(own, series), seed))
         figures[f"change_first_last_f1_{name}"] = _f1(_first_last_counts(own, series))
-        if own[0].states is not None:
+        if own[0].states is not None and series[0].tells != CHANGES:
             figures |= {f"{figure}_{name}": value for figure, value in _state_figures(own, series).items()}
     return figures
 

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from conf.rasters import NO_DATA, ONE
-from conf.windows import CHOOSE, FULL_LABEL, TRAIN
+from conf.windows import CHANGES, CHOOSE, FULL_LABEL, TRAIN
 from models.augmentation import Normaliser
 from models.change_integration import edges_of
 from models.change_metrics import change_block_counts, shown_changes
@@ -54,7 +54,8 @@ def series_loss(states: torch.Tensor, changes: torch.Tensor, crops: SeriesCrops,
     built = (crops.labels >= 0.5).float()
     changed = (built[:, second] != built[:, first]).float()
     known = crops.weights[:, first] * crops.weights[:, second]
-    of_states = segmentation_loss(states, crops.labels, crops.weights, jaccard_share)
+    told = crops.weights * crops.states[:, None, None, None]
+    of_states = segmentation_loss(states, crops.labels, told, jaccard_share) if crops.states.any() else torch.zeros(())
     return of_states + segmentation_loss(changes, changed, known, jaccard_share)
 
 
@@ -90,7 +91,9 @@ def series_counts(said: Said, series: ImageSeries, threshold: float, weight: flo
 
 
 def built_states(said: Said, series: ImageSeries, threshold: float, weight: float) -> NDArray[np.bool_]:
-    """The integrated series (T, height, width)."""
+    """The integrated series (T, height, width); of one whose labels only tell changes, from what is said of these alone."""
+    if series.tells == CHANGES:
+        said, threshold = said._replace(states=np.where(said.states == NO_DATA, NO_DATA, ONE // 2).astype(np.uint8)), 0.5
     thresholds = [round(threshold * ONE)] * len(series.days)
     told = Told(said.edges, said.changes, weight)
     values = series_of_maps(said.states, thresholds, series.dates, USUAL, told).values

@@ -26,6 +26,8 @@ class Window(NamedTuple):
     """Windows that name the same show the same pixels at several dates."""
     date: str = ""
     """ISO, that the window stands for; empty: not told."""
+    tells: str = ""
+    """CHANGES where labels of one ground's dates only tell what differs between them."""
 
 
 def read_windows(paths: Iterable[str]) -> list[Window]:
@@ -41,7 +43,7 @@ def window_of(row: dict[str, Any]) -> Window:
     shape = (row["height"], row["width"])
     values = np.frombuffer(row["values"], np.float16).reshape(row["bands"], *shape)
     labels, weights = (np.frombuffer(row[name], np.uint8).reshape(shape) for name in ("labels", "weights"))
-    told = (row.get(name) or "" for name in ("sensor", "ground", "date"))
+    told = (row.get(name) or "" for name in ("sensor", "ground", "date", "tells"))
     return Window(row["source"], row["split"], row["share"], values, labels, weights, *told)
 
 
@@ -49,7 +51,9 @@ def windows_digest(windows: Iterable[Window]) -> str:
     """sha256, hex, over what the windows show and say."""
     content = hashlib.sha256()
     for window in windows:
-        content.update(f"{window.source}|{window.split}|{window.share!r}|{window.values.shape}{window.ground}{window.date}".encode())
+        content.update(
+            f"{window.source}|{window.split}|{window.share!r}|{window.values.shape}{window.ground}{window.date}{window.tells}".encode()
+        )
         for values in (window.values, window.labels, window.weights):
             content.update(np.ascontiguousarray(values).tobytes())
     return content.hexdigest()

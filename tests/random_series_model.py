@@ -23,7 +23,7 @@ def write_random_series_model(path: Path, seed: int = 3) -> str:
     offset, scale = zip(*(VALUES[band] for band in BANDS), strict=True)
     spec = ModelSpec(
         "random_series", "a", BANDS, ("sentinel2_l2a",), (10, 10), "reflectance", 128, 32, 0.45, ARCHITECTURE,
-        {"offset": list(offset), "scale": list(scale), "clip": 5.0}, change={"slope": 0.8, "shift": -0.3, "weight": 0.5},
+        {"offset": list(offset), "scale": list(scale), "clip": 5.0}, change={"slope": 0.8, "shift": -0.3, "weight": 0.5, "states": 1.0},
     )  # fmt: skip
     write_bundle(path, spec, {name: value.detach().numpy() for name, value in network.state_dict().items()})
     return f"{path}#sha256={hashlib.sha256(path.read_bytes()).hexdigest()}"

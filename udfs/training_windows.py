@@ -25,6 +25,7 @@ from udfs.images import ImagePool
 from udfs.planning import on_grid
 from udfs.reading import read_scene
 from udfs.scenes import Scene
+from udfs.series_datasets import LISTINGS, labelled_image
 from udfs.simulation.aerial import render_rgb, rgb_bounds
 from udfs.simulation.city import City, plan_city
 from udfs.simulation.land import BUILT_RULE, building_label, built_label, shares
@@ -61,6 +62,7 @@ class Ground(NamedTuple):
     weights: NDArray[np.uint8]
     ground: str = ""
     date: str = ""
+    tells: str = ""
 
 
 def simulated_sentinels(order: Mapping[str, Any]) -> Ground:
@@ -158,12 +160,20 @@ def weak_window(order: Mapping[str, Any]) -> Ground:
     return Ground(order["source"], order["split"], order["share"], series[index], weak.labels, weights, ground)
 
 
+def series_window(order: Mapping[str, Any]) -> Ground:
+    """An image of a public data set of series."""
+    made = labelled_image(order)
+    told = (order["source"], order["split"], order["share"])
+    return Ground(*told, made.values, made.labels, made.weights, order["ground"], order["date"], made.tells)
+
+
 MAKERS = {
     "simulated_sentinels": simulated_sentinels,
     "simulated_landsat": simulated_landsat,
     "simulated_rgb": simulated_rgb,
     "footprints": footprint_window,
     "weak": weak_window,
+    **dict.fromkeys(LISTINGS, series_window),
 }
 
 
@@ -265,7 +275,7 @@ def _row(ground: Ground, sensor: str) -> pa.RecordBatch:
     if split not in (TRAIN, CHOOSE, UNLABELLED, JUDGE):
         raise InputError(f"split {split} of {ground.source}: use {TRAIN}, {CHOOSE}, {UNLABELLED} or {JUDGE}")
     values = [
-        ground.source, ground.ground, ground.date, split, sensor, float(ground.share), *ground.values.shape,
+        ground.source, ground.ground, ground.date, ground.tells, split, sensor, float(ground.share), *ground.values.shape,
         ground.values.astype(np.float16).tobytes(), ground.labels.tobytes(), ground.weights.tobytes(),
     ]  # fmt: skip
     kinds = {"string": pa.string(), "double": pa.float64(), "int": pa.int32(), "binary": pa.binary()}

@@ -35,7 +35,7 @@ class EvaluateSeriesSettings(Settings):
 
     network: str = Field("built_up_10m_series", pattern=r"^[a-z0-9_]+$", description="a recipe of conf/training with series to judge on")
     model: str | None = Field(None, description="default: models:/<network>@champion")
-    images: str | None = Field(None, description="model of single images beside it; default: models:/<the recipe's start>@champion")
+    images: str | None = Field(None, description="model of single images beside it; default: that of the recipe's start, if any")
     dates: tuple[int, ...] = Field((3, 6, 12), min_length=1, description="numbers of dates, evenly spread, each at least 2")
     missing: tuple[float, ...] = Field((0.0, 0.2, 0.4), min_length=1, description="shares of squares of each date that show nothing")
     baseline_steps: int = Field(0, ge=0, description="of a bi-temporal network on the recipe's series; 0 = none")
@@ -68,7 +68,7 @@ def evaluate_series(tables: Tables, settings: EvaluateSeriesSettings, context: C
     recipe = read_recipe(settings.network)
     folder = context.storage / "evaluation"
     folder.mkdir(parents=True, exist_ok=True)
-    ours, images = (resolve_model(uri, tracking_uri(context.place)) for uri in _uris(recipe, settings))
+    ours, *images = (resolve_model(uri, tracking_uri(context.place)) for uri in _uris(recipe, settings))
     series = _made(held_out_orders(recipe), context, folder / f"{settings.network}_windows")
     ways = [
         _by_network(load_series_predictor(ours.path, ours.sha256, settings.threads)),
@@ -92,7 +92,8 @@ def _figures(series: list[ImageSeries], ways: list[Any], settings: EvaluateSerie
         seen = [with_missing(thinned(each, min(dates, len(each.days))), missing, settings.seed) for each in series]
         answers = [{name: answer for way in ways for name, answer in way(each).items()} for each in seen]
         others = [name for name in answers[0] if not name.startswith(OURS)]
-        found = answer_figures(answers, seen, settings.seed) | better_by(answers, seen, OURS, others, settings.seed)
+        found = answer_figures(answers, seen, settings.seed)
+        found |= better_by(answers, seen, OURS, others, settings.seed) if others else {}
         figures |= {f"{name}_dates_{dates}_missing_{missing:g}": value for name, value in found.items()}
         LOG.info(
             "%d dates, %g missing: F1 of change %s", dates, missing, {name: round(found[f"change_f1_{name}"], 3) for name in answers[0]}
@@ -145,8 +146,6 @@ def _made(ordered: list[str], context: Context, folder: Path) -> list[ImageSerie
 
 
 def _uris(recipe: Recipe, settings: EvaluateSeriesSettings) -> list[str]:
-    """Of the network and of that of single images."""
+    """Of the network and, where there is one, of that of single images."""
     images = settings.images or (f"models:/{recipe.start}@champion" if recipe.start else None)
-    if images is None:
-        raise InputError(f"evaluate_series.images: the recipe of {settings.network} starts from no network of images; name one")
-    return [settings.model or f"models:/{settings.network}@champion", images]
+    return [settings.model or f"models:/{settings.network}@champion", *([images] if images else [])]

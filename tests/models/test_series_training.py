@@ -81,11 +81,15 @@ def test_crops_turn_all_dates_as_one_and_teach_only_what_they_show() -> None:
 
 def test_the_loss_of_a_change_by_hand() -> None:
     labels = torch.tensor([[0.0, 1.0, 1.0]]).reshape(1, 3, 1, 1)
-    crops = SeriesCrops(torch.zeros(1, 3, 2, 1, 1), torch.zeros(1, 3), labels, torch.tensor([1.0, 1.0, 0.0]).reshape(1, 3, 1, 1))
+    crops = SeriesCrops(
+        torch.zeros(1, 3, 2, 1, 1), torch.zeros(1, 3), labels, torch.tensor([1.0, 1.0, 0.0]).reshape(1, 3, 1, 1), torch.ones(1)
+    )
     states, changes = torch.tensor([0.2, 0.3, 9.0]).reshape(1, 3, 1, 1), torch.tensor([0.7, 9.0]).reshape(1, 2, 1, 1)
     p, q, c = (1 / (1 + np.exp(-value)) for value in (0.2, 0.3, 0.7))
     by_hand = (1 - q / (p * p + q * q + 1 - q)) + (1 - c / (c * c + 1 - c))
     assert float(series_loss(states, changes, crops, [(0, 1), (1, 2)], 1.0)) == pytest.approx(by_hand, abs=1e-5)
+    only_changes = crops._replace(states=torch.zeros(1))
+    assert float(series_loss(states, changes, only_changes, [(0, 1), (1, 2)], 1.0)) == pytest.approx(1 - c / (c * c + 1 - c), abs=1e-5)
 
 
 def test_a_course_learns_and_repeats(fitted: Fitted) -> None:

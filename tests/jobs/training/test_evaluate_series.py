@@ -48,7 +48,7 @@ def test_a_recipe_of_series_goes_all_the_way(spark: SparkSession, tmp_path: Path
     context = Context(spark, place, "run", place.folder)
     train.run({}, TrainSettings(network="tiny_series", weights=str(tmp_path / "weights")), context)
     pin = resolve_model("models:/tiny_series@champion", tracking_uri(place))
-    assert read_spec(pin.path).of_series and set(read_spec(pin.path).change) == {"slope", "shift", "weight"}
+    assert read_spec(pin.path).of_series and set(read_spec(pin.path).change) == {"slope", "shift", "weight", "states"}
     card = (tmp_path / "weights" / "tiny_series" / "CARD.md").read_text()
     assert "simulated_sentinels 31 temperate 10 m 2019 (train)" in card and "| change_f1 |" in card
 
