@@ -99,7 +99,10 @@ def _image(path: str) -> tuple[Bytes, NDArray[np.bool_], Any, Any]:
     with rasterio.open(path) as file:
         if file.count < 3 or file.dtypes[0] != "uint8":
             raise InputError(f"{path}: {file.count} bands of {file.dtypes[0]}; an image of these sets has red, green and blue as bytes")
-        return file.read([1, 2, 3]), file.dataset_mask() > 0, file.transform, file.crs
+        shown = file.dataset_mask() > 0
+        if file.count == 4:  # alpha, whether it is called so or not
+            shown &= file.read(4) > 0
+        return file.read([1, 2, 3]), shown, file.transform, file.crs
 
 
 def _footprints(paths: tuple[str, ...], shape_yx: tuple[int, int], transform: Any, crs: Any) -> NDArray[np.bool_]:
