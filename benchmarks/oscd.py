@@ -27,6 +27,7 @@ from models.fitting import normaliser
 from models.metrics import scores, threshold_of_best_f1
 from models.series import ImageSeries
 from models.series_crops import SeriesDraw
+from models.series_fitting import weights_of
 from models.series_network import build_series_network
 from models.series_training import SeriesLesson, predicted_series
 from udfs.catalogs import scenes_of
@@ -91,7 +92,7 @@ def learned(others: list[ImageSeries], held: ImageSeries, steps: int) -> Share:
     spec = untrained_spec(recipe)
     values: dict[str, Any] = {"batch": 4, "looks": 1, "keep": "last", "steps": steps}
     course = Course(**{**recipe.course, **values}, augmentation=typed(Augmentation, recipe.augmentation))
-    network = build_series_network(spec.architecture, course.seed, start_of(recipe))
+    network = build_series_network(spec.architecture, course.seed, weights_of(start_of(recipe)))
     looked = held._replace(split=CHOOSE)
     lesson = SeriesLesson([*others, looked], normaliser(spec), course, SeriesDraw(least_dates=2, most_dates=2, missing=0.0))
     trained = run_course(network, lesson, course, print)

@@ -86,8 +86,8 @@ def _fitted_series(order: CourseOrder, spec: Any, windows: Any, course: Any, rep
 
 
 def start_of(recipe: Recipe) -> Any:
-    """Weights of the shipped network that a recipe starts from, or None. Raises InputError where there is no such network."""
-    from models.bundle import read_tensors
+    """The shipped network that a recipe starts from, or None. Raises InputError where there is none of that name."""
+    from models.predictor import load_predictor
     from models.registry import shipped_models
 
     if recipe.start is None:
@@ -95,8 +95,7 @@ def start_of(recipe: Recipe) -> Any:
     pins = shipped_models()
     if recipe.start not in pins:
         raise InputError(f"recipe of {recipe.spec['name']}: start {recipe.start} is not shipped; use one of {', '.join(sorted(pins))}")
-    path = pins[recipe.start].path
-    return read_tensors(Path(path).read_bytes(), path)
+    return load_predictor(pins[recipe.start].path, pins[recipe.start].sha256)
 
 
 def machine_for(device: str, checkpoints: Path | None) -> Any:

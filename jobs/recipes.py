@@ -50,6 +50,7 @@ class Group(Settings):
     rows: tuple[int, int] | None = Field(None, description="... and the first and last row, less one, with labels; default: all")
     sensor: str | None = None
     datetime: dt.date = dt.date(2000, 1, 1)
+    dates: tuple[dt.date, ...] = Field((), description="of each of `href`, for networks of series; default: `datetime`, which tells none")
     rules: Literal["sentinel2", "landsat"] | None = None
     footprints: str | None = Field(None, description="GeoJSON, EPSG:4326")
     columns: tuple[float, float] = Field((0.0, 1.0), description="from, to; shares of the image's width from the west")
@@ -58,7 +59,8 @@ class Group(Settings):
 
 
 class Recipe(Settings):
-    """How a network is made. `spec`, `course`, `augmentation` and `teaching` are fields of the classes of models/ of these names."""
+    """How a network is made. `spec`, `course`, `augmentation` and `teaching` are fields of the classes of models/ of these
+    names; teaching of a network of series those of SeriesTeaching."""
 
     spec: dict[str, Any]
     course: dict[str, Any]
@@ -123,8 +125,8 @@ def _orders(group: Group) -> list[dict[str, Any]]:
             for gsd in group.gsd
         ]
     return [
-        {**shared, "source": _source(href, group), "href": href, "series": list(group.href if group.series else (href,))}
-        for href in group.href
+        {**shared, "source": _source(href, group), "href": href, "series": list(group.href if group.series else (href,)), "date": date}
+        for href, date in zip(group.href, [day.isoformat() for day in group.dates] or [""] * len(group.href), strict=True)
     ]
 
 

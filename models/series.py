@@ -35,16 +35,18 @@ class ImageSeries(NamedTuple):
 
 
 def series_of(windows: Iterable[Window]) -> list[ImageSeries]:
-    """One of each ground. Raises InputError where a window tells no date or no ground, or two of a ground have one date or unlike sizes."""
+    """One of each ground, in the order of their sources. Raises InputError where a window tells no date or no ground, or two of a ground have one date or unlike sizes."""
     grounds: dict[str, list[Window]] = {}
     for window in windows:
         if not window.ground or not window.date:
             raise InputError(f"window {window.source}: series are made of windows with ground and date; give its group `years`")
         grounds.setdefault(window.ground, []).append(window)
-    return [_stacked(ground, sorted(each, key=lambda window: window.date)) for ground, each in sorted(grounds.items())]
+    stacked = {min(window.source for window in each): _stacked(ground, each) for ground, each in grounds.items()}
+    return [stacked[source] for source in sorted(stacked)]
 
 
-def _stacked(ground: str, windows: list[Window]) -> ImageSeries:
+def _stacked(ground: str, unordered: list[Window]) -> ImageSeries:
+    windows = sorted(unordered, key=lambda window: window.date)
     dates, shapes = {window.date for window in windows}, {window.values.shape for window in windows}
     if len(dates) < len(windows) or len(shapes) > 1:
         raise InputError(f"ground {ground}: {len(windows)} windows, {len(dates)} dates, sizes {sorted(shapes)}; give each its own date")

@@ -9,12 +9,13 @@ from torch import nn
 
 from conf.rasters import ONE
 from conf.windows import CHOOSE, FULL_LABEL
-from models.bundle import ModelSpec, Tensors
+from models.bundle import ModelSpec
 from models.change_integration import edges_of
 from models.change_metrics import shown_changes
 from models.course import Course
 from models.fitting import normaliser
 from models.metrics import threshold_of_best_f1
+from models.predictor import Predictor
 from models.series import ImageSeries
 from models.series_crops import SeriesDraw
 from models.series_fitting import fit_series
@@ -43,7 +44,7 @@ class Bitemporal(NamedTuple):
 
 
 def train_bitemporal(
-    spec: ModelSpec, series: list[ImageSeries], course: Course, draw: SeriesDraw, start: Tensors | None, report: Callable[[str], None]
+    spec: ModelSpec, series: list[ImageSeries], course: Course, draw: SeriesDraw, start: Predictor | None, report: Callable[[str], None]
 ) -> Bitemporal:
     """On pairs of dates of the same series, for as many steps; thresholds have the best F1 on the choosing series."""
     paired = replace(spec, architecture={**spec.architecture, "layers": 0})

@@ -15,10 +15,12 @@ from models.course import Course, Machine, Report, run_course
 from models.fitting import Fitted, judged, normaliser
 from models.judging import Judged, worst_squares
 from models.metrics import scores
+from models.predictor import Predictor
 from models.series import ImageSeries
 from models.series_crops import SeriesDraw
 from models.series_network import build_series_network
 from models.series_predictor import series_halo_figures, series_predictor_of
+from models.series_teaching import SeriesTeaching, taught_series
 from models.series_training import Said, SeriesLesson, built_states, known_at, predicted_series, series_counts
 from models.thresholds import THRESHOLDS
 from models.windows import Window
@@ -34,18 +36,26 @@ def fit_series(
     draw: SeriesDraw,
     rule: str,
     report: Report,
-    start: Tensors | None = None,
+    start: Predictor | None = None,
     machine: Machine | None = None,
+    teaching: SeriesTeaching | None = None,
 ) -> Fitted:
-    """Train the spec's architecture on series, from weights of a network of single images where those are given; calibrate it, choose
-    threshold (`rule`, a key of THRESHOLDS) and weight on those of split `choose`."""
-    network = build_series_network(spec.architecture, course.seed, start)
-    trained = run_course(network, SeriesLesson(series, normaliser(spec), course, draw), course, report, None, machine)
+    """Train the spec's architecture on series, from the weights of a network of single images where one is given, which then teaches what
+    series without labels show; calibrate it, choose threshold (`rule`, a key of THRESHOLDS) and weight on those of split `choose`."""
+    network = build_series_network(spec.architecture, course.seed, weights_of(start))
+    taught = taught_series(series, start, teaching or SeriesTeaching())
+    trained = run_course(network, SeriesLesson(taught, normaliser(spec), course, draw), course, report, None, machine)
     choosing = [each for each in series if each.split == CHOOSE]
     made = finished_series(spec, trained.network, choosing, rule)
     figures = made.figures | {"cpu_minutes": trained.cpu_seconds / 60, "steps": float(trained.steps)}
     figures |= series_halo_figures(series_predictor_of(made.spec, made.tensors), [each.values[[0, -1]] for each in choosing])
     return made._replace(figures=figures, looks=trained.looks)
+
+
+def weights_of(start: Predictor | None) -> Tensors | None:
+    """Of the network of single images that one of series begins with."""
+    network: Any = start and start.network
+    return {name: value.numpy() for name, value in network.state_dict().items()} if network else None
 
 
 def finished_series(spec: ModelSpec, network: Any, choosing: list[ImageSeries], rule: str) -> Fitted:

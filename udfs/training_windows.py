@@ -157,7 +157,7 @@ def weak_window(order: Mapping[str, Any]) -> Ground:
     weak = RULES[order["rules"]](named, index)
     weights = np.where(np.isfinite(series[index][0]), weak.weights, 0).astype(np.uint8)
     ground = order["series"][0] if len(series) > 1 else ""
-    return Ground(order["source"], order["split"], order["share"], series[index], weak.labels, weights, ground)
+    return Ground(order["source"], order["split"], order["share"], series[index], weak.labels, weights, ground, order.get("date", ""))
 
 
 def series_window(order: Mapping[str, Any]) -> Ground:
