@@ -35,7 +35,8 @@ class ImageSeries(NamedTuple):
 
 
 def series_of(windows: Iterable[Window]) -> list[ImageSeries]:
-    """One of each ground, in the order of their sources. Raises InputError where a window tells no date or no ground, or two of a ground have one date or unlike sizes."""
+    """One of each ground, in the order of their sources. Raises InputError where a window tells no date or no ground, or two of a ground
+    have one date or unlike sizes."""
     grounds: dict[str, list[Window]] = {}
     for window in windows:
         if not window.ground or not window.date:

@@ -21,6 +21,8 @@ class SeriesDraw:
     """Dates of a crop, as many in all crops of a step."""
     missing: float = 0.15
     """Share of dates that show nothing."""
+    shifted: float = 0.2
+    """Share of dates whose image lies a pixel beside the labels, as images do that are not matched to each other well."""
     tries: int = 6
     """Places of which one is drawn, the more likely the more pixels change there."""
 
@@ -77,11 +79,19 @@ def _place(labels: NDArray[np.uint8], side: int, tries: int, random: np.random.G
     return blocks[int(random.choice(tries, p=changed / changed.sum()))]
 
 
+def _beside(block: tuple[slice, slice], share: float, shape_yx: tuple[int, ...], random: np.random.Generator) -> tuple[slice, slice]:
+    """The block, of so many a pixel further along rows, columns or both, where the image goes on."""
+    steps = random.integers(-1, 2, 2) if random.uniform() < share else (0, 0)
+    moved = [(part.start + int(step), part.stop + int(step)) for part, step in zip(block, steps, strict=True)]
+    inside = all(first >= 0 and last <= size for (first, last), size in zip(moved, shape_yx, strict=True))
+    return (slice(*moved[0]), slice(*moved[1])) if inside else block
+
+
 def _date(
     series: ImageSeries, date: int, block: tuple[slice, slice], seen: Seen, random: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """One date's image, labels and weights; what it does not show teaches nothing."""
-    values = square_of(series.values[date][:, *block], seen.side, np.nan)
+    values = square_of(series.values[date][:, *_beside(block, seen.draw.shifted, series.labels.shape[1:], random)], seen.side, np.nan)
     labels, weights = (square_of(part[date][block][None], seen.side, 0) for part in (series.labels, series.weights))
     values, labels, weights = under_snow(values, labels / FULL_LABEL, weights / FULL_WEIGHT, seen.change, random)
     values = relit(values, seen.change, random)

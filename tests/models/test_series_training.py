@@ -29,7 +29,9 @@ ARCHITECTURE = {"kind": "series", **SHAPE, "hidden": [8, 8], "heads": 2, "layers
 NORMAL = {"offset": [0.3, 0.3], "scale": [0.1, 0.1], "clip": 8.0}
 SPEC = ModelSpec("tiny", "l", ("R", "G"), ("sentinel2_l2a",), (8, 20), "reflectance", 64, 16, 0.5, ARCHITECTURE, NORMAL)
 COURSE = Course(steps=60, batch=2, side=48, learning_rate=0.01, looks=2, half=False, keep="last")
-PLAIN = Seen(40, Normaliser([0.0, 0.0], [1.0, 1.0], 10.0), Augmentation(), SeriesDraw(least_dates=2, most_dates=5, missing=0.0))
+PLAIN = Seen(
+    40, Normaliser([0.0, 0.0], [1.0, 1.0], 10.0), Augmentation(), SeriesDraw(least_dates=2, most_dates=5, missing=0.0, shifted=0.0)
+)
 
 
 def windows_of(split: str, seed: int, dates: int = 6) -> list[Window]:
@@ -77,6 +79,22 @@ def test_crops_turn_all_dates_as_one_and_teach_only_what_they_show() -> None:
     assert (crops.days.diff(dim=1) > 300).all()
     built = torch.where(sure, crops.labels, torch.nan)
     assert not (built[:, 1:] < built[:, :-1]).any(), "what is built stays built in these towns, however they are turned"
+
+
+def test_some_dates_lie_a_pixel_beside_their_labels() -> None:
+    (series,) = series_of(windows_of("train", 5))
+    moved = PLAIN._replace(draw=replace(PLAIN.draw, shifted=1.0))
+    crops = draw_series_crops([series], 12, moved, np.random.default_rng(4))
+    built, labels = crops.images[:, :, 0] > 0.3, crops.labels > 0.5
+    offsets = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1)]
+    inner = np.s_[2:-2, 2:-2]
+    found = set()
+    for image, label, weight in zip(built.flatten(0, 1), labels.flatten(0, 1), crops.weights.flatten(0, 1), strict=True):
+        sure = (weight > 0)[inner]
+        agree = [(image.roll(by, (0, 1))[inner] == label[inner])[sure].float().mean() for by in offsets]
+        found.add(offsets[int(np.argmax(agree))])
+        assert max(agree) > 0.98
+    assert len(found) > 5
 
 
 def test_the_loss_of_a_change_by_hand() -> None:
