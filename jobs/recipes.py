@@ -18,7 +18,7 @@ from udfs.series_datasets import Listed, listed
 FOLDER = Path(__file__).parents[1] / "conf" / "training"
 FOLDS = 5
 """Parts into which sites of public data sets are dealt, so that a network is judged on sites that it has not seen."""
-VARIABLE = re.compile(r"\$\{([A-Z_]+)\}")
+VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)\}")
 
 
 class Group(Settings):

@@ -15,7 +15,7 @@ from affine import Affine
 
 from conf.errors import InputError
 from conf.windows import CHANGES
-from jobs.recipes import Group, _orders
+from jobs.recipes import Group, _orders, held_out_orders, orders, read_recipe, untrained_spec
 from models.augmentation import Augmentation
 from models.bundle import ModelSpec
 from models.course import Course
@@ -148,6 +148,30 @@ def test_tscd_tells_changes_and_a_network_learns_them(tmp_path: Path) -> None:
     fitted = fit_series(spec, splits, course, SeriesDraw(least_dates=2, most_dates=4, missing=0.0), "best_f1", lambda text: None)
     assert fitted.figures["change_f1"] > 0.9 and fitted.spec.change["states"] == 0
     assert "f1" not in fitted.figures and "series_segmentation" not in fitted.figures
+
+
+def test_the_recipe_of_spacenet7_judges_on_sites_that_it_has_not_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spacenet7(tmp_path)
+    monkeypatch.setenv("SPACENET7", str(tmp_path))
+    recipe = read_recipe("buildings_spacenet7")
+    assert untrained_spec(recipe).of_series
+    learned, held = ([json.loads(text) for text in texts(recipe)] for texts in (orders, held_out_orders))
+    sites = [{order["ground"] for order in each} for each in (learned, held)]
+    assert [len(each) for each in sites] == [4, 1] and not sites[0] & sites[1]
+    assert {order["split"] for order in learned} == {"train", "choose"}
+    assert labelled_image(held[0]).values.shape == (3, SIDE, SIDE)
+
+
+@pytest.mark.parametrize("network", ["buildings_wusu", "changes_tscd"])
+def test_the_other_recipes_are_of_series_and_name_the_folder_they_lack(
+    network: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WUSU", str(tmp_path))
+    monkeypatch.setenv("TSCD", str(tmp_path))
+    recipe = read_recipe(network)
+    assert untrained_spec(recipe).of_series
+    with pytest.raises(InputError, match=f"no images in {tmp_path}"):
+        orders(recipe)
 
 
 def test_a_folder_without_the_data_set_is_told(tmp_path: Path) -> None:
