@@ -69,11 +69,19 @@ def with_missing(series: ImageSeries, share: float, seed: int) -> ImageSeries:
     return series._replace(values=np.where(hidden, np.float16(np.nan), series.values))
 
 
+def without(series: ImageSeries, channels: slice) -> ImageSeries:
+    """The series as if these channels, of a sensor, had no data."""
+    values = series.values.copy()
+    values[:, channels] = np.nan
+    return series._replace(values=values)
+
+
 def map_answers(predictor: Predictor, series: ImageSeries) -> dict[str, Answer]:
-    """Of a network of single images: its maps, each at its threshold, and the series that its maps make."""
+    """Of a network of single images, which sees the first channels: its maps, each at its threshold, and the series that its maps make."""
     seen, threshold = known_at(series), predictor.spec.threshold
     shown = np.isfinite(series.values).any(1)
-    maps = np.where(shown, np.stack([predicted_map(predictor, values) for values in series.values]), 255).astype(np.uint8)
+    own = series.values[:, : len(predictor.spec.channels)]
+    maps = np.where(shown, np.stack([predicted_map(predictor, values) for values in own]), 255).astype(np.uint8)
     integrated = series_of_maps(maps, [round(threshold * ONE)] * len(maps), series.dates, USUAL).values
     return {
         "maps": of_states((maps >= threshold * ONE) & shown, seen),

@@ -19,6 +19,7 @@ SHORTEST_DAYS, LONGEST_DAYS = 60.0, 60 * 365.25
 """Periods of the sinusoids by which dates are told apart."""
 PIXELS_AT_ONCE = 16_384
 """Whose dates attend to each other at once, where nothing is learned: tokens of all would need a gigabyte."""
+FIRST = "body.encoder.0.0.weight"
 SELDOM = -3.0
 """First logit of a change."""
 
@@ -117,5 +118,11 @@ def build_series_network(architecture: Mapping[str, Any], seed: int, start: Tens
     nn.init.zeros_(network.change_head.weight)
     if start:
         taken = {name if name.startswith("head.") else f"body.{name}": torch.from_numpy(values) for name, values in start.items()}
+        taken[FIRST] = _for_more_channels(taken[FIRST], network.body.encoder[0][0].in_channels)  # type: ignore[index]
         network.load_state_dict({**network.state_dict(), **taken})
     return network
+
+
+def _for_more_channels(weight: torch.Tensor, channels: int) -> torch.Tensor:
+    """Weights (out, in, 3, 3) of a first convolution that gives as much to channels that come after, of a second sensor, as nothing."""
+    return torch.cat([weight, weight.new_zeros(len(weight), channels - weight.shape[1], *weight.shape[2:])], 1)

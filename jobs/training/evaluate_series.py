@@ -6,7 +6,7 @@ import json
 import logging
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -38,6 +38,9 @@ class EvaluateSeriesSettings(Settings):
     images: str | None = Field(None, description="model of single images beside it; default: that of the recipe's start, if any")
     dates: tuple[int, ...] = Field((3, 6, 12), min_length=1, description="numbers of dates, evenly spread, each at least 2")
     missing: tuple[float, ...] = Field((0.0, 0.2, 0.4), min_length=1, description="shares of squares of each date that show nothing")
+    withheld: tuple[Literal["nothing", "main", "beside"], ...] = Field(
+        ("nothing",), min_length=1, description="sensors whose images are held back, of a network of two"
+    )
     baseline_steps: int = Field(0, ge=0, description="of a bi-temporal network on the recipe's series; 0 = none")
     threads: int = Field(1, ge=1, description="CPU threads of the networks")
     seed: int = Field(7, description="of bootstraps and of what is missing")
@@ -50,6 +53,8 @@ def evaluate_series_sources(place: Place, settings: EvaluateSeriesSettings) -> A
         raise InputError(f"evaluate_series.network {settings.network}: its recipe is of single images; use evaluate")
     if min(settings.dates) < 2 or not all(0 <= share < 1 for share in settings.missing):
         raise InputError(f"evaluate_series.dates {settings.dates}, missing {settings.missing}: at least 2 dates, shares from 0 to under 1")
+    if {*settings.withheld} - {"nothing"} and untrained_spec(recipe).beside is None:
+        raise InputError(f"evaluate_series.withheld {settings.withheld}: {settings.network} sees one sensor; use nothing")
     pins = [resolve_model(uri, tracking_uri(place)) for uri in _uris(recipe, settings)]
     if not read_spec(pins[0].path).of_series:
         raise InputError(f"evaluate_series.model {settings.model}: it sees single images; name one of series")
@@ -70,10 +75,8 @@ def evaluate_series(tables: Tables, settings: EvaluateSeriesSettings, context: C
     folder.mkdir(parents=True, exist_ok=True)
     ours, *images = (resolve_model(uri, tracking_uri(context.place)) for uri in _uris(recipe, settings))
     series = _made(held_out_orders(recipe), context, folder / f"{settings.network}_windows")
-    ways = [
-        _by_network(load_series_predictor(ours.path, ours.sha256, settings.threads)),
-        _by_maps(load_predictor(images.path, images.sha256)),
-    ]
+    ways = [_by_network(load_series_predictor(ours.path, ours.sha256, settings.threads))]
+    ways += [_by_maps(load_predictor(pin.path, pin.sha256)) for pin in images]
     ways += [_by_index(recipe)] if set(INDEX_BANDS) <= set(untrained_spec(recipe).bands) else []
     ways += [_by_pairs(recipe, settings, context, folder)] if settings.baseline_steps else []
     figures = _figures(series, ways, settings)
@@ -84,20 +87,23 @@ def evaluate_series(tables: Tables, settings: EvaluateSeriesSettings, context: C
 
 
 def _figures(series: list[ImageSeries], ways: list[Any], settings: EvaluateSeriesSettings) -> dict[str, float]:
-    """Of every number of dates and share that is missing, its figures, named `..._dates_6_missing_0.2`."""
-    from models.series_judging import answer_figures, better_by, thinned, with_missing
+    """Of every number of dates and share that is missing, its figures, named `..._dates_6_missing_0.2`, and `..._without_main` where a
+    sensor is held back."""
+    from models.series_judging import answer_figures, better_by, thinned, with_missing, without
 
     figures: dict[str, float] = {}
-    for dates, missing in product(settings.dates, settings.missing):
-        seen = [with_missing(thinned(each, min(dates, len(each.days))), missing, settings.seed) for each in series]
+    own = len(untrained_spec(read_recipe(settings.network)).bands)
+    held_back = {"nothing": slice(0), "main": slice(own), "beside": slice(own, None)}
+    for dates, missing, withheld in product(settings.dates, settings.missing, settings.withheld):
+        fewer = [thinned(each, min(dates, len(each.days))) for each in series]
+        seen = [with_missing(without(each, held_back[withheld]), missing, settings.seed) for each in fewer]
         answers = [{name: answer for way in ways for name, answer in way(each).items()} for each in seen]
         others = [name for name in answers[0] if not name.startswith(OURS)]
         found = answer_figures(answers, seen, settings.seed)
         found |= better_by(answers, seen, OURS, others, settings.seed) if others else {}
-        figures |= {f"{name}_dates_{dates}_missing_{missing:g}": value for name, value in found.items()}
-        LOG.info(
-            "%d dates, %g missing: F1 of change %s", dates, missing, {name: round(found[f"change_f1_{name}"], 3) for name in answers[0]}
-        )
+        case = f"dates_{dates}_missing_{missing:g}" + (f"_without_{withheld}" if withheld != "nothing" else "")
+        figures |= {f"{name}_{case}": value for name, value in found.items()}
+        LOG.info("%s: F1 of change %s", case, {name: round(found[f"change_f1_{name}"], 3) for name in answers[0]})
     return figures
 
 

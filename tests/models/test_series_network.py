@@ -90,3 +90,13 @@ def test_what_is_left_out_at_the_edge_changes_nothing_inside(stirred: SeriesNetw
 def test_one_date_has_no_change(stirred: SeriesNetwork) -> None:
     states, changes = seen_by(stirred, images(dates=1), DAYS[:, :1], [])
     assert states.shape == (1, 1, 64, 96) and changes.shape == (1, 0, 64, 96)
+
+
+def test_a_second_sensor_is_as_nothing_until_the_network_has_learned(network: SeriesNetwork) -> None:
+    pin, given = shipped_models()["built_up_10m"], images()
+    start = read_tensors(Path(pin.path).read_bytes(), pin.path)
+    two = build_series_network({**read_spec(pin.path).architecture, **ATTENTION, "in_channels": 12}, 5, start).eval()
+    radar = torch.from_numpy(np.random.default_rng(3).normal(0, 1, (1, 4, 2, 64, 96)).astype(np.float32))
+    states, _ = seen_by(two, torch.cat([given, radar], 2), DAYS, EDGES)
+    expected, _ = seen_by(network, given, DAYS, EDGES)
+    assert torch.allclose(states, expected, atol=1e-4)
