@@ -25,13 +25,14 @@ class ChangeFigures(NamedTuple):
 
 
 def change_figures(found: Mask, truth: Mask, known: Mask, days: Days) -> ChangeFigures:
-    """Of states (T, height, width) at days, on pixels that are `known` at all dates; NaN where there is nothing to be found."""
+    """Of states (T, height, width) at days: segmentation where each date is `known`, all else on pixels that are at all dates; NaN where
+    there is nothing to be found."""
     kept = np.asarray(known.all(0))
     ends = [0, -1]
     turns = changes(found)[:, kept].sum(0)
     return ChangeFigures(
-        _f1(found, truth, kept),
-        _f1(found[ends], truth[ends], kept),
+        _f1(found, truth, known),
+        _f1(found[ends], truth[ends], known[ends]),
         _f1(changes(found), changes(truth), kept),
         _f1(changes(found[ends]), changes(truth[ends]), kept),
         _date_error(found[:, kept], truth[:, kept], days),
