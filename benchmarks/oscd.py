@@ -31,6 +31,7 @@ from models.series_fitting import weights_of
 from models.series_network import build_series_network
 from models.series_training import SeriesLesson, predicted_series
 from udfs.catalogs import scenes_of
+from udfs.coregistration import aligned, offsets_from
 from udfs.grid import PixelBounds, native_grid
 from udfs.images import ImagePool
 from udfs.reading import read_scene
@@ -63,7 +64,8 @@ def read_pair(folder: Path) -> ImageSeries:
     ]
     with rasterio.open(folder / "date1_B02.tif") as file:
         grid, bounds = native_grid(str(file.crs), Affine(*file.transform[:6])), PixelBounds(0, 0, *file.shape)
-    values = np.stack([read_scene(ImagePool(), scene, spec.bands, grid, bounds)[0] for scene in scenes]).astype(np.float16)
+    images = np.stack([read_scene(ImagePool(), scene, spec.bands, grid, bounds)[0] for scene in scenes])
+    values = aligned(images, offsets_from(0, images, np.asarray(spec.normalisation["scale"], np.float32))).astype(np.float16)
     with rasterio.open(folder / "change.tif") as file:
         changed = file.read(1) == CHANGED
     labels = np.stack([np.zeros_like(changed), changed]).astype(np.uint8) * np.uint8(250)

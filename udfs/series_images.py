@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conf.errors import PASSING, ReadError
-from models.predictor import ModelError
+from models.predictor import ModelError, ModelSpec
 from models.series_predictor import SeriesPredictor, load_series_predictor
 from models.series_states import Raster, Steadiness, Told, needed_edges, series_of_maps
 from udfs.channels import Channels
+from udfs.coregistration import aligned, offsets
 from udfs.grid import Tile, tiles_over
 from udfs.images import ImagePool, OpeningRules
 from udfs.mapping import Plan, first_failure, plan_of, planned_composite
@@ -104,16 +105,21 @@ def series_of_images(
     for window in tiles_over(tile.pixels, spec.centre):
         top, left = window.pixels.top - tile.pixels.top, window.pixels.left - tile.pixels.left
         centre = np.s_[:, top : top + spec.centre, left : left + spec.centre]
-        seen = images[:, :, top : top + spec.window, left : left + spec.window]
+        seen = registered(images[:, :, top : top + spec.window, left : left + spec.window], spec)
         inner = np.s_[:, spec.halo : spec.halo + spec.centre, spec.halo : spec.halo + spec.centre]
         shown = (maps[centre] != NO_DATA) & np.asarray(np.isfinite(seen).any(1))[inner]
         if shown.any():
             edges = needed_edges(shown)
-            states, changes = predictor.predict(np.ascontiguousarray(seen), days, edges)
+            states, changes = predictor.predict(seen, days, edges)
             told = np.where(shown, np.where(maps[centre] == 0, 0, states), NO_DATA).astype(np.uint8)
             thresholds = [round(spec.threshold * ONE)] * len(dates)
             result[centre] = series_of_maps(told, thresholds, dates, held, Told(edges, changes, spec.change["weight"])).values
     return result
+
+
+def registered(images: NDArray[np.float32], spec: ModelSpec) -> NDArray[np.float32]:
+    """Dates (T, channels, window, window) laid upon each other by whole pixels: windows lie on the global grid, so no tile shows in it."""
+    return aligned(images, offsets(images, np.asarray(spec.normalisation["scale"], np.float32)))
 
 
 def told_series(

@@ -14,8 +14,8 @@ KNOWN[2, 0, 5] = False
 
 def test_figures_by_hand():
     figures = change_figures(FOUND, TRUTH, KNOWN, DAYS)
-    # States, by pixel: 4 hits; 2 false alarms; 2 hits, a miss; a hit; 2 hits, 2 false alarms; of the sixth, which is not known at every date,
-    # a false alarm, a hit, a miss.
+    # States, by pixel: 4 hits; 2 false alarms; 2 hits, a miss; a hit; 2 hits, 2 false alarms; of the sixth, at three dates, a false alarm,
+    # a hit, a miss.
     assert figures.segmentation == pytest.approx(2 * 10 / (2 * 10 + 5 + 2))
     assert figures.segmentation_first_last == pytest.approx(2 * 5 / (2 * 5 + 4))
     # Changes: pixel 2 has three false alarms; 3 a false alarm and a miss; 4 a hit; 5 a miss.
