@@ -21,7 +21,7 @@ class SeriesDraw:
     """Dates of a crop, as many in all crops of a step."""
     missing: float = 0.15
     """Share of dates that show nothing."""
-    shifted: float = 0.2
+    shifted: float = 0.0
     """Share of dates whose image lies a pixel beside the labels, as images do that are not matched to each other well."""
     tries: int = 6
     """Places of which one is drawn, the more likely the more pixels change there."""

@@ -69,13 +69,16 @@ class SeriesNetwork(nn.Module):
     """Normalised images (n, T, in_channels, H, W), 0 without data, and days (n, T) → logits of what is built at each date (n, T, H, W) and
     of a change along each edge (n, E, H, W), less `edge` pixels on every side. Any number of dates.
 
-    `architecture`: of a slim U-Net (models/networks.py), with `hidden` (a width of attention for each scale), `heads`, `layers`."""
+    `architecture`: of a slim U-Net (models/networks.py), with `hidden` (a width of attention for each scale), `heads`, `layers`; without
+    layers dates know nothing of each other. `frozen`: encoder and states stay those of the network of images that it begins with, and only
+    changes are learned."""
 
     def __init__(self, architecture: Mapping[str, Any]) -> None:
         super().__init__()
         widths, decoder = list(architecture["widths"]), list(architecture["decoder"])
         self.body = FoldedBody(architecture, int(architecture["in_channels"]))
         self.fold, self.stride = self.body.fold, self.body.stride
+        self.frozen = bool(architecture.get("frozen", False))
         heads, layers = int(architecture["heads"]), int(architecture["layers"])
         sizes = zip(widths, architecture["hidden"], strict=True) if layers else ()
         self.refinements = nn.ModuleList(Refinement(*each, heads, layers) for each in sizes)
@@ -84,22 +87,27 @@ class SeriesNetwork(nn.Module):
         nn.init.constant_(self.change_head.bias, SELDOM)  # type: ignore[arg-type]
 
     def forward(self, images: torch.Tensor, days: torch.Tensor, edges: Edges, edge: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-        refined = self._refined(images, days)
-        states = self._logits(self.body.decoder, self.head, refined, edge)
+        encoded = self._encoded(images)
+        refined = self._refined(encoded, images, days)
+        states = self._logits(self.body.decoder, self.head, encoded if self.frozen else refined, edge)
         if not edges:
             return states, states[:, :0]
         first, second = ([pair[end] for pair in edges] for end in (0, 1))
         return states, self._logits(self.change, self.change_head, [each[:, second] - each[:, first] for each in refined], edge)
 
-    def _refined(self, images: torch.Tensor, days: torch.Tensor) -> list[torch.Tensor]:
+    def _encoded(self, images: torch.Tensor) -> list[torch.Tensor]:
         """Features of every scale (n, T, width, h, w), the finest first."""
-        shape, flat = images.shape[:2], images.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        encoded = [features.reshape(*shape, *features.shape[1:]) for features in self.body.encoded(flat)]
-        seen = functional.max_pool2d(present(flat).float(), self.fold)
+        flat = images.flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        return [features.reshape(*images.shape[:2], *features.shape[1:]) for features in self.body.encoded(flat)]
+
+    def _refined(self, encoded: list[torch.Tensor], images: torch.Tensor, days: torch.Tensor) -> list[torch.Tensor]:
+        """Each with what the other dates show."""
+        seen = functional.max_pool2d(present(images.flatten(0, 1)).float(), self.fold)
+        refined = list(encoded)
         for scale, refine in enumerate(self.refinements):
             seen = functional.max_pool2d(seen, 2) if scale else seen
-            encoded[scale] = refine(encoded[scale], days, seen.reshape(*shape, *seen.shape[1:]) > 0)
-        return encoded
+            refined[scale] = refine(encoded[scale], days, seen.reshape(*images.shape[:2], *seen.shape[1:]) > 0)
+        return refined
 
     def _logits(self, decoder: nn.ModuleList, head: nn.Module, features: list[torch.Tensor], edge: int) -> torch.Tensor:
         shape = features[0].shape[:2]
@@ -120,6 +128,9 @@ def build_series_network(architecture: Mapping[str, Any], seed: int, start: Tens
         taken = {name if name.startswith("head.") else f"body.{name}": torch.from_numpy(values) for name, values in start.items()}
         taken[FIRST] = _for_more_channels(taken[FIRST], network.body.encoder[0][0].in_channels)  # type: ignore[index]
         network.load_state_dict({**network.state_dict(), **taken})
+    if network.frozen:
+        network.body.requires_grad_(False)
+        network.head.requires_grad_(False)
     return network
 
 

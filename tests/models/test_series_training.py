@@ -29,9 +29,7 @@ ARCHITECTURE = {"kind": "series", **SHAPE, "hidden": [8, 8], "heads": 2, "layers
 NORMAL = {"offset": [0.3, 0.3], "scale": [0.1, 0.1], "clip": 8.0}
 SPEC = ModelSpec("tiny", "l", ("R", "G"), ("sentinel2_l2a",), (8, 20), "reflectance", 64, 16, 0.5, ARCHITECTURE, NORMAL)
 COURSE = Course(steps=60, batch=2, side=48, learning_rate=0.01, looks=2, half=False, keep="last")
-PLAIN = Seen(
-    40, Normaliser([0.0, 0.0], [1.0, 1.0], 10.0), Augmentation(), SeriesDraw(least_dates=2, most_dates=5, missing=0.0, shifted=0.0)
-)
+PLAIN = Seen(40, Normaliser([0.0, 0.0], [1.0, 1.0], 10.0), Augmentation(), SeriesDraw(least_dates=2, most_dates=5, missing=0.0))
 
 
 def windows_of(split: str, seed: int, dates: int = 6) -> list[Window]:
