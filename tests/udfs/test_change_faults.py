@@ -12,6 +12,7 @@ from models.registry import shipped_models
 from models.series_states import BUILT_FROM, Steadiness, series_of_maps
 from udfs.composites import median
 from udfs.rasters import NO_DATA, ONE
+from udfs.series_images import registered
 from udfs.simulation.city import City, plan_city
 from udfs.training_windows import clear_reflectance
 
@@ -32,9 +33,12 @@ def maps(predictor: Predictor) -> dict[str, NDArray[np.uint8]]:
     return {name: mapped(predictor, city, months, 0.6 if "cloudy" in name else 0.0) for name, months in MONTHS.items()}
 
 
+def seen(predictor: Predictor, city: City, months: tuple[int, ...], cloud: float = 0.0) -> NDArray[np.float32]:
+    return median([clear_reflectance(city, dt.date(2019, month, 15), cloud, predictor.spec.bands) for month in months])
+
+
 def mapped(predictor: Predictor, city: City, months: tuple[int, ...], cloud: float) -> NDArray[np.uint8]:
-    halo, spec = predictor.spec.halo, predictor.spec
-    image = median([clear_reflectance(city, dt.date(2019, month, 15), cloud, spec.bands) for month in months])
+    halo, image = predictor.spec.halo, seen(predictor, city, months, cloud)
     hidden = np.isnan(image[0, halo:-halo, halo:-halo])
     return np.where(hidden, NO_DATA, predictor.predict(image[None])[0]).astype(np.uint8)
 
@@ -56,3 +60,13 @@ def test_nothing_changes_where_nothing_is_built(predictor: Predictor, maps: dict
     for names in (("summer", "winter"), ("winter", "summer"), ("summer", "one cloudy day"), ("one cloudy day", "summer")):
         assert changed(maps, threshold, *names) < 0.002
     assert changed(maps, threshold, "summer", "one cloudy day", "summer") < 0.0005
+
+
+def test_a_pixel_beside_is_no_change_once_dates_are_laid_upon_each_other(predictor: Predictor) -> None:
+    """Summer, and winter moved by a pixel along both axes: registered as a network of series sees them."""
+    city = plan_city(77, "default", predictor.spec.window * 10.0, 2017, 2022)
+    images = np.stack([seen(predictor, city, MONTHS["summer"]), np.roll(seen(predictor, city, MONTHS["winter"]), (1, 1), (1, 2))])
+    threshold = round(predictor.spec.threshold * ONE)
+    beside, laid = (dict(zip("ab", predictor.predict(each), strict=True)) for each in (images, registered(images, predictor.spec)))
+    assert changed(beside, threshold, "a", "b") > 0.05
+    assert changed(laid, threshold, "a", "b") < 0.002
