@@ -17,17 +17,19 @@ from conf.settings import UNLESS_USUAL, Settings, digest
 from conf.tables import URBAN_SERIES
 from jobs.arrow_batches import ARROW_BYTES, rows_per_batch
 from jobs.job import Context, Tables, job
-from jobs.layer_models import checked_series_model
+from jobs.layer_models import check_images, checked_series_model
 from jobs.network_runs import model_of_run, network_backend, plain_pin, staged_model
 from jobs.planned_scenes import PARTITIONS_PER_CORE, reading_of, scenes_named
 from jobs.series_maps import series_layers
 from jobs.tracking import tracking_uri
+from jobs.unadapted import shows_real_ground, unadapted_note
 from models.change_integration import Rule
 from models.predictor import read_spec
 from models.registry import resolve_model
 from models.series_states import Steadiness
 from udfs.channels import BESIDE_COMPOSITE, Channels
 from udfs.composites import CompositeName
+from udfs.scenes import Scene
 from udfs.series_images import SeriesReading, SeriesRecipe
 from udfs.speckle import LOOKS
 from udfs.urban_series import series_batches
@@ -149,6 +151,7 @@ def urban_series(tables: Tables, settings: UrbanSeriesSettings, context: Context
         plans = _gathered(tables["tiles"].where(F.col("layer").isin(list(recipes))), tiles, "plans", ("epoch", "scenes"))
         work = work.join(plans, ["layer", "tile_id"], "left")
         named = scenes_named(tables["scenes"], plans.select(F.explode("plans.scenes").alias("scenes")))
+        _check_shown(named, recipes, context)
         reading = SeriesReading(recipes, **reading_of(named, context, settings.read_ahead))
     parts = PARTITIONS_PER_CORE * context.spark.sparkContext.defaultParallelism
     dates = {epoch.name: epoch.reference for epoch in context.place.epochs}
@@ -158,6 +161,18 @@ def urban_series(tables: Tables, settings: UrbanSeriesSettings, context: Context
         found = work.repartition(parts, "layer", "tile_id").mapInPandas(shell, _ddl()).persist()
         found.count()
     return found
+
+
+def _check_shown(named: dict[str, Scene], recipes: dict[str, SeriesRecipe], context: Context) -> None:
+    """Refuse images that lack a band, and say where a model knows no real place."""
+    layers = context.place.layers
+    images = {name: [scene for scene in named.values() if scene.sensor in layers[name].sensors] for name in recipes}
+    specs = {name: read_spec(recipe.model_path) for name, recipe in recipes.items()}
+    check_images(context.place, images, specs)
+    for name, spec in specs.items():
+        note = unadapted_note(name, f"{spec.name} version {context.pins[name]['version']}", spec.labels)
+        if note and shows_real_ground(images[name]):
+            context.say_once(note)
 
 
 def _gathered(rows: DataFrame, tiles: DataFrame, name: str, columns: tuple[str, ...]) -> DataFrame:

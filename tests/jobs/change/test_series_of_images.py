@@ -84,7 +84,9 @@ def told(spark: SparkSession, place: Place, tables: dict[str, DataFrame], partit
     planned = planned_series(lambda name: parted[name], ["a"]).selectExpr("*", "'' AS settings_digest")
     settings = UrbanSeriesSettings()
     context = Context(spark, place, "run", place.folder, series_pins(place, settings))
-    return sorted(urban_series.run({**parted, "planned": planned}, settings, context).collect(), key=lambda row: row["tile_id"])
+    rows = sorted(urban_series.run({**parted, "planned": planned}, settings, context).collect(), key=lambda row: row["tile_id"])
+    assert len(context.notes) == 1 and context.notes[0].startswith("layer a: model random_series version ")
+    return rows
 
 
 def values_of(rows: list[Any]) -> np.ndarray:
