@@ -47,7 +47,7 @@ def train_bitemporal(
     spec: ModelSpec, series: list[ImageSeries], course: Course, draw: SeriesDraw, start: Predictor | None, report: Callable[[str], None]
 ) -> Bitemporal:
     """On pairs of dates of the same series, for as many steps; thresholds have the best F1 on the choosing series."""
-    paired = replace(spec, architecture={**spec.architecture, "layers": 0})
+    paired = replace(spec, architecture={**spec.architecture, "layers": 0, "frozen": False})
     two = replace(draw, least_dates=2, most_dates=2)
     fitted = fit_series(paired, series, course, two, "best_f1", report, start)
     network = series_predictor_of(fitted.spec, fitted.tensors).network

@@ -100,3 +100,18 @@ def test_a_second_sensor_is_as_nothing_until_the_network_has_learned(network: Se
     states, _ = seen_by(two, torch.cat([given, radar], 2), DAYS, EDGES)
     expected, _ = seen_by(network, given, DAYS, EDGES)
     assert torch.allclose(states, expected, atol=1e-4)
+
+
+def test_what_is_frozen_learns_changes_and_keeps_its_states(network: SeriesNetwork) -> None:
+    pin = shipped_models()["built_up_10m"]
+    start = read_tensors(Path(pin.path).read_bytes(), pin.path)
+    frozen = build_series_network({**read_spec(pin.path).architecture, **ATTENTION, "frozen": True}, 5, start)
+    optimizer = torch.optim.AdamW(frozen.parameters(), lr=0.01)
+    for _ in range(2):
+        _, changes = frozen(images(), DAYS, EDGES)
+        optimizer.zero_grad()
+        changes.square().mean().backward()
+        optimizer.step()
+    learned, expected = (seen_by(one.eval(), images(), DAYS, EDGES) for one in (frozen, network))
+    assert torch.allclose(learned[0], expected[0], atol=1e-4)
+    assert not torch.allclose(learned[1], expected[1], atol=0.05)
