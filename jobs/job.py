@@ -15,8 +15,8 @@ from conf.settings import Settings
 
 LOG = logging.getLogger(__name__)
 Tables = Mapping[str, DataFrame]
-Planned = Callable[[Callable[[str], DataFrame], Collection[str]], DataFrame]
-"""From a reader of tables by name, and layers, to the rows of which each gives one: like those of `tiles`."""
+Planned = Callable[[Callable[[str], DataFrame], Collection[str], Place], DataFrame]
+"""From a reader of tables by name, layers and the place, to the rows of which each gives one: like those of `tiles`."""
 
 
 @dataclass
@@ -75,7 +75,7 @@ class Job:
     Reads only, needs no Spark: it is the check before the first write."""
 
 
-def planned_tiles(read: Callable[[str], DataFrame], layers: Collection[str]) -> DataFrame:
+def planned_tiles(read: Callable[[str], DataFrame], layers: Collection[str], place: Place) -> DataFrame:
     """Every tile in every epoch."""
     return read("tiles")
 

@@ -174,7 +174,7 @@ class Runner:
 
     def _pending(self, item: Prepared) -> AbstractContextManager[Pending]:
         cores = self.spark.sparkContext.defaultParallelism
-        planned = row_digests(item.job.planned(self.warehouse.read, item.layer_digests), item.layer_digests)
+        planned = row_digests(item.job.planned(self.warehouse.read, item.layer_digests, self.place), item.layer_digests)
         return pending_tiles(self.warehouse, TABLES[item.job.writes[0]], planned, self.place.batch_seconds * cores, self.wanted)
 
     def is_done(self, item: Prepared) -> bool:

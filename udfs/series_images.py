@@ -1,7 +1,7 @@
 """A tile's images at all dates, and what a network of series says of them."""
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -32,7 +32,6 @@ class SeriesRecipe:
     model_sha256: str
     bands: tuple[str, ...]
     """In the network's order."""
-    centre: int
     halo: int
     composite: str
     looks: float
@@ -90,9 +89,6 @@ def _failure(epoch: str, failed: dict[str, ReadError]) -> ReadError | None:
 def _channels(plan: Plan, recipe: SeriesRecipe) -> tuple[Channels, ...]:
     own = Channels(plan.sensor, recipe.bands, recipe.composite)
     return (own, recipe.beside) if recipe.beside else (own,)
-
-
-Predict = Callable[[NDArray[np.float32], NDArray[np.int64], list[tuple[int, int]]], tuple[Raster, Raster]]
 
 
 def series_of_images(

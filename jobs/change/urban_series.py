@@ -38,8 +38,8 @@ DATA_VERSION = 1
 MOST_EPOCHS = 254
 """Their numbers fit a byte beside `none` and `never seen`."""
 FILLED_BY_RUNNER = ("input_digest", "run_id")
-SECONDS_PER_PIXEL = 2e-7
-"""Of one core, for a date."""
+SECONDS_PER_PIXEL, SECONDS_BY_NETWORK = 2e-7, 5e-6
+"""Of one core, for a date: to integrate maps, and to read images and show them to a network of series."""
 _PLACED = ("grid", "crs", "tile_px", "row", "col", "transform", "strip", "geometry", "xmin", "ymin", "xmax", "ymax")
 _MAP = ("epoch", "status", "probability", "threshold", "scenes_used", "model_sha256", "error_class", "message")
 
@@ -123,11 +123,13 @@ def _dates(place: Place) -> dict[str, str]:
     return {epoch.name: epoch.reference.isoformat() for epoch in place.epochs}
 
 
-def planned_series(read: Callable[[str], DataFrame], layers: Collection[str]) -> DataFrame:
+def planned_series(read: Callable[[str], DataFrame], layers: Collection[str], place: Place) -> DataFrame:
     """A row for each tile that has maps, of all its epochs; `scenes_digest` is over what they were made from and what became of them."""
     maps = read("built_up").where(F.col("layer").isin(list(layers)))
     states = F.sort_array(F.collect_list(F.struct("epoch", "input_digest", "status", "attempts")))
-    work = F.count(F.lit(1)) * F.first("tile_px") ** 2 * F.lit(SECONDS_PER_PIXEL)
+    by_network = F.col("layer").isin([name for name in layers if place.layers[name].series])
+    seconds = F.when(by_network, SECONDS_BY_NETWORK).otherwise(SECONDS_PER_PIXEL)
+    work = F.count(F.lit(1)) * F.first("tile_px") ** 2 * seconds
     return maps.groupBy("layer", "tile_id").agg(
         *(F.first(name).alias(name) for name in _PLACED),
         F.sha2(F.to_json(states), 256).alias("scenes_digest"),
@@ -190,7 +192,6 @@ def recipe_of(name: str, pin: dict[str, str], settings: UrbanSeriesSettings, con
         model_path=staged_model(model, context.storage),
         model_sha256=model.sha256,
         bands=spec.bands,
-        centre=spec.centre,
         halo=spec.halo,
         composite=settings.composite,
         looks=settings.looks,

@@ -86,7 +86,7 @@ def built_up_table(spark: SparkSession, tile_px: int = 512) -> DataFrame:
 
 def series_table(spark: SparkSession, tile_px: int = 512, partitions: int = 2, **settings: Any) -> DataFrame:
     built_up = built_up_table(spark, tile_px).repartition(partitions)
-    tiles = planned_series(lambda name: built_up, [LAYER]).selectExpr("*", "'' AS settings_digest")
+    tiles = planned_series(lambda name: built_up, [LAYER], place()).selectExpr("*", "'' AS settings_digest")
     tables = {"planned": tiles, "built_up": built_up}
     return urban_series.run(tables, UrbanSeriesSettings(**settings), Context(spark, place(), "run", Path()))
 

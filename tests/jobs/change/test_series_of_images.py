@@ -81,7 +81,7 @@ def tables(spark: SparkSession, place: Place) -> Iterator[dict[str, DataFrame]]:
 
 def told(spark: SparkSession, place: Place, tables: dict[str, DataFrame], partitions: int = 2) -> list[Any]:
     parted = {name: frame.repartition(partitions) for name, frame in tables.items()}
-    planned = planned_series(lambda name: parted[name], ["a"]).selectExpr("*", "'' AS settings_digest")
+    planned = planned_series(lambda name: parted[name], ["a"], place).selectExpr("*", "'' AS settings_digest")
     settings = UrbanSeriesSettings()
     context = Context(spark, place, "run", place.folder, series_pins(place, settings))
     rows = sorted(urban_series.run({**parted, "planned": planned}, settings, context).collect(), key=lambda row: row["tile_id"])
