@@ -11,7 +11,7 @@ from pydantic import Field
 
 from conf.errors import InputError
 from conf.settings import Settings, digest
-from conf.windows import CHOOSE, TRAIN
+from conf.windows import CHOOSE, TRAIN, UNLABELLED
 from jobs.recipes import Recipe, typed, untrained_spec
 
 if TYPE_CHECKING:  # torch takes seconds, and most commands need none
@@ -33,6 +33,7 @@ class CourseOrder(Settings):
     windows: tuple[str, ...] = Field((), description="Parquet files of conf/windows.py")
     tiles: tuple[str, ...] = Field((), description="Parquet files of table training_tiles")
     without: str | None = Field(None, description="world region that is left out")
+    label_share: float = Field(1.0, gt=0, le=1, description="of the grounds of split `train`, those whose labels are learned from")
     steps: int | None = Field(None, description="of the first course; default: the recipe's")
     threads: int = 1
     processes: int = 1
@@ -147,7 +148,16 @@ def _windows(order: CourseOrder) -> Any:
     found = [window for window in read_windows(order.windows) if region_of(window.source) != left_out]
     if order.tiles:
         found += held_windows(order.tiles, CHOOSE, untrained_spec(order.recipe).channels, MOST_TO_CHOOSE_ON, without=order.without)
-    return found
+    return with_labels(found, order.label_share)
+
+
+def with_labels(windows: Any, share: float) -> Any:
+    """The windows, of split `train` this share of the grounds, at least one, the same each time; others as if nobody had labelled them."""
+    grounds = {window.ground or window.source for window in windows if window.split == TRAIN}
+    shuffled = sorted(grounds, key=lambda ground: hashlib.sha256(ground.encode()).hexdigest())
+    kept = set(shuffled[: max(1, round(share * len(shuffled)))])
+    hidden = [window.split == TRAIN and (window.ground or window.source) not in kept for window in windows]
+    return [window._replace(split=UNLABELLED) if gone else window for window, gone in zip(windows, hidden, strict=True)]
 
 
 def _refuse_empty(windows: Any, stream: Any, order: CourseOrder) -> None:

@@ -64,8 +64,8 @@ class Job:
     """Of a tilewise job: layer to the digest of all that decides its rows but the scenes."""
     pins: Callable[[Place, Any], dict[str, Any]]
     """What settings resolve to, e.g. layer to model name, version and sha256; compared like settings. Plain JSON."""
-    backend: Callable[[Any], str | None]
-    """What runs its networks, by its settings: cpu, cuda, openvino; None where it has none."""
+    backend: Callable[[Place, Any], str | None]
+    """What runs its networks, by place and settings: cpu, cuda, openvino; None where it has none."""
     after: tuple[str, ...]
     """Jobs whose named files it reads."""
     absent: Callable[[Place, Any], str | None]
@@ -88,7 +88,7 @@ def _no_sources(place: Place, settings: Any) -> Any:
     return None
 
 
-def _no_backend(settings: Any) -> str | None:
+def _no_backend(place: Place, settings: Any) -> str | None:
     return None
 
 
@@ -109,7 +109,7 @@ def job(
     planned: Planned = planned_tiles,
     layer_digests: Callable[[Place, Any], dict[str, str]] = _nothing,
     pins: Callable[[Place, Any], dict[str, Any]] = _nothing,
-    backend: Callable[[Any], str | None] = _no_backend,
+    backend: Callable[[Place, Any], str | None] = _no_backend,
     after: tuple[str, ...] = (),
     absent: Callable[[Place, Any], str | None] = _always,
     sources: Callable[[Place, Any], Any] = _no_sources,

@@ -230,7 +230,7 @@ class Runner:
 
     def _row(self, item: Prepared) -> dict[str, Any]:
         versions = {name: self.warehouse.version(name) for name in item.job.reads if self.warehouse.exists(name)}
-        backend = item.job.backend(item.settings)
+        backend = item.job.backend(self.place, item.settings)
         return {
             "run_id": uuid.uuid4().hex,
             "job": item.job.name,

@@ -103,6 +103,11 @@ def series_pins(place: Place, settings: UrbanSeriesSettings) -> dict[str, dict[s
     return {name: plain_pin(pin) for name, pin in found.items() if pin}
 
 
+def series_backend(place: Place, settings: UrbanSeriesSettings) -> str | None:
+    """What runs models of series, where a layer has one."""
+    return network_backend(settings.backend) if series_pins(place, settings) else None
+
+
 def layer_digests(place: Place, settings: UrbanSeriesSettings) -> dict[str, str]:
     """Layer to the digest of all that decides its rows but the maps."""
     decided = {"data_version": DATA_VERSION, "settings": settings.digested(), "epochs": _dates(place)}
@@ -140,7 +145,7 @@ def planned_series(read: Callable[[str], DataFrame], layers: Collection[str], pl
 @job(
     reads=("built_up", "tiles", "scenes"), writes="urban_series", settings=UrbanSeriesSettings, parallel_over="tiles",
     data_version=DATA_VERSION, tilewise=True, planned=planned_series, layer_digests=layer_digests, absent=no_series,
-    sources=series_sources, pins=series_pins, backend=lambda settings: network_backend(settings.backend),
+    sources=series_sources, pins=series_pins, backend=series_backend,
 )  # fmt: skip
 def urban_series(tables: Tables, settings: UrbanSeriesSettings, context: Context) -> DataFrame:
     """A row for every tile of the batch: its states at each epoch, and when it is first and last built."""

@@ -133,7 +133,7 @@ def declared_masks(place: Place, settings: BuiltUpSettings) -> dict[str, Polygon
 @job(
     reads=("tiles", "scenes"), writes="built_up", settings=BuiltUpSettings, parallel_over="tiles",
     data_version=DATA_VERSION, tilewise=True, layer_digests=layer_digests, pins=model_pins, sources=model_sources,
-    backend=lambda settings: network_backend(settings.backend),
+    backend=lambda place, settings: network_backend(settings.backend),
 )  # fmt: skip
 def built_up(tables: Tables, settings: BuiltUpSettings, context: Context) -> DataFrame:
     """A row for every planned tile of the batch: its probability, that it has no data, or why it could not be mapped."""

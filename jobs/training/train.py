@@ -38,6 +38,9 @@ class TrainSettings(Settings):
     )
     device: Device = Field("auto", description="auto: cuda where it is there; several processes take GPUs only for cuda")
     steps: int | None = Field(None, ge=1, description="of the first course; default: the recipe's")
+    label_share: float = Field(
+        1.0, gt=0, le=1, description="of the recipe's ground of split `train`, that whose labels are learned from; the rest is `unlabelled`"
+    )
     weights: str = Field(
         str(WEIGHTS), description="folder for <network>/model.safetensors and CARD.md", json_schema_extra={"matters": False}
     )
@@ -69,7 +72,8 @@ def train(tables: Tables, settings: TrainSettings, context: Context) -> None:
         recipe=recipe,
         windows=tuple(written_windows(context.spark, orders(recipe), folder)) if recipe.windows else (),
         tiles=tuple(tile_files(tables)) if recipe.tiles else (),
-        steps=settings.steps, threads=settings.threads, processes=settings.processes, device=settings.device,
+        label_share=settings.label_share, steps=settings.steps,
+        threads=settings.threads, processes=settings.processes, device=settings.device,
         checkpoints=str(context.storage / "courses" / settings.network),
     )  # fmt: skip
     made = taught(order, LOG.info) if settings.processes == 1 else taught_on_processes(context.spark, order)

@@ -13,6 +13,7 @@ from affine import Affine
 from conf.errors import InputError
 from conf.place import Place
 from jobs import recipes
+from jobs.courses import with_labels
 from jobs.job import Context
 from jobs.recipes import held_out_orders, orders, read_recipe, typed
 from jobs.tracking import tracking_uri
@@ -21,6 +22,7 @@ from jobs.training.train import TrainSettings, train, train_sources
 from models.bundle import ModelSpec, read_spec
 from models.registry import resolve_model
 from models.tracking import open_client
+from models.windows import Window
 
 PLACE = {
     "name": "anywhere",
@@ -55,6 +57,20 @@ def test_kampala_is_cut_by_columns_and_mumbai_is_learned_from_without_labels(dat
     assert not any("change.tif" in text or "wards" in text for text in texts)
     mumbai = [json.loads(text) for text in texts if "mumbai" in text]
     assert {(order["kind"], order["split"], len(order["series"])) for order in mumbai} == {("weak", "unlabelled", 2)}
+
+
+def test_a_label_budget_keeps_whole_grounds_and_hides_the_labels_of_the_rest():
+    plane = np.zeros((4, 4), np.uint8)
+    grounds = [f"city {number}" for number in range(10)]
+    windows = [Window(f"{g} {y}", "train", 1.0, plane[None], plane, plane, "", g, f"{y}-07-01") for g in grounds for y in (2019, 2020)]
+    windows.append(Window("chosen on", "choose", 1.0, plane[None], plane, plane))
+    for share, expected in ((1.0, 10), (0.4, 4), (0.1, 1), (0.01, 1)):
+        told = with_labels(windows, share)
+        kept = {window.ground for window in told if window.split == "train"}
+        assert len(kept) == expected and told[-1].split == "choose"
+        assert {window.ground for window in told if window.split == "unlabelled"} == set(grounds) - kept
+    fewer, more = ({w.ground for w in with_labels(windows, share) if w.split == "train"} for share in (0.2, 0.4))
+    assert fewer < more
 
 
 def test_workers_get_absolute_paths_of_a_relative_folder(monkeypatch, tmp_path):
