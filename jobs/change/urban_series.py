@@ -143,7 +143,7 @@ def planned_series(read: Callable[[str], DataFrame], layers: Collection[str], pl
 
 
 @job(
-    reads=("built_up", "tiles", "scenes"), writes="urban_series", settings=UrbanSeriesSettings, parallel_over="tiles",
+    reads=("built_up",), optional=("tiles", "scenes"), writes="urban_series", settings=UrbanSeriesSettings, parallel_over="tiles",
     data_version=DATA_VERSION, tilewise=True, planned=planned_series, layer_digests=layer_digests, absent=no_series,
     sources=series_sources, pins=series_pins, backend=series_backend,
 )  # fmt: skip
