@@ -260,8 +260,8 @@ def tilewise_jobs(scenes: dict[str, str], seen: list[list[str]]) -> dict[str, Jo
         return _with_tiles(context.spark, scenes)
 
     def built_up(tables: Tables, settings: NoSettings, context: Context) -> DataFrame:
-        seen.append(sorted(row["tile_id"] for row in tables["tiles"].collect()))
-        return _result(tables["tiles"])
+        seen.append(sorted(row["tile_id"] for row in tables["planned"].collect()))
+        return _result(tables["planned"])
 
     by_layer = lambda place, settings: {"x": "model one"}  # noqa: E731
     sources = lambda place, settings: dict(scenes)  # noqa: E731
@@ -307,7 +307,7 @@ def test_a_planned_tile_without_a_row_fails_the_job(spark: SparkSession, place: 
     jobs = tilewise_jobs({"t0": "s", "t1": "s"}, [])
 
     def built_up(tables: Tables, settings: NoSettings, context: Context) -> DataFrame:
-        return _result(tables["tiles"].where("tile_id = 't0'"))
+        return _result(tables["planned"].where("tile_id = 't0'"))
 
     jobs["built_up"] = declare(
         reads=("tiles",),
@@ -328,7 +328,7 @@ def test_a_model_that_fails_on_the_whole_first_batch_fails_the_job(spark: SparkS
     def built_up(tables: Tables, settings: NoSettings, context: Context) -> DataFrame:
         faulty = {"status": "quarantined", "error_class": "model", "message": "it gave the constant 3"}
         changed = {name: F.when(F.expr(failed), F.lit(value)).otherwise(F.col(name)) for name, value in faulty.items()}
-        return _result(tables["tiles"]).withColumns(changed)
+        return _result(tables["planned"]).withColumns(changed)
 
     jobs["built_up"] = declare(
         reads=("tiles",), writes="built_up", settings=NoSettings, parallel_over="tiles", tilewise=True,

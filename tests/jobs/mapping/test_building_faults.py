@@ -182,7 +182,7 @@ def jobs_over(picture: np.ndarray, states: dict[tuple[int, int], str], seen: lis
         return context.spark.createDataFrame(filled(TABLES["tiles"], rows), TABLES["tiles"].ddl)
 
     def built_up(tables: Tables, settings: NoSettings, context: Context) -> DataFrame:
-        wanted = [Tile(row["row"], row["col"], TILE) for row in tables["tiles"].collect()]
+        wanted = [Tile(row["row"], row["col"], TILE) for row in tables["planned"].collect()]
         seen.append(sorted(tile_id(GRID, tile) for tile in wanted))
         rows = [result(tile, tile_at[tile[:2]].startswith("broken")) for tile in wanted]
         frame = context.spark.createDataFrame(filled(TABLES["built_up"], rows), TABLES["built_up"].ddl)
