@@ -26,7 +26,7 @@ from models.registry import shipped_models
 from models.series import ImageSeries
 from models.series_fitting import calibrated_series
 from models.series_predictor import series_predictor_of
-from models.series_states import BUILT_FROM, Steadiness, Told, series_of_maps
+from models.series_states import BUILT_FROM, USUAL, Steadiness, Told, series_of_maps
 from models.series_training import predicted_series
 from udfs.composites import median
 from udfs.simulation.city import NO_BUILDING, City, Shapes, plan_city
@@ -39,7 +39,7 @@ ALWAYS = -9999
 """Year of what was there before anything was built."""
 YEARS = tuple(range(1950, 1991, 2))
 DECADES = (1950, 1960, 1970, 1980, 1990)
-HELD = Steadiness(0.02, 0.25, Rule(monotone=True))
+HELD = USUAL._replace(rule=Rule(monotone=True))
 Mask = NDArray[np.bool_]
 
 

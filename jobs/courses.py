@@ -81,9 +81,11 @@ def _fitted_series(order: CourseOrder, spec: Any, windows: Any, course: Any, rep
     from models.series import series_of
     from models.series_crops import SeriesDraw
     from models.series_fitting import fit_series
+    from models.series_teaching import SeriesTeaching
 
     recipe = order.recipe
-    return fit_series(spec, series_of(windows), course, SeriesDraw(**recipe.series), recipe.threshold, report, start_of(recipe), machine)
+    draw, teaching = SeriesDraw(**recipe.series), SeriesTeaching(**recipe.teaching)
+    return fit_series(spec, series_of(windows), course, draw, recipe.threshold, report, start_of(recipe), machine, teaching)
 
 
 def start_of(recipe: Recipe) -> Any:

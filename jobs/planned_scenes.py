@@ -1,10 +1,12 @@
 """The scenes that planned tiles name, and how their tiles are read: together with their neighbours, ahead where images are remote."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from conf.place import Place
 from conf.tables import SCENES
 from jobs.declared_scenes import rules_of
 from jobs.job import Context
@@ -31,6 +33,11 @@ def reading_of(scenes: dict[str, Scene], context: Context, readers: int | None =
         "rules": rules_of(place, context.spark.sparkContext.defaultParallelism),
         "readers": readers or (READERS_OF_REMOTE if any(is_remote(scene) for scene in scenes.values()) else 1),
     }
+
+
+def images_of(place: Place, scenes: Mapping[str, Scene], layers: Iterable[str]) -> dict[str, list[Scene]]:
+    """Of each of the layers the scenes of its sensors."""
+    return {name: [scene for scene in scenes.values() if scene.sensor in place.layers[name].sensors] for name in layers}
 
 
 def scenes_named(scenes: DataFrame, planned: DataFrame) -> dict[str, Scene]:

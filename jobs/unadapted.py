@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from jobs.job import Context
 from models.bundle import UNKNOWN
 from udfs.scenes import Scene
 from udfs.simulation.catalog import PRODUCER
@@ -13,6 +14,13 @@ LEARNED_FROM = {"simulated": "simulated cities", "weak": "simulated cities and s
 def shows_real_ground(scenes: Iterable[Scene]) -> bool:
     """Whether any of the images is not the simulated city's."""
     return any(scene.attribution != PRODUCER for scene in scenes)
+
+
+def say_unadapted(context: Context, layer: str, scenes: list[Scene], model: str, labels: str | None) -> None:
+    """What to know of a layer's map, where it shows real ground; `model` and `labels` as of `unadapted_note`."""
+    note = unadapted_note(layer, model, labels)
+    if note and shows_real_ground(scenes):
+        context.say_once(note)
 
 
 def unadapted_note(layer: str, model: str, labels: str | None) -> str | None:

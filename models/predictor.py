@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from conf.errors import InputError
 from conf.rasters import ONE
-from models.bundle import ModelSpec, read_spec, read_tensors
+from models.bundle import ModelSpec, Tensors, read_spec, read_tensors
 from models.devices import DeviceError, devices_called, leased
 
 if TYPE_CHECKING:
@@ -221,7 +221,7 @@ def predictor_of(
     if spec.of_series:
         raise InputError(f"model {path}: {spec.name} sees image series; name it as layers.<layer>.series, and a model of images as model")
     network = _network(spec, tensors, path)
-    _refuse_uneven(spec, network.stride, path)
+    refuse_uneven(spec, network.stride, path)
     if backend == "openvino":
         return Predictor(spec, OpenVinoNetwork(network, threads), batch)
     return Predictor(spec, network.to(memory_format=torch.channels_last), batch, devices_called(backend))
@@ -246,7 +246,7 @@ def _load(path: str, sha256: str, threads: int, batch: int, backend: str) -> Pre
     return predictor
 
 
-def _refuse_uneven(spec: ModelSpec, stride: int, path: str) -> None:
+def refuse_uneven(spec: ModelSpec, stride: int, path: str) -> None:
     """Windows next to each other agree only where the network's coarsest cells lie on the same ground in both."""
     for zoom in spec.zooms:
         if (spec.window_at(zoom) * zoom) % stride or (spec.centre * zoom) % stride:
@@ -255,11 +255,15 @@ def _refuse_uneven(spec: ModelSpec, stride: int, path: str) -> None:
 
 
 def _network(spec: ModelSpec, tensors: dict[str, NDArray[np.float32]], path: str) -> Any:
-    import torch
-
     from models.inference import inference_network
 
-    network = inference_network(spec.architecture).eval()
+    return with_weights(inference_network(spec.architecture).eval(), tensors, path)
+
+
+def with_weights(network: Any, tensors: Tensors, path: str) -> Any:
+    """The network with a bundle's weights. Raises InputError where they are not all of its own."""
+    import torch
+
     held = network.state_dict()
     expected = {name: tuple(value.shape) for name, value in held.items() if value.is_floating_point()}
     found = {name: value.shape for name, value in tensors.items()}

@@ -19,25 +19,25 @@ from models.predictor import Predictor
 from models.series import ImageSeries
 from models.series_crops import SeriesDraw
 from models.series_fitting import fit_series
-from models.series_judging import Answer, of_pairs, of_states
+from models.series_judging import Answer, of_pairs, of_states, states_alone
 from models.series_predictor import series_predictor_of
 from models.series_training import Said, known_at, predicted_series
 
+HALF = 0.5
+
 
 class Bitemporal(NamedTuple):
-    """A network of pairs, and from which probabilities states and changes count."""
+    """A network of pairs, and from which probability changes count; states do from HALF on."""
 
     spec: ModelSpec
     network: nn.Module
-    threshold: float
     change_threshold: float
 
     def answers(self, series: ImageSeries) -> dict[str, Answer]:
         """`pairs`: what it says of every two dates that show a pixel in turn, and of the first and the last; `pairs_states`: what its
         states differ in."""
         said, seen = self._said(series), known_at(series)
-        alone = (said.states >= self.threshold * ONE) & (said.states <= ONE)
-        return {"pairs": of_pairs(said, seen, self.change_threshold), "pairs_states": of_states(alone, seen)}
+        return {"pairs": of_pairs(said, seen, self.change_threshold), "pairs_states": of_states(states_alone(said, HALF), seen)}
 
     def _said(self, series: ImageSeries) -> Said:
         return predicted_series(self.network, series, normaliser(self.spec), edges_of("dense", len(series.days)))
@@ -46,7 +46,7 @@ class Bitemporal(NamedTuple):
 def train_bitemporal(
     spec: ModelSpec, series: list[ImageSeries], course: Course, draw: SeriesDraw, start: Predictor | None, report: Callable[[str], None]
 ) -> Bitemporal:
-    """On pairs of dates of the same series, for as many steps; thresholds have the best F1 on the choosing series."""
+    """On pairs of dates of the same series, for as many steps; the threshold of changes has the best F1 on the choosing series."""
     paired = replace(spec, architecture={**spec.architecture, "layers": 0, "frozen": False})
     two = replace(draw, least_dates=2, most_dates=2)
     fitted = fit_series(paired, series, course, two, "best_f1", report, start)
@@ -57,4 +57,4 @@ def train_bitemporal(
         said = predicted_series(network, each, normaliser(spec), edges_of("adjacent", len(each.days)))
         found.append(said.changes[told] / ONE)
         labels.append(changed[told])
-    return Bitemporal(fitted.spec, network, 0.5, threshold_of_best_f1(np.concatenate(found), np.concatenate(labels)))
+    return Bitemporal(fitted.spec, network, threshold_of_best_f1(np.concatenate(found), np.concatenate(labels)))

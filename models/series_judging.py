@@ -92,8 +92,13 @@ def map_answers(predictor: Predictor, series: ImageSeries) -> dict[str, Answer]:
 def network_answers(said: Said, series: ImageSeries, threshold: float, weight: float) -> dict[str, Answer]:
     """Of a network of series: the integrated series, and its states alone."""
     seen = known_at(series)
-    alone = (said.states >= threshold * ONE) & (said.states <= ONE)
+    alone = states_alone(said, threshold)
     return {"network": of_states(built_states(said, series, threshold, weight), seen), "network_states": of_states(alone, seen)}
+
+
+def states_alone(said: Said, threshold: float) -> Mask:
+    """What is said of each date by itself, not integrated."""
+    return np.asarray((said.states >= threshold * ONE) & (said.states <= ONE))
 
 
 def index_states(series: ImageSeries, green: tuple[int, int, int]) -> Mask:

@@ -16,7 +16,7 @@ from models.bundle import ModelSpec, Tensors
 from models.devices import DeviceError, devices_called, leased
 from models.fitting import normaliser
 from models.halo import halo_figures
-from models.predictor import LEAST, ModelError, Predictor, sound_bundle
+from models.predictor import LEAST, ModelError, Predictor, refuse_uneven, sound_bundle, with_weights
 from models.series_network import Edges, SeriesNetwork
 
 LOG = logging.getLogger(__name__)
@@ -78,15 +78,8 @@ def series_predictor_of(spec: ModelSpec, tensors: Tensors, path: str = "in memor
     """Raises InputError where spec and weights are not those of a network of series."""
     if not spec.of_series:
         raise InputError(f"model {path}: {spec.name} sees single images; name one of image series, or leave layers.<layer>.series out")
-    network = SeriesNetwork(spec.architecture)
-    expected, found = ({name: tuple(value.shape) for name, value in held.items()} for held in (network.state_dict(), tensors))
-    if wrong := sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name)):
-        name = wrong[0]
-        message = f"tensor {name} has shape {found.get(name)}, the network needs {expected.get(name)}"
-        raise InputError(f"model {path}: {message}; build the bundle again with the train job")
-    if spec.window % network.stride or spec.centre % network.stride:
-        raise InputError(f"model {path}: windows of {spec.window} and {spec.centre} pixels do not fit its stride of {network.stride}")
-    network.load_state_dict({name: torch.from_numpy(values) for name, values in tensors.items()})
+    network = with_weights(SeriesNetwork(spec.architecture), tensors, path)
+    refuse_uneven(spec, network.stride, path)
     return SeriesPredictor(spec, network, devices_called(backend))
 
 

@@ -24,6 +24,7 @@ TSCD = re.compile(r"(\d+)_(\d{4})\.jpg$")
 WUSU_BUILDINGS = (2, 3)
 """Classes of low and of high buildings."""
 MIDYEAR = "-07-01"
+"""Of a year, the date that its windows stand for."""
 
 
 class Listed(NamedTuple):

@@ -123,10 +123,9 @@ def told_series(
 ) -> Raster | ReadError:
     """The same, or why not: a fault that passes lets the series wait; one that stays ends it where a map shows what the images no longer
     do."""
-    halo, side = predictor.spec.halo, tile.tile_px
-    shown = np.asarray(np.isfinite(images.values).any(1))[:, halo : halo + side, halo : halo + side]
-    for failure, lacking in zip(images.failures, (maps != NO_DATA) & ~shown, strict=True):
-        if failure and (failure.kind in PASSING or lacking.any()):
+    inner = slice(predictor.spec.halo, predictor.spec.halo + tile.tile_px)
+    for failure, image, known in zip(images.failures, images.values[..., inner, inner], maps != NO_DATA, strict=True):
+        if failure and (failure.kind in PASSING or (known & ~np.isfinite(image).any(0)).any()):
             return failure
     try:
         return series_of_images(images.values, maps, dates, tile, held, predictor)

@@ -25,7 +25,7 @@ from udfs.images import ImagePool
 from udfs.planning import on_grid
 from udfs.reading import read_scene
 from udfs.scenes import Scene
-from udfs.series_datasets import LISTINGS, labelled_image
+from udfs.series_datasets import LISTINGS, MIDYEAR, labelled_image
 from udfs.simulation.aerial import render_rgb, rgb_bounds
 from udfs.simulation.city import City, plan_city
 from udfs.simulation.land import BUILT_RULE, building_label, built_label, shares
@@ -43,9 +43,6 @@ RADAR = ("VV", "VH")
 
 CLEAR = (2, 4, 5, 6, 7, 11)
 """Sentinel-2 scene classes that count as clear ground."""
-
-MIDYEAR = "-07-01"
-"""Of a year, the date that its windows stand for."""
 
 SPARSE_PX, SPARSE_SHARE = 31, 0.12
 """Ground is sparse where less than this share of the square of this side is built."""

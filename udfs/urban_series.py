@@ -14,7 +14,7 @@ from udfs.grid import Tile
 from udfs.images import ImagePool
 from udfs.lanes import read_by_rules
 from udfs.rasters import NO_DATA, decode_raster, encode_raster
-from udfs.series_images import SeriesImages, SeriesReading, read_series, told_series
+from udfs.series_images import SeriesImages, SeriesReading, SeriesRecipe, read_series, told_series
 
 COPIED = (
     "layer", "tile_id", "grid", "crs", "tile_px", "row", "col", "transform", "strip", "geometry", "xmin", "ymin", "xmax", "ymax",
@@ -23,10 +23,11 @@ COPIED = (
 
 
 class _Work(NamedTuple):
-    """A tile with its maps of known epochs, by date."""
+    """A tile with its maps of known epochs, by date; `recipe`: of its layer's network of series, if it has one."""
 
     row: Any
     maps: list[Any]
+    recipe: SeriesRecipe | None
     started: float
 
     @property
@@ -47,33 +48,32 @@ def series_batches(
 
     Memory: of one tile the decoded maps and series, 2 x epochs x tile_px^2 bytes, and some BYTES_AT_ONCE; of one with a network
     also epochs x channels x (tile_px + 2 halo)^2 x 4 bytes, for each reader and once more."""
-    works = (_work_of(row, dates) for frame in frames for row in frame.itertuples())
+    recipes = reading.recipes if reading else {}
+    works = (_work_of(row, dates, recipes) for frame in frames for row in frame.itertuples())
     if reading is None:
         for work in works:
-            yield pd.DataFrame([_series_row(work, None, dates, held, reading)])
+            yield pd.DataFrame([_series_row(work, None, dates, held)])
         return
 
     def read(pool: ImagePool, work: _Work) -> SeriesImages | None:
-        if work.row.layer not in reading.recipes or not work.can_be_told:
+        if work.recipe is None or not work.can_be_told:
             return None
         return read_series(pool, work.row, [one["epoch"] for one in work.maps], reading)
 
     for work, images in read_by_rules(works, read, reading.scenes, reading.rules, reading.readers):
-        yield pd.DataFrame([_series_row(work, images, dates, held, reading)])
+        yield pd.DataFrame([_series_row(work, images, dates, held)])
 
 
-def _work_of(row: Any, dates: dict[str, dt.date]) -> _Work:
+def _work_of(row: Any, dates: dict[str, dt.date], recipes: dict[str, SeriesRecipe]) -> _Work:
     maps = sorted((one for one in row.maps if one["epoch"] in dates), key=lambda one: list(dates).index(one["epoch"]))
-    return _Work(row, maps, time.monotonic())
+    return _Work(row, maps, recipes.get(row.layer), time.monotonic())
 
 
-def _series_row(
-    work: _Work, images: SeriesImages | None, dates: dict[str, dt.date], held: Steadiness, reading: SeriesReading | None
-) -> dict[str, Any]:
+def _series_row(work: _Work, images: SeriesImages | None, dates: dict[str, dt.date], held: Steadiness) -> dict[str, Any]:
     maps, when = work.maps, [dates[one["epoch"]] for one in work.maps]
     models = {one["model_sha256"] for one in maps}
-    if images and reading:
-        models.add(reading.recipes[work.row.layer].model_sha256)
+    if images and work.recipe:
+        models.add(work.recipe.model_sha256)
     return {
         **{name: getattr(work.row, name) for name in COPIED},
         "epochs": [one["epoch"] for one in maps],
@@ -83,14 +83,12 @@ def _series_row(
         "epochs_failed": [one["epoch"] for one in work.failed],
         "model_sha256": sorted(models),
         "attempts": max([1, *(failure.tries for failure in images.failures if failure)]) if images else 1,
-        **_outcome(work, images, when, held, reading),
+        **_outcome(work, images, when, held),
         "seconds": time.monotonic() - work.started,
     }
 
 
-def _outcome(
-    work: _Work, images: SeriesImages | None, dates: list[dt.date], held: Steadiness, reading: SeriesReading | None
-) -> dict[str, Any]:
+def _outcome(work: _Work, images: SeriesImages | None, dates: list[dt.date], held: Steadiness) -> dict[str, Any]:
     """Status and what goes with it."""
     if not work.can_be_told:
         waiting = [one for one in work.failed if one["error_class"] in PASSING]
@@ -99,10 +97,10 @@ def _outcome(
     side = int(work.row.tile_px)
     blank = np.full((side, side), NO_DATA, np.uint8)
     maps = np.stack([decode_raster(one["probability"], (side, side)) if one["status"] == "done" else blank for one in work.maps])
-    if images is None or reading is None:
+    if images is None or work.recipe is None:
         return _told(series_of_maps(maps, [one["threshold"] for one in work.maps], dates, held))
     tile = Tile(int(work.row.row), int(work.row.col), side)
-    found = told_series(images, maps, dates, tile, held, reading.recipes[work.row.layer].predictor)
+    found = told_series(images, maps, dates, tile, held, work.recipe.predictor)
     if isinstance(found, ReadError):
         return _nothing("quarantined", {"error_class": found.kind, "message": str(found)})
     return _told(as_series(found))

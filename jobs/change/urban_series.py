@@ -19,14 +19,14 @@ from jobs.arrow_batches import ARROW_BYTES, rows_per_batch
 from jobs.job import Context, Tables, job
 from jobs.layer_models import check_images, checked_series_model
 from jobs.network_runs import model_of_run, network_backend, plain_pin, staged_model
-from jobs.planned_scenes import PARTITIONS_PER_CORE, reading_of, scenes_named
+from jobs.planned_scenes import PARTITIONS_PER_CORE, images_of, reading_of, scenes_named
 from jobs.series_maps import series_layers
 from jobs.tracking import tracking_uri
-from jobs.unadapted import shows_real_ground, unadapted_note
+from jobs.unadapted import say_unadapted
 from models.change_integration import Rule
 from models.predictor import read_spec
 from models.registry import resolve_model
-from models.series_states import Steadiness
+from models.series_states import USUAL, Steadiness
 from udfs.channels import BESIDE_COMPOSITE, Channels
 from udfs.composites import CompositeName
 from udfs.scenes import Scene
@@ -51,9 +51,13 @@ class UrbanSeriesSettings(Settings):
         None, min_length=1, description="default: those with pixels larger than 2 m; of finer ones, bridge tells",
         json_schema_extra={"matters": False},
     )  # fmt: skip
-    change_per_year: float = Field(0.02, gt=0, lt=1, description="how often a pixel is thought to turn, per year and either way")
+    change_per_year: float = Field(
+        USUAL.change_per_year, gt=0, lt=1, description="how often a pixel is thought to turn, per year and either way"
+    )
     weight: float = Field(
-        0.25, ge=0, description="of that, beside what maps show: more makes steadier series; maps err alike, so their differences tell much"
+        USUAL.weight,
+        ge=0,
+        description="of that, beside what maps show: more makes steadier series; maps err alike, so their differences tell much",
     )
     rule: Literal["free", "monotone"] = Field("free", description="monotone: what is built stays built")
     least_dates: int = Field(1, ge=1, le=12, description="dates that a state must last, but at both ends of the series")
@@ -105,7 +109,8 @@ def series_pins(place: Place, settings: UrbanSeriesSettings) -> dict[str, dict[s
 
 def series_backend(place: Place, settings: UrbanSeriesSettings) -> str | None:
     """What runs models of series, where a layer has one."""
-    return network_backend(settings.backend) if series_pins(place, settings) else None
+    networked = any(place.layers[name].series for name in series_layers(place) if name in place.layers)
+    return network_backend(settings.backend) if networked else None
 
 
 def layer_digests(place: Place, settings: UrbanSeriesSettings) -> dict[str, str]:
@@ -172,14 +177,11 @@ def urban_series(tables: Tables, settings: UrbanSeriesSettings, context: Context
 
 def _check_shown(named: dict[str, Scene], recipes: dict[str, SeriesRecipe], context: Context) -> None:
     """Refuse images that lack a band, and say where a model knows no real place."""
-    layers = context.place.layers
-    images = {name: [scene for scene in named.values() if scene.sensor in layers[name].sensors] for name in recipes}
+    images = images_of(context.place, named, recipes)
     specs = {name: read_spec(recipe.model_path) for name, recipe in recipes.items()}
     check_images(context.place, images, specs)
     for name, spec in specs.items():
-        note = unadapted_note(name, f"{spec.name} version {context.pins[name]['version']}", spec.labels)
-        if note and shows_real_ground(images[name]):
-            context.say_once(note)
+        say_unadapted(context, name, images[name], f"{spec.name} version {context.pins[name]['version']}", spec.labels)
 
 
 def _gathered(rows: DataFrame, tiles: DataFrame, name: str, columns: tuple[str, ...]) -> DataFrame:

@@ -14,9 +14,9 @@ from conf.tables import BUILT_UP
 from jobs.job import Context, Tables, job
 from jobs.layer_models import check_images, checked_model, pin_of, threshold_of
 from jobs.network_runs import Backend, model_of_run, network_backend, plain_pin, staged_model
-from jobs.planned_scenes import beside_neighbours, reading_of, scenes_named
+from jobs.planned_scenes import beside_neighbours, images_of, reading_of, scenes_named
 from jobs.recipes import labels_of
-from jobs.unadapted import shows_real_ground, unadapted_note
+from jobs.unadapted import say_unadapted
 from models.devices import check_backend
 from models.predictor import read_spec
 from udfs.channels import BESIDE_COMPOSITE, Channels
@@ -25,7 +25,6 @@ from udfs.compositing import suited
 from udfs.mapping import Recipe, built_up_batches
 from udfs.masks import PolygonFile, polygon_file, water_bands
 from udfs.rasters import ONE
-from udfs.scenes import Scene
 from udfs.speckle import LOOKS
 
 DATA_VERSION = 3
@@ -142,18 +141,12 @@ def built_up(tables: Tables, settings: BuiltUpSettings, context: Context) -> Dat
     recipes = {name: recipe_of(name, settings, context) for name in context.place.layers}
     specs = {name: read_spec(recipe.model_path) for name, recipe in recipes.items()}
     # Checked before the first write already, but for images that this run has only just made.
-    images = {name: [scene for scene in scenes.values() if scene.sensor in layer.sensors] for name, layer in context.place.layers.items()}
+    images = images_of(context.place, scenes, context.place.layers)
     check_images(context.place, images, specs)
-    _say_unadapted(images, recipes, context)
+    for name, recipe in recipes.items():
+        say_unadapted(context, name, images[name], f"{recipe.model_name} version {recipe.model_version}", recipe.model_labels)
     shell = partial(built_up_batches, recipes=recipes, **reading_of(scenes, context, settings.read_ahead))
     return beside_neighbours(planned.drop("settings_digest"), context, settings.partitions).mapInPandas(shell, _ddl())
-
-
-def _say_unadapted(images: dict[str, list[Scene]], recipes: dict[str, Recipe], context: Context) -> None:
-    for name, recipe in recipes.items():
-        note = unadapted_note(name, f"{recipe.model_name} version {recipe.model_version}", recipe.model_labels)
-        if note and shows_real_ground(images[name]):
-            context.say_once(note)
 
 
 def _ddl() -> str:
