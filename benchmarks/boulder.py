@@ -102,7 +102,7 @@ def by_maps(series: ImageSeries, held: Steadiness | None) -> Mask:
     """Of the shipped network of single images; without `held` each date by itself."""
     pin = shipped_models()["built_up_10m"]
     predictor = load_predictor(pin.path, pin.sha256)
-    shown = np.isfinite(series.values).any(1)
+    shown = series.shown
     maps = np.where(shown, np.stack([predicted_map(predictor, values) for values in series.values]), NO_DATA).astype(np.uint8)
     threshold = round(predictor.spec.threshold * ONE)
     if held is None:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conf.errors import InputError
+from conf.windows import FULL_LABEL
 from models.windows import Window
 
 
@@ -28,6 +29,21 @@ class ImageSeries(NamedTuple):
     @property
     def dates(self) -> list[dt.date]:
         return [dt.date.fromordinal(int(day)) for day in self.days]
+
+    @property
+    def shown(self) -> NDArray[np.bool_]:
+        """Where each date has data (T, height, width)."""
+        return np.asarray(np.isfinite(self.values).any(1))
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Where each date shows labelled ground (T, height, width)."""
+        return self.shown & (self.weights > 0)
+
+    @property
+    def built(self) -> NDArray[np.bool_]:
+        """What labels call built (T, height, width)."""
+        return np.asarray(self.labels >= FULL_LABEL / 2)
 
     def at(self, chosen: NDArray[np.int64] | slice) -> "ImageSeries":
         """The series of some of its dates."""

@@ -8,7 +8,7 @@ import numpy as np
 from torch import nn
 
 from conf.rasters import ONE
-from conf.windows import CHOOSE, FULL_LABEL
+from conf.windows import CHOOSE
 from models.bundle import ModelSpec
 from models.change_integration import edges_of
 from models.change_metrics import shown_changes
@@ -21,7 +21,7 @@ from models.series_crops import SeriesDraw
 from models.series_fitting import fit_series
 from models.series_judging import Answer, of_pairs, of_states, states_alone
 from models.series_predictor import series_predictor_of
-from models.series_training import Said, known_at, predicted_series
+from models.series_training import Said, predicted_series
 
 HALF = 0.5
 
@@ -36,7 +36,7 @@ class Bitemporal(NamedTuple):
     def answers(self, series: ImageSeries) -> dict[str, Answer]:
         """`pairs`: what it says of every two dates that show a pixel in turn, and of the first and the last; `pairs_states`: what its
         states differ in."""
-        said, seen = self._said(series), known_at(series)
+        said, seen = self._said(series), series.known
         return {"pairs": of_pairs(said, seen, self.change_threshold), "pairs_states": of_states(states_alone(said, HALF), seen)}
 
     def _said(self, series: ImageSeries) -> Said:
@@ -53,7 +53,7 @@ def train_bitemporal(
     network = series_predictor_of(fitted.spec, fitted.tensors).network
     found, labels = [], []
     for each in (one for one in series if one.split == CHOOSE):
-        changed, told = shown_changes(each.labels >= FULL_LABEL / 2, known_at(each))
+        changed, told = shown_changes(each.built, each.known)
         said = predicted_series(network, each, normaliser(spec), edges_of("adjacent", len(each.days)))
         found.append(said.changes[told] / ONE)
         labels.append(changed[told])

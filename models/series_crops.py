@@ -23,6 +23,8 @@ class SeriesDraw:
     """Share of dates that show nothing."""
     shifted: float = 0.0
     """Share of dates whose image lies a pixel beside the labels, as images do that are not matched to each other well."""
+    withheld: float = 0.0
+    """Share of crops that one of two sensors does not show at any date, and of those that the other does not."""
     tries: int = 6
     """Places of which one is drawn, the more likely the more pixels change there."""
 
@@ -64,7 +66,8 @@ def _fewer(series: ImageSeries, dates: int, random: np.random.Generator) -> Imag
 def _crop(series: ImageSeries, seen: Seen, random: np.random.Generator) -> SeriesCrops:
     block = _place(series.labels, seen.side, seen.draw.tries, random)
     turns, flip = int(random.integers(4)), bool(random.integers(2))
-    shown = [_date(series, date, block, seen, random) for date in range(len(series.days))]
+    gone = _withheld(series.values.shape[1], seen, random)
+    shown = [_date(series, date, block, gone, seen, random) for date in range(len(series.days))]
     images, labels, weights = (quarter_turned(torch.stack(part), turns, flip) for part in zip(*shown, strict=True))
     days, states = torch.from_numpy(series.days.astype(np.float32)), torch.tensor(float(series.tells != CHANGES))
     return SeriesCrops(images, days, labels[:, 0], weights[:, 0], states)
@@ -87,14 +90,23 @@ def _beside(block: tuple[slice, slice], share: float, shape_yx: tuple[int, ...],
     return (slice(*moved[0]), slice(*moved[1])) if inside else block
 
 
+def _withheld(channels: int, seen: Seen, random: np.random.Generator) -> slice:
+    """The channels of a sensor that a crop does without; of one that has both, and of one sensor's images, none."""
+    if not seen.draw.withheld:
+        return slice(0)
+    own, fate = channels - seen.change.beside, float(random.uniform())
+    return (slice(own), slice(own, channels), slice(0))[min(int(fate / seen.draw.withheld), 2)]
+
+
 def _date(
-    series: ImageSeries, date: int, block: tuple[slice, slice], seen: Seen, random: np.random.Generator
+    series: ImageSeries, date: int, block: tuple[slice, slice], gone: slice, seen: Seen, random: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """One date's image, labels and weights; what it does not show teaches nothing."""
     values = square_of(series.values[date][:, *_beside(block, seen.draw.shifted, series.labels.shape[1:], random)], seen.side, np.nan)
     labels, weights = (square_of(part[date][block][None], seen.side, 0) for part in (series.labels, series.weights))
     values, labels, weights = under_snow(values, labels / FULL_LABEL, weights / FULL_WEIGHT, seen.change, random)
     values = relit(values, seen.change, random)
+    values[gone] = torch.nan
     if random.uniform() < seen.draw.missing:
         values = torch.full_like(values, torch.nan)
     return seen.normalise(values), labels, weights * values.isfinite().any(0)

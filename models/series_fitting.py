@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conf.rasters import ONE
-from conf.windows import CHANGES, CHOOSE, FULL_LABEL
+from conf.windows import CHANGES, CHOOSE
 from models.bundle import ModelSpec, Tensors
 from models.calibration import calibrated, fitted_calibration, reliability
 from models.change_metrics import ChangeFigures, change_figures, mean_figures
@@ -21,7 +21,7 @@ from models.series_crops import SeriesDraw
 from models.series_network import build_series_network
 from models.series_predictor import series_halo_figures, series_predictor_of
 from models.series_teaching import SeriesTeaching, taught_series
-from models.series_training import Said, SeriesLesson, built_states, known_at, predicted_series, series_counts
+from models.series_training import Said, SeriesLesson, built_states, predicted_series, series_counts
 from models.thresholds import THRESHOLDS
 from models.windows import Window
 
@@ -41,9 +41,10 @@ def fit_series(
     teaching: SeriesTeaching | None = None,
 ) -> Fitted:
     """Train the spec's architecture on series, from the weights of a network of single images where one is given, which then teaches what
-    series without labels show; calibrate it, choose threshold (`rule`, a key of THRESHOLDS) and weight on those of split `choose`."""
+    series without labels show, unless two sensors are to agree on these; calibrate it, choose threshold (`rule`, a key of THRESHOLDS) and
+    weight on those of split `choose`."""
     network = build_series_network(spec.architecture, course.seed, weights_of(start))
-    taught = taught_series(series, start, teaching or SeriesTeaching())
+    taught = series if course.consistency else taught_series(series, start, teaching or SeriesTeaching())
     trained = run_course(network, SeriesLesson(taught, normaliser(spec), course, draw), course, report, None, machine)
     choosing = [each for each in series if each.split == CHOOSE]
     made = finished_series(spec, trained.network, choosing, rule)
@@ -97,7 +98,7 @@ def change_f1(said: list[Said], series: list[ImageSeries], threshold: float, wei
 def series_figures(said: list[Said], series: list[ImageSeries], threshold: float, weight: float) -> dict[str, float]:
     """Of the integrated series, `change_f1` over all ground together, the other figures of ChangeFigures as means over series."""
     each = [
-        change_figures(built_states(one, item, threshold, weight), item.labels >= FULL_LABEL / 2, known_at(item), item.days.tolist())
+        change_figures(built_states(one, item, threshold, weight), item.built, item.known, item.days.tolist())
         for one, item in zip(said, series, strict=True)
     ]
     told = [name for name in ChangeFigures._fields if any(one.tells != CHANGES for one in series) or name.startswith("change")]
@@ -110,13 +111,13 @@ Pixels = tuple[NDArray[np.float64], NDArray[np.bool_]]
 
 def _known_states(said: Said, series: ImageSeries) -> Pixels:
     """None of a series whose labels only tell changes."""
-    known = known_at(series) & (series.tells != CHANGES)
-    return said.states[known] / ONE, series.labels[known] >= FULL_LABEL / 2
+    known = series.known & (series.tells != CHANGES)
+    return said.states[known] / ONE, series.built[known]
 
 
 def _known_changes(said: Said, series: ImageSeries) -> Pixels:
     first, second = ([edge[end] for edge in said.edges] for end in (0, 1))
-    known, built = known_at(series), series.labels >= FULL_LABEL / 2
+    known, built = series.known, series.built
     both = known[first] & known[second]
     return said.changes[both] / ONE, (built[first] != built[second])[both]
 
@@ -132,6 +133,6 @@ def _worst(said: list[Said], series: list[ImageSeries], threshold: float) -> Any
     for one, each in zip(said, series, strict=True):
         for date, day in enumerate(each.dates):
             windows.append(Window(f"{each.source} {day}", each.split, each.share, each.values[date], each.labels[date], each.weights[date]))
-            known = known_at(each)[date]
-            told.append(Judged(np.where(known, one.states[date], 0).astype(np.uint8), each.labels[date] >= FULL_LABEL / 2, known))
+            known = each.known[date]
+            told.append(Judged(np.where(known, one.states[date], 0).astype(np.uint8), each.built[date], known))
     return worst_squares(told, windows, threshold)

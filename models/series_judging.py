@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from conf.rasters import ONE
-from conf.windows import CHANGES, FULL_LABEL
+from conf.windows import CHANGES
 from models.change_metrics import Mask, change_block_counts, change_figures, mean_figures, shown_changes
 from models.judging import BLOCK_PX, predicted_map, with_bounds
 from models.metrics import bootstrap_difference, bootstrap_f1, scores
 from models.predictor import Predictor
 from models.series import ImageSeries
 from models.series_states import USUAL, series_of_maps
-from models.series_training import Said, built_states, known_at
+from models.series_training import Said, built_states
 
 STATES = ("segmentation", "segmentation_first_last", "date_error_days", "flicker")
 """Figures of ChangeFigures that only answers with states have."""
@@ -78,8 +78,8 @@ def without(series: ImageSeries, channels: slice) -> ImageSeries:
 
 def map_answers(predictor: Predictor, series: ImageSeries) -> dict[str, Answer]:
     """Of a network of single images, which sees the first channels: its maps, each at its threshold, and the series that its maps make."""
-    seen, threshold = known_at(series), predictor.spec.threshold
-    shown = np.isfinite(series.values).any(1)
+    seen, threshold = series.known, predictor.spec.threshold
+    shown = series.shown
     own = series.values[:, : len(predictor.spec.channels)]
     maps = np.where(shown, np.stack([predicted_map(predictor, values) for values in own]), 255).astype(np.uint8)
     integrated = series_of_maps(maps, [round(threshold * ONE)] * len(maps), series.dates, USUAL).values
@@ -91,7 +91,7 @@ def map_answers(predictor: Predictor, series: ImageSeries) -> dict[str, Answer]:
 
 def network_answers(said: Said, series: ImageSeries, threshold: float, weight: float) -> dict[str, Answer]:
     """Of a network of series: the integrated series, and its states alone."""
-    seen = known_at(series)
+    seen = series.known
     alone = states_alone(said, threshold)
     return {"network": of_states(built_states(said, series, threshold, weight), seen), "network_states": of_states(alone, seen)}
 
@@ -142,25 +142,20 @@ def _f1(counts: NDArray[np.int64]) -> float:
 
 def _counts(own: Sequence[Answer], series: Sequence[ImageSeries]) -> NDArray[np.int64]:
     parts = [
-        change_block_counts(one.changes, *shown_changes(_truth(each), known_at(each)), BLOCK_PX)
-        for one, each in zip(own, series, strict=True)
+        change_block_counts(one.changes, *shown_changes(each.built, each.known), BLOCK_PX) for one, each in zip(own, series, strict=True)
     ]
     return np.concatenate(parts)
 
 
 def _first_last_counts(own: Sequence[Answer], series: Sequence[ImageSeries]) -> NDArray[np.int64]:
-    ends = [shown_changes(*first_and_last(_truth(each), known_at(each))) for each in series]
+    ends = [shown_changes(*first_and_last(each.built, each.known)) for each in series]
     return np.concatenate([change_block_counts(one.first_last, *end, BLOCK_PX) for one, end in zip(own, ends, strict=True)])
 
 
 def _state_figures(own: Sequence[Answer], series: Sequence[ImageSeries]) -> dict[str, float]:
     each = [
-        change_figures(one.states, _truth(item), known_at(item), item.days.tolist())
+        change_figures(one.states, item.built, item.known, item.days.tolist())
         for one, item in zip(own, series, strict=True)
         if one.states is not None
     ]
     return {name: value for name, value in mean_figures(each).items() if name in STATES}
-
-
-def _truth(series: ImageSeries) -> NDArray[np.bool_]:
-    return np.asarray(series.labels >= FULL_LABEL / 2)

@@ -29,8 +29,9 @@ def taught_series(series: list[ImageSeries], predictor: Predictor | None, teachi
 
 
 def _told(series: ImageSeries, predictor: Predictor, teaching: SeriesTeaching) -> ImageSeries:
-    shown = np.isfinite(series.values).any(1)
-    maps = np.stack([predicted_map(predictor, values) for values in series.values]) / ONE
+    shown = series.shown
+    own = series.values[:, : len(predictor.spec.channels)]
+    maps = np.stack([predicted_map(predictor, values) for values in own]) / ONE
     mean = np.where(shown, maps, 0).sum(0) / np.maximum(shown.sum(0), 1)
     built, other = mean >= teaching.built_from, mean <= teaching.other_to
     labels = np.broadcast_to(np.where(built, FULL_LABEL, 0).astype(np.uint8), shown.shape)

@@ -9,12 +9,13 @@ from torch import nn
 from torch.nn import functional
 
 from conf.rasters import NO_DATA, ONE
-from conf.windows import CHANGES, CHOOSE, FULL_LABEL, TRAIN
+from conf.windows import CHANGES, CHOOSE, TRAIN, UNLABELLED
 from models.augmentation import Normaliser
 from models.change_integration import edges_of
 from models.change_metrics import change_block_counts, shown_changes
 from models.course import Course, in_half
-from models.losses import segmentation_loss
+from models.inference import present
+from models.losses import power_jaccard, segmentation_loss
 from models.metrics import scores
 from models.series import ImageSeries
 from models.series_crops import Seen, SeriesCrops, SeriesDraw, draw_series_crops
@@ -24,22 +25,29 @@ from models.windows import Window
 
 
 class SeriesLesson:
-    """Crops of labelled series. Edges: of neighbours, and first to last."""
+    """Crops of labelled series and, where sensors are to agree on ground without labels, some of that. Edges: of neighbours, and first to
+    last."""
 
     def __init__(self, series: list[ImageSeries], normalise: Normaliser, course: Course, draw: SeriesDraw) -> None:
-        self._learning, self._choosing = ([each for each in series if each.split == name] for name in (TRAIN, CHOOSE))
+        parts = ([each for each in series if each.split == name] for name in (TRAIN, CHOOSE, UNLABELLED))
+        self._learning, self._choosing, self._unlabelled = parts
+        if course.consistency and not course.augmentation.beside:
+            raise ValueError(f"consistency {course.consistency} of one sensor: give augmentation.beside, the bands of a second")
         self._normalise, self._course = normalise, course
         self._seen = Seen(course.side, normalise, course.augmentation, draw)
 
     def draw(self, held: list[Window], share: int, random: np.random.Generator) -> list[Any]:
-        return [draw_series_crops(self._learning, share, self._seen, random)]
+        parts = (self._learning, self._unlabelled) if self._course.consistency else (self._learning,)
+        return [draw_series_crops(part, share, self._seen, random) for part in parts]
 
     def loss(self, network: nn.Module, crops: list[Any]) -> torch.Tensor:
-        (given,) = crops
-        edges = edges_of("cyclic", given.images.shape[1])
-        with in_half(given.images.device.type, self._course):
-            states, changes = network(given.images, given.days, edges)
-        return series_loss(states.float(), changes.float(), given, edges, self._course.jaccard_share)
+        labelled, course = crops[0], self._course
+        edges = edges_of("cyclic", labelled.images.shape[1])
+        with in_half(labelled.images.device.type, course):
+            states, changes = network(labelled.images, labelled.days, edges)
+            agreement = [series_agreement(network, each, course.augmentation.beside) for each in crops[1:]]
+        loss = series_loss(states.float(), changes.float(), labelled, edges, course.jaccard_share)
+        return loss + course.consistency * sum(agreement)
 
     def judge(self, network: nn.Module) -> tuple[float, float]:
         """F1 of change between neighbouring dates, of the series that network and integration give."""
@@ -59,6 +67,23 @@ def series_loss(states: torch.Tensor, changes: torch.Tensor, crops: SeriesCrops,
     return of_states + segmentation_loss(changes, changed, known, jaccard_share)
 
 
+def series_agreement(network: nn.Module, crops: SeriesCrops, beside: int) -> torch.Tensor:
+    """How far what each sensor alone says of a series is from what both say, which teaches and does not learn from that: mean power Jaccard
+    of states and changes. The last `beside` channels are the second's (Hafner et al. 2022, RSE 280, 113192, along time)."""
+    edges, own = edges_of("cyclic", crops.images.shape[1]), crops.images.shape[2] - beside
+    with torch.no_grad():
+        both = network(crops.images, crops.days, edges)
+    far = []
+    for hidden in (slice(own), slice(own, None)):
+        images = crops.images.clone()
+        images[:, :, hidden] = 0
+        seen = present(images.flatten(0, 1)).reshape(both[0].shape)
+        weights = (seen, torch.stack([seen[:, first] & seen[:, second] for first, second in edges], 1))
+        for alone, together, weight in zip(network(images, crops.days, edges), both, weights, strict=True):
+            far.append(power_jaccard(torch.sigmoid(alone.float()), torch.sigmoid(together.float()), weight.float()))
+    return torch.stack(far).mean()
+
+
 class Said(NamedTuple):
     """A network's probabilities of a series: of states (T, height, width) and of changes along `edges` (E, height, width), uint8, 0-250;
     states are 255 where a date shows nothing."""
@@ -70,7 +95,7 @@ class Said(NamedTuple):
 
 def predicted_series(network: nn.Module, series: ImageSeries, normalise: Normaliser, edges: Edges | None = None) -> Said:
     """Of a series seen whole, padded to a multiple of 32; edges: those that its states need, where none are given."""
-    shown = np.asarray(np.isfinite(series.values).any(1))
+    shown = series.shown
     edges = needed_edges(shown) if edges is None else edges
     height, width = series.labels.shape[1:]
     images = normalise(torch.from_numpy(series.values.astype(np.float32)))[None]
@@ -86,8 +111,8 @@ def predicted_series(network: nn.Module, series: ImageSeries, normalise: Normali
 
 def series_counts(said: Said, series: ImageSeries, threshold: float, weight: float = 1.0, side: int = 64) -> NDArray[np.int64]:
     """Hits, false alarms and misses of change between dates that show a pixel in turn (n, 3), block by block, of the integrated series."""
-    found, _ = shown_changes(built_states(said, series, threshold, weight), known_at(series))
-    return change_block_counts(found, *shown_changes(series.labels >= FULL_LABEL / 2, known_at(series)), side)
+    found, _ = shown_changes(built_states(said, series, threshold, weight), series.known)
+    return change_block_counts(found, *shown_changes(series.built, series.known), side)
 
 
 def built_states(said: Said, series: ImageSeries, threshold: float, weight: float) -> NDArray[np.bool_]:
@@ -98,8 +123,3 @@ def built_states(said: Said, series: ImageSeries, threshold: float, weight: floa
     told = Told(said.edges, said.changes, weight)
     values = series_of_maps(said.states, thresholds, series.dates, USUAL, told).values
     return np.asarray((values >= BUILT_FROM) & (values != NO_DATA))
-
-
-def known_at(series: ImageSeries) -> NDArray[np.bool_]:
-    """Where each date shows labelled ground (T, height, width)."""
-    return np.asarray((series.weights > 0) & np.isfinite(series.values).any(1))

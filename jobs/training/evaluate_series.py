@@ -130,10 +130,9 @@ def _by_maps(predictor: Any) -> Any:
 
 def _by_index(recipe: Recipe) -> Any:
     from models.series_judging import index_states, of_states
-    from models.series_training import known_at
 
     red, near, short = (untrained_spec(recipe).bands.index(band) for band in INDEX_BANDS)
-    return lambda series: {"index": of_states(index_states(series, (red, near, short)), known_at(series))}
+    return lambda series: {"index": of_states(index_states(series, (red, near, short)), series.known)}
 
 
 def _by_pairs(recipe: Recipe, settings: EvaluateSeriesSettings, context: Context, folder: Path) -> Any:

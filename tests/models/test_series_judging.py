@@ -8,7 +8,7 @@ import pytest
 from models.change_integration import edges_of
 from models.series import ImageSeries
 from models.series_judging import answer_figures, better_by, first_and_last, index_states, of_pairs, of_states, thinned, with_missing
-from models.series_training import Said, known_at
+from models.series_training import Said
 
 RANDOM = np.random.default_rng(8)
 SHAPE = (5, 70, 90)
@@ -65,9 +65,9 @@ def test_fewer_dates_keep_both_ends_and_what_is_missing_is_drawn_by_its_share() 
         labels=np.zeros((5, 1280, 1280), np.uint8),
         weights=np.full((5, 1280, 1280), 10, np.uint8),
     )
-    hidden = ~known_at(with_missing(large, 0.4, 2))
+    hidden = ~with_missing(large, 0.4, 2).known
     assert 0.35 < hidden.mean() < 0.45 and not np.array_equal(hidden[0], hidden[1])
-    np.testing.assert_array_equal(hidden, ~known_at(with_missing(large, 0.4, 2)))
+    np.testing.assert_array_equal(hidden, ~with_missing(large, 0.4, 2).known)
 
 
 def test_the_index_calls_bright_short_wave_built() -> None:

@@ -20,7 +20,7 @@ from models.series_crops import Seen, SeriesCrops, SeriesDraw, draw_series_crops
 from models.series_fitting import Fitted, fit_series
 from models.series_predictor import load_series_predictor, series_predictor_of
 from models.series_states import needed_edges
-from models.series_training import series_loss
+from models.series_training import series_agreement, series_loss
 from models.windows import Window
 
 torch.set_num_threads(1)
@@ -115,6 +115,53 @@ def test_a_course_learns_and_repeats(fitted: Fitted) -> None:
     again = fit_series(SPEC, SERIES, COURSE, SeriesDraw(), "best_f1", lambda text: None)
     assert all(np.array_equal(fitted.tensors[name], again.tensors[name]) for name in fitted.tensors)
     assert fitted.spec == again.spec
+
+
+TWO = Augmentation(beside=1)
+
+
+def test_some_crops_do_without_one_of_two_sensors_at_all_dates() -> None:
+    shown = PLAIN._replace(change=TWO, draw=replace(PLAIN.draw, withheld=0.3))
+    random = np.random.default_rng(6)
+    crops = [draw_series_crops(SERIES[:2], 1, shown, random) for _ in range(60)]
+    gone = np.array([[bool((each.images[:, :, channel] == 0).all()) for channel in (0, 1)] for each in crops])
+    assert 9 < gone[:, 0].sum() < 28 and 9 < gone[:, 1].sum() < 28 and not gone.all(1).any()
+    assert all(each.weights.any() for each in crops), "what the other sensor shows still teaches"
+
+
+def test_agreement_is_nothing_where_sensors_say_the_same_and_counts_where_both_see() -> None:
+    class Said(torch.nn.Module):
+        """States as the sum of channels, changes as those of the later date."""
+
+        def forward(self, images, days, edges):
+            states = images.sum(2)
+            return states, torch.stack([states[:, second] for _, second in edges], 1)
+
+    images = torch.zeros(1, 3, 2, 4, 4)
+    images[:, :, :, :2] = 20.0
+    crops = SeriesCrops(images, torch.arange(3.0)[None], torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4), torch.ones(1))
+    assert float(series_agreement(Said(), crops, 1)) < 1e-3
+    images[:, :, 1] = -20.0
+    images[:, :, 0] = 30.0
+    p = 1 / (1 + np.exp(-np.array([30.0, -20.0])))
+    both = 1 / (1 + np.exp(-10.0))
+    by_hand = np.mean([1 - value * both / (value**2 + both**2 - value * both) for value in p])
+    assert float(series_agreement(Said(), crops, 1)) == pytest.approx(by_hand, abs=1e-3)
+
+
+def test_sensors_learn_to_agree_on_series_without_labels() -> None:
+    unlabelled = [each._replace(split="unlabelled", weights=np.zeros_like(each.weights)) for each in series_of(windows_of("train", 9))]
+    apart = []
+    for weight in (0.0, 2.0):
+        course = replace(COURSE, consistency=weight, augmentation=TWO)
+        tensors = fit_series(SPEC, [*SERIES, *unlabelled], course, SeriesDraw(withheld=0.2), "best_f1", lambda text: None).tensors
+        network = series_predictor_of(SPEC, tensors).network
+        crops = draw_series_crops(unlabelled, 4, Seen(40, Normaliser(**NORMAL), TWO, SeriesDraw()), np.random.default_rng(1))
+        with torch.no_grad():
+            apart.append(float(series_agreement(network, crops, 1)))
+    assert apart[1] < apart[0]
+    with pytest.raises(ValueError, match=r"consistency 2\.0 of one sensor: give augmentation\.beside"):
+        fit_series(SPEC, SERIES, replace(course, augmentation=Augmentation()), SeriesDraw(), "best_f1", lambda text: None)
 
 
 class Cut(Exception):
