@@ -20,13 +20,13 @@ from conf.rasters import NO_DATA, ONE
 from models.bundle import read_spec, read_tensors
 from models.change_integration import Rule
 from models.fitting import normaliser
-from models.judging import predicted_map
 from models.predictor import load_predictor
 from models.registry import shipped_models
 from models.series import ImageSeries
 from models.series_fitting import calibrated_series
 from models.series_predictor import series_predictor_of
 from models.series_states import BUILT_FROM, USUAL, Steadiness, Told, series_of_maps
+from models.series_teaching import maps_of
 from models.series_training import predicted_series
 from udfs.composites import median
 from udfs.simulation.city import NO_BUILDING, City, Shapes, plan_city
@@ -102,8 +102,7 @@ def by_maps(series: ImageSeries, held: Steadiness | None) -> Mask:
     """Of the shipped network of single images; without `held` each date by itself."""
     pin = shipped_models()["built_up_10m"]
     predictor = load_predictor(pin.path, pin.sha256)
-    shown = series.shown
-    maps = np.where(shown, np.stack([predicted_map(predictor, values) for values in series.values]), NO_DATA).astype(np.uint8)
+    maps = maps_of(predictor, series)
     threshold = round(predictor.spec.threshold * ONE)
     if held is None:
         return filled(np.where(maps == NO_DATA, NO_DATA, np.where(maps >= threshold, ONE, 0)).astype(np.uint8))

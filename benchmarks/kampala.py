@@ -15,11 +15,9 @@ from scipy import ndimage
 
 from conf.windows import CHOOSE, FULL_LABEL, TRAIN
 from jobs.held_out import made_windows
-from jobs.recipes import Recipe, held_out_orders, orders, read_recipe, typed, untrained_spec
-from models.augmentation import Augmentation
+from jobs.recipes import Recipe, course_of, held_out_orders, orders, read_recipe, untrained_spec
 from models.baseline import train_baseline
 from models.calibration import reliability
-from models.course import Course
 from models.fitting import Fitted, Teaching, fit
 from models.judging import judged_window
 from models.metrics import Interval, matched_objects, scores
@@ -60,9 +58,7 @@ def _kept(folder: Path, name: str, seed: int, minutes: float, recipe: Recipe, le
 
 
 def _ours(recipe: Recipe, learned: list[Window], held: Window, seed: int, minutes: float) -> Map:
-    course = Course(
-        **{**recipe.course, "seed": seed, "steps": 10**9, "cpu_minutes": minutes}, augmentation=typed(Augmentation, recipe.augmentation)
-    )
+    course = course_of(recipe, seed=seed, steps=10**9, cpu_minutes=minutes)
     spec = untrained_spec(recipe)
     fitted: Fitted = fit(spec, learned, course, Teaching(), recipe.threshold, print)
     return Map(judged_window(predictor_of(fitted.spec, fitted.tensors), held).probability, fitted.spec.threshold)

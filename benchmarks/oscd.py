@@ -20,9 +20,8 @@ from conf.place import Source
 from conf.rasters import ONE
 from conf.windows import CHANGES, CHOOSE, FULL_WEIGHT, TRAIN
 from jobs.courses import start_of
-from jobs.recipes import read_recipe, typed, untrained_spec
-from models.augmentation import Augmentation
-from models.course import Course, run_course
+from jobs.recipes import course_of, read_recipe, untrained_spec
+from models.course import run_course
 from models.fitting import normaliser
 from models.metrics import scores, threshold_of_best_f1
 from models.series import ImageSeries
@@ -92,8 +91,7 @@ def learned(others: list[ImageSeries], held: ImageSeries, steps: int) -> Share:
     """Probability of change of the held city, by a network that learned from the others."""
     recipe = read_recipe(RECIPE)
     spec = untrained_spec(recipe)
-    values: dict[str, Any] = {"batch": 4, "looks": 1, "keep": "last", "steps": steps}
-    course = Course(**{**recipe.course, **values}, augmentation=typed(Augmentation, recipe.augmentation))
+    course = course_of(recipe, batch=4, looks=1, keep="last", steps=steps)
     network = build_series_network(spec.architecture, course.seed, weights_of(start_of(recipe)))
     looked = held._replace(split=CHOOSE)
     lesson = SeriesLesson([*others, looked], normaliser(spec), course, SeriesDraw(least_dates=2, most_dates=2, missing=0.0))

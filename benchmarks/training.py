@@ -12,8 +12,7 @@ import torch
 from benchmarks.pairs import Measure
 from jobs.courses import machine_for
 from jobs.held_out import made_windows
-from jobs.recipes import orders, read_recipe, typed, untrained_spec
-from models.augmentation import Augmentation
+from jobs.recipes import course_of, orders, read_recipe, untrained_spec
 from models.course import Course
 from models.fitting import normaliser
 from models.networks import build_network
@@ -49,7 +48,7 @@ def learned_from() -> list[Window]:
 
 def _course() -> Course:
     recipe = read_recipe(RECIPE)
-    return replace(Course(**recipe.course, augmentation=typed(Augmentation, recipe.augmentation)), looks=1, cpu_minutes=1e6)
+    return course_of(recipe, looks=1, cpu_minutes=1e6)
 
 
 def _beside(threads: int, windows: list[Window], course: Course) -> Measure:

@@ -12,7 +12,7 @@ from pydantic import Field
 from conf.errors import InputError
 from conf.settings import Settings, digest
 from conf.windows import CHOOSE, TRAIN, UNLABELLED
-from jobs.recipes import Recipe, typed, untrained_spec
+from jobs.recipes import Recipe, course_of, untrained_spec
 
 if TYPE_CHECKING:  # torch takes seconds, and most commands need none
     from models.fitting import Fitted
@@ -59,7 +59,8 @@ def taught(order: CourseOrder, report: Report) -> Taught:
     from models.windows import windows_digest
 
     torch.set_num_threads(order.threads)
-    recipe, spec, windows, course = order.recipe, untrained_spec(order.recipe), _windows(order), _course(order)
+    recipe, spec, windows = order.recipe, untrained_spec(order.recipe), _windows(order)
+    course = course_of(recipe, **({"steps": order.steps} if order.steps else {}))
     stream = None
     if order.tiles:
         stream = WindowStream(order.tiles, TRAIN, spec.channels, recipe.tiles, [course.seed, rank()], order.without)
@@ -134,14 +135,6 @@ def _silent(text: str) -> None:
     return None
 
 
-def _course(order: CourseOrder) -> Any:
-    from models.augmentation import Augmentation
-    from models.course import Course
-
-    steps = {"steps": order.steps} if order.steps else {}
-    return Course(**{**order.recipe.course, **steps}, augmentation=typed(Augmentation, order.recipe.augmentation))
-
-
 def _windows(order: CourseOrder) -> Any:
     from models.streaming import held_windows
     from models.windows import figure_name, read_windows, region_of
@@ -155,10 +148,10 @@ def _windows(order: CourseOrder) -> Any:
 
 def with_labels(windows: Any, share: float) -> Any:
     """The windows, of split `train` this share of the grounds, at least one, the same each time; others as if nobody had labelled them."""
-    grounds = {window.ground or window.source for window in windows if window.split == TRAIN}
+    grounds = {window.place for window in windows if window.split == TRAIN}
     shuffled = sorted(grounds, key=lambda ground: hashlib.sha256(ground.encode()).hexdigest())
     kept = set(shuffled[: max(1, round(share * len(shuffled)))])
-    hidden = [window.split == TRAIN and (window.ground or window.source) not in kept for window in windows]
+    hidden = [window.split == TRAIN and window.place not in kept for window in windows]
     return [window._replace(split=UNLABELLED) if gone else window for window, gone in zip(windows, hidden, strict=True)]
 
 

@@ -181,6 +181,14 @@ def typed(kind: Any, values: dict[str, Any]) -> Any:
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
+def course_of(recipe: Recipe, **changed: Any) -> Any:
+    """The recipe's course, some fields changed; models.course.Course."""
+    from models.augmentation import Augmentation
+    from models.course import Course
+
+    return Course(**{**recipe.course, **changed}, augmentation=typed(Augmentation, recipe.augmentation))
+
+
 def halo_text(spec: Any, figures: dict[str, float]) -> str:
     """The halo as declared, beside what was measured (models/halo.py)."""
     return (

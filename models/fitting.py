@@ -126,13 +126,9 @@ def pseudo_labelled(network: Any, windows: list[Window], normalise: Normaliser, 
     dates: dict[str, list[NDArray[np.float32]]] = {}
     for window in windows:
         if window.split == UNLABELLED:
-            dates.setdefault(_ground_of(window), []).append(_probability(network, window, normalise))
+            dates.setdefault(window.place, []).append(_probability(network, window, normalise))
     means = {ground: np.stack(seen).mean(0) for ground, seen in dates.items()}
-    return [_told(window, means[_ground_of(window)], teaching) if window.split == UNLABELLED else window for window in windows]
-
-
-def _ground_of(window: Window) -> str:
-    return window.ground or window.source
+    return [_told(window, means[window.place], teaching) if window.split == UNLABELLED else window for window in windows]
 
 
 def _probability(network: Any, window: Window, normalise: Normaliser) -> NDArray[np.float32]:

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from conf.rasters import ONE
 from conf.windows import CHANGES
 from models.change_metrics import Mask, change_block_counts, change_figures, mean_figures, shown_changes
-from models.judging import BLOCK_PX, predicted_map, with_bounds
+from models.judging import BLOCK_PX, with_bounds
 from models.metrics import bootstrap_difference, bootstrap_f1, scores
 from models.predictor import Predictor
 from models.series import ImageSeries
 from models.series_states import USUAL, series_of_maps
+from models.series_teaching import maps_of
 from models.series_training import Said, built_states
 
 STATES = ("segmentation", "segmentation_first_last", "date_error_days", "flicker")
@@ -77,11 +78,10 @@ def without(series: ImageSeries, channels: slice) -> ImageSeries:
 
 
 def map_answers(predictor: Predictor, series: ImageSeries) -> dict[str, Answer]:
-    """Of a network of single images, which sees the first channels: its maps, each at its threshold, and the series that its maps make."""
+    """Of a network of single images: its maps, each at its threshold, and the series that its maps make."""
     seen, threshold = series.known, predictor.spec.threshold
     shown = series.shown
-    own = series.values[:, : len(predictor.spec.channels)]
-    maps = np.where(shown, np.stack([predicted_map(predictor, values) for values in own]), 255).astype(np.uint8)
+    maps = maps_of(predictor, series)
     integrated = series_of_maps(maps, [round(threshold * ONE)] * len(maps), series.dates, USUAL).values
     return {
         "maps": of_states((maps >= threshold * ONE) & shown, seen),

@@ -29,6 +29,11 @@ class Window(NamedTuple):
     tells: str = ""
     """CHANGES where labels of one ground's dates only tell what differs between them."""
 
+    @property
+    def place(self) -> str:
+        """Its ground, or its source where that is told of none."""
+        return self.ground or self.source
+
 
 def read_windows(paths: Iterable[str]) -> list[Window]:
     """The windows of Parquet files, by source."""

@@ -16,9 +16,8 @@ from conf.settings import Settings
 from jobs.courses import start_of
 from jobs.held_out import written_windows
 from jobs.job import Context, Tables, job
-from jobs.recipes import Recipe, held_out_orders, orders, read_recipe, typed, untrained_spec
+from jobs.recipes import Recipe, course_of, held_out_orders, orders, read_recipe, untrained_spec
 from jobs.tracking import tracking_uri
-from models.augmentation import Augmentation
 from models.predictor import load_predictor, read_spec
 from models.registry import resolve_model
 from models.series import ImageSeries, series_of
@@ -137,12 +136,11 @@ def _by_index(recipe: Recipe) -> Any:
 
 def _by_pairs(recipe: Recipe, settings: EvaluateSeriesSettings, context: Context, folder: Path) -> Any:
     """A bi-temporal network, trained on the recipe's series."""
-    from models.course import Course
     from models.series_baseline import train_bitemporal
     from models.series_crops import SeriesDraw
 
     learned = _made(orders(recipe), context, folder / f"{settings.network}_learned")
-    course = Course(**{**recipe.course, "steps": settings.baseline_steps}, augmentation=typed(Augmentation, recipe.augmentation))
+    course = course_of(recipe, steps=settings.baseline_steps)
     return train_bitemporal(untrained_spec(recipe), learned, course, SeriesDraw(**recipe.series), start_of(recipe), LOG.info).answers
 
 
