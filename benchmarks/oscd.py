@@ -1,4 +1,5 @@
-"""Change on real Sentinel-2 pairs with labels, one city left out at a time: from labels of the other cities, and from simulation alone.
+"""Change on real Sentinel-2 pairs with labels, one city left out at a time: what a network of series and trees learn from labels of the
+other cities, beside the change vector, which learns nothing.
 Run: python -m benchmarks.oscd FOLDER [STEPS [SHARE]]; what is said of a city is kept in FOLDER, and a city that lies there is not
 learned for again. SHARE: of the other cities' ground that is learned from."""
 
@@ -6,6 +7,8 @@ import datetime as dt
 import json
 import os
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +19,16 @@ from affine import Affine
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
+from benchmarks.oscd_trees import by_trees
 from conf.place import Source
 from conf.rasters import ONE
-from conf.windows import CHANGES, CHOOSE, FULL_WEIGHT, TRAIN
-from jobs.courses import start_of
-from jobs.recipes import course_of, read_recipe, untrained_spec
-from models.course import run_course
-from models.fitting import normaliser
+from conf.windows import CHANGES, CHOOSE, FULL_LABEL, FULL_WEIGHT, TRAIN
+from jobs.recipes import read_recipe, untrained_spec
+from models.augmentation import Augmentation, Normaliser
+from models.course import Course, run_course
 from models.metrics import scores, threshold_of_best_f1
 from models.series import ImageSeries
 from models.series_crops import SeriesDraw
-from models.series_fitting import weights_of
 from models.series_network import build_series_network
 from models.series_training import SeriesLesson, predicted_series
 from udfs.catalogs import scenes_of
@@ -41,15 +43,30 @@ CHANGED = 2
 """In a city's labels."""
 VECTOR_BANDS = ("B02", "B03", "B04", "B08", "B11", "B12")
 RECIPE = "built_up_10m_series"
+"""Whose bands are read."""
+FURTHEST = 6.0
+"""Standard deviations from a band's mean at which values are cut."""
+ARCHITECTURE = {
+    "kind": "series", "in_channels": 10, "widths": [32, 48, 64, 96], "decoder": [64, 48, 32], "dilation": 1, "fold": 2, "hidden": [0] * 4,
+    "heads": 1, "layers": 0, "dropout": 0.2,
+}  # fmt: skip
+LIGHT = Augmentation(gain=0.2, band_gain=0.15, offset=0.25, band_offset=0.2, noise=0.1)
+COURSE = Course(seed=1, batch=16, side=96, learning_rate=0.002, weight_decay=0.05, warm_share=0.2, jaccard_share=0.3, looks=1, keep="last",
+                cpu_minutes=1e3, average=0.995, augmentation=LIGHT)  # fmt: skip
+DRAW = SeriesDraw(least_dates=2, most_dates=2, missing=0.0, tries=3)
 Share = NDArray[np.float64]
+Learner = Callable[[list[ImageSeries], ImageSeries], Share]
 
 
 def main(folder: Path, steps: int, share: float) -> None:
     torch.set_num_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
-    pairs = {city: read_pair(Path(os.environ["URBANTRACE_DATA"]) / "oscd_s2" / city) for city in CITIES}
-    said = {city: _kept(folder / f"{city}_{steps}_{share:g}.npy", city, pairs, steps, share) for city in CITIES}
-    ways = {"learned": said, "vector": {city: change_vector(pair) for city, pair in pairs.items()}}
+    pairs = {city: standard(read_pair(Path(os.environ["URBANTRACE_DATA"]) / "oscd_s2" / city)) for city in CITIES}
+    learners: dict[str, Learner] = {"trees": by_trees, f"network_{steps}": lambda others, held: by_network(others, held, steps)}
+    ways = {name: {city: _kept(folder / f"{name}_{share:g}_{city}.npy", pairs[city], _others(city, pairs, share), learn) for city in CITIES}
+            for name, learn in learners.items()}  # fmt: skip
+    ways["vector"] = {city: change_vector(pair) for city, pair in pairs.items()}
+    ways["trees and network"] = {city: (ways["trees"][city] + ways[f"network_{steps}"][city]) / 2 for city in CITIES}
     print(json.dumps({name: figures(way, pairs) for name, way in ways.items()}, indent=1))
 
 
@@ -67,54 +84,53 @@ def read_pair(folder: Path) -> ImageSeries:
     values = aligned(images, offsets_from(0, images, np.asarray(spec.normalisation["scale"], np.float32))).astype(np.float16)
     with rasterio.open(folder / "change.tif") as file:
         changed = file.read(1) == CHANGED
-    labels = np.stack([np.zeros_like(changed), changed]).astype(np.uint8) * np.uint8(250)
+    labels = np.stack([np.zeros_like(changed), changed]).astype(np.uint8) * np.uint8(FULL_LABEL)
     weights = np.where(np.isfinite(values).any(1), FULL_WEIGHT, 0).astype(np.uint8)
     return ImageSeries(folder.name, TRAIN, 1.0, np.array([date.toordinal() for date in dates]), values, labels, weights, CHANGES)
 
 
-def _kept(path: Path, city: str, pairs: dict[str, ImageSeries], steps: int, share: float) -> Share:
+def standard(pair: ImageSeries) -> ImageSeries:
+    """Each band of each date less its mean, over its standard deviation: another air and season are much of what differs."""
+    values = pair.values.astype(np.float32)
+    mean, spread = (of(values, (2, 3), keepdims=True) for of in (np.nanmean, np.nanstd))
+    return pair._replace(values=((values - mean) / spread).clip(-FURTHEST, FURTHEST).astype(np.float16))
+
+
+def _others(city: str, pairs: dict[str, ImageSeries], share: float) -> list[ImageSeries]:
+    near = next((group for group in SAME_GROUND if city in group), {city})
+    return [some_of(pair, share) for name, pair in pairs.items() if name not in near]
+
+
+def _kept(path: Path, held: ImageSeries, others: list[ImageSeries], learn: Learner) -> Share:
     if not path.exists():
-        near = next((group for group in SAME_GROUND if city in group), {city})
-        others = [some_of(pair, share) for name, pair in pairs.items() if name not in near]
-        np.save(path, learned(others, pairs[city], steps))
+        np.save(path, learn(others, held))
     return np.asarray(np.load(path), np.float64)
 
 
 def some_of(pair: ImageSeries, share: float) -> ImageSeries:
-    """Labels of the upper rows alone."""
-    weights = pair.weights.copy()
-    weights[:, round(share * weights.shape[1]) :] = 0
-    return pair._replace(weights=weights)
+    """The upper rows alone."""
+    rows = np.s_[..., : max(COURSE.side, round(share * pair.labels.shape[1])), :]
+    return pair._replace(values=pair.values[rows], labels=pair.labels[rows], weights=pair.weights[rows])
 
 
-def learned(others: list[ImageSeries], held: ImageSeries, steps: int) -> Share:
+def by_network(others: list[ImageSeries], held: ImageSeries, steps: int) -> Share:
     """Probability of change of the held city, by a network that learned from the others."""
-    recipe = read_recipe(RECIPE)
-    spec = untrained_spec(recipe)
-    course = course_of(recipe, batch=4, looks=1, keep="last", steps=steps)
-    network = build_series_network(spec.architecture, course.seed, weights_of(start_of(recipe)))
-    looked = held._replace(split=CHOOSE)
-    lesson = SeriesLesson([*others, looked], normaliser(spec), course, SeriesDraw(least_dates=2, most_dates=2, missing=0.0))
-    trained = run_course(network, lesson, course, print)
-    return said_of(trained.network, held)
-
-
-def said_of(network: Any, pair: ImageSeries) -> Share:
-    said = predicted_series(network, pair, normaliser(untrained_spec(read_recipe(RECIPE))), [(0, 1)])
-    return np.asarray(said.changes[0] / ONE)
+    normalise = Normaliser([0.0] * 10, [1.0] * 10, FURTHEST)
+    lesson = SeriesLesson([*others, held._replace(split=CHOOSE)], normalise, COURSE, DRAW)
+    network = run_course(build_series_network(ARCHITECTURE, COURSE.seed), lesson, replace(COURSE, steps=steps), print).network
+    return np.asarray(predicted_series(network, held, normalise, [(0, 1)]).changes[0] / ONE)
 
 
 def change_vector(pair: ImageSeries) -> Share:
-    """Length of the difference of six bands, each standardised over its date."""
-    spec = untrained_spec(read_recipe(RECIPE))
-    bands = pair.values[:, [spec.bands.index(band) for band in VECTOR_BANDS]].astype(np.float64)
-    standard = (bands - np.nanmean(bands, (2, 3), keepdims=True)) / np.nanstd(bands, (2, 3), keepdims=True)
-    return np.asarray(np.linalg.norm(np.nan_to_num(standard[1] - standard[0]), axis=0))
+    """Length of the difference of six bands."""
+    bands = untrained_spec(read_recipe(RECIPE)).bands
+    values = pair.values[:, [bands.index(band) for band in VECTOR_BANDS]].astype(np.float64)
+    return np.asarray(np.linalg.norm(np.nan_to_num(values[1] - values[0]), axis=0))
 
 
 def figures(said: dict[str, Share], pairs: dict[str, ImageSeries]) -> dict[str, Any]:
-    """AUC and F1 by city and their means; F1 at the threshold that is best in the other cities together, on ranks within each."""
-    truth = {city: (pair.labels[1] > 0, pair.weights.min(0) > 0) for city, pair in pairs.items()}
+    """AUC and F1 by city and their means; F1 at the threshold that is best in the other cities together."""
+    truth = {city: (pair.built[1], pair.known.all(0)) for city, pair in pairs.items()}
     auc = {city: float(roc_auc_score(truth[city][0][truth[city][1]], said[city][truth[city][1]])) for city in said}
     f1 = {city: _f1(city, said, truth) for city in said}
     return {"auc": auc, "f1": f1, "mean_auc": float(np.mean(list(auc.values()))), "mean_f1": float(np.mean(list(f1.values())))}
@@ -132,4 +148,4 @@ def _f1(city: str, said: dict[str, Share], truth: dict[str, Any]) -> float:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 300, float(sys.argv[3]) if len(sys.argv) > 3 else 1.0)
+    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 500, float(sys.argv[3]) if len(sys.argv) > 3 else 1.0)

@@ -44,7 +44,8 @@ def checked_model(place: Place, model: str | None, name: str) -> ModelPin:
 
 
 def checked_series_model(place: Place, name: str) -> ModelPin | None:
-    """The file of a layer's model of image series, sound and made for the layer; None where it has none. Raises InputError."""
+    """The file of a layer's model of image series, sound and made for the layer; None where it has none. One that sees the layer's main
+    sensor alone will do. Raises InputError."""
     layer = place.layers[name]
     if layer.series is None:
         return None
@@ -54,7 +55,7 @@ def checked_series_model(place: Place, name: str) -> ModelPin | None:
         raise InputError(f"layer {name}: model {spec.name} sees single images; name one of series, or leave layers.{name}.series out")
     if not spec.change["states"]:
         raise InputError(f"layer {name}: model {spec.name} learned changes alone and knows no states; name another as layers.{name}.series")
-    _check_suits(name, layer.model_copy(update={"world_region": None}), spec)
+    _check_suits(name, layer.model_copy(update={"world_region": None, "beside": layer.beside if spec.beside else None}), spec)
     if place.grid == "utm":
         _check_resolution(name, layer.resolution, spec)
     _check_weights(pin.path, pin.sha256)

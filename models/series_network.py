@@ -69,9 +69,10 @@ class SeriesNetwork(nn.Module):
     """Normalised images (n, T, in_channels, H, W), 0 without data, and days (n, T) → logits of what is built at each date (n, T, H, W) and
     of a change along each edge (n, E, H, W), less `edge` pixels on every side. Any number of dates.
 
-    `architecture`: of a slim U-Net (models/networks.py), with `hidden` (a width of attention for each scale), `heads`, `layers`; without
-    layers dates know nothing of each other. `frozen`: encoder and states stay those of the network of images that it begins with, and only
-    changes are learned."""
+    `architecture`: of a slim U-Net (models/networks.py), with `hidden` (a width of attention for each scale, 0 for none there), `heads`,
+    `layers`; without layers dates know nothing of each other. `frozen`: encoder and states stay those of the network of images that it
+    begins with, and only changes are learned. `dropout`: share of the differences of features that each crop learns without, where labels
+    are few."""
 
     def __init__(self, architecture: Mapping[str, Any]) -> None:
         super().__init__()
@@ -80,9 +81,9 @@ class SeriesNetwork(nn.Module):
         self.fold, self.stride = self.body.fold, self.body.stride
         self.frozen = bool(architecture.get("frozen", False))
         heads, layers = int(architecture["heads"]), int(architecture["layers"])
-        sizes = zip(widths, architecture["hidden"], strict=True) if layers else ()
-        self.refinements = nn.ModuleList(Refinement(*each, heads, layers) for each in sizes)
-        self.change = decoder_pairs(widths, decoder)
+        sizes = enumerate(zip(widths, architecture["hidden"], strict=True))
+        self.refinements = nn.ModuleDict({str(scale): Refinement(*size, heads, layers) for scale, size in sizes if layers and size[1]})
+        self.change, self.dropout = decoder_pairs(widths, decoder), nn.Dropout2d(float(architecture.get("dropout", 0.0)))
         self.head, self.change_head = (nn.Conv2d(decoder[-1], self.fold**2, 3, padding=1) for _ in range(2))
         nn.init.constant_(self.change_head.bias, SELDOM)  # type: ignore[arg-type]
 
@@ -93,7 +94,13 @@ class SeriesNetwork(nn.Module):
         if not edges:
             return states, states[:, :0]
         first, second = ([pair[end] for pair in edges] for end in (0, 1))
-        return states, self._logits(self.change, self.change_head, [each[:, second] - each[:, first] for each in refined], edge)
+        differences = [self._some(each[:, second] - each[:, first]) for each in refined]
+        return states, self._logits(self.change, self.change_head, differences, edge)
+
+    def _some(self, difference: torch.Tensor) -> torch.Tensor:
+        """Without some of its channels, in training."""
+        kept: torch.Tensor = self.dropout(difference.flatten(0, 1))
+        return kept.reshape(difference.shape)
 
     def _encoded(self, images: torch.Tensor) -> list[torch.Tensor]:
         """Features of every scale (n, T, width, h, w), the finest first."""
@@ -104,9 +111,10 @@ class SeriesNetwork(nn.Module):
         """Each with what the other dates show."""
         seen = functional.max_pool2d(present(images.flatten(0, 1)).float(), self.fold)
         refined = list(encoded)
-        for scale, refine in enumerate(self.refinements):
+        for scale, features in enumerate(encoded):
             seen = functional.max_pool2d(seen, 2) if scale else seen
-            refined[scale] = refine(encoded[scale], days, seen.reshape(*images.shape[:2], *seen.shape[1:]) > 0)
+            if str(scale) in self.refinements:
+                refined[scale] = self.refinements[str(scale)](features, days, seen.reshape(*images.shape[:2], *seen.shape[1:]) > 0)
         return refined
 
     def _logits(self, decoder: nn.ModuleList, head: nn.Module, features: list[torch.Tensor], edge: int) -> torch.Tensor:

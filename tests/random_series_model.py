@@ -18,7 +18,7 @@ def write_random_series_model(path: Path, seed: int = 3) -> str:
     network = build_series_network(ARCHITECTURE, seed)
     torch.nn.init.normal_(network.change_head.weight, std=0.3)
     torch.nn.init.zeros_(network.change_head.bias)
-    for refinement in network.refinements:
+    for refinement in network.refinements.values():
         torch.nn.init.normal_(refinement.out.weight, std=0.3)
     offset, scale = zip(*(VALUES[band] for band in BANDS), strict=True)
     spec = ModelSpec(

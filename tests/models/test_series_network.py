@@ -27,7 +27,7 @@ def network() -> SeriesNetwork:
 def stirred(network: SeriesNetwork) -> SeriesNetwork:
     made = SeriesNetwork({**read_spec(shipped_models()["built_up_10m"].path).architecture, **ATTENTION})
     made.load_state_dict(network.state_dict())
-    for refinement in made.refinements:
+    for refinement in made.refinements.values():
         torch.nn.init.normal_(refinement.out.weight, std=0.3)
     return made.eval()
 
@@ -87,6 +87,16 @@ def test_what_is_left_out_at_the_edge_changes_nothing_inside(stirred: SeriesNetw
     assert torch.allclose(inside, changes[..., 16:-16, 16:-16], atol=1e-4)
 
 
+def test_a_scale_without_attention_knows_one_date(stirred: SeriesNetwork) -> None:
+    """Those that have some still tell dates of each other."""
+    architecture = read_spec(shipped_models()["built_up_10m"].path).architecture
+    for hidden, apart in (([0, 16, 16, 16], True), ([0, 0, 0, 0], False)):
+        fewer = SeriesNetwork({**architecture, **ATTENTION, "hidden": hidden})
+        fewer.load_state_dict({name: value for name, value in stirred.state_dict().items() if name in fewer.state_dict()})
+        every, alone = seen_by(fewer.eval(), images(), DAYS, [])[0], seen_by(fewer, images()[:, :1], DAYS[:, :1], [])[0]
+        assert torch.allclose(every[:, :1], alone, atol=1e-4) != apart
+
+
 def test_one_date_has_no_change(stirred: SeriesNetwork) -> None:
     states, changes = seen_by(stirred, images(dates=1), DAYS[:, :1], [])
     assert states.shape == (1, 1, 64, 96) and changes.shape == (1, 0, 64, 96)
@@ -115,3 +125,13 @@ def test_what_is_frozen_learns_changes_and_keeps_its_states(network: SeriesNetwo
     learned, expected = (seen_by(one.eval(), images(), DAYS, EDGES) for one in (frozen, network))
     assert torch.allclose(learned[0], expected[0], atol=1e-4)
     assert not torch.allclose(learned[1], expected[1], atol=0.05)
+
+
+def test_drop_out_is_of_changes_and_of_training_alone(stirred: SeriesNetwork) -> None:
+    made = SeriesNetwork({**read_spec(shipped_models()["built_up_10m"].path).architecture, **ATTENTION, "dropout": 0.4})
+    made.load_state_dict(stirred.state_dict())
+    torch.nn.init.normal_(made.change_head.weight, std=0.3)
+    kept = [seen_by(made.eval(), images(), DAYS, EDGES) for _ in range(2)]
+    learning = [seen_by(made.train(), images(), DAYS, EDGES) for _ in range(2)]
+    assert torch.equal(kept[0][1], kept[1][1]) and not torch.allclose(learning[0][1], learning[1][1])
+    assert torch.equal(learning[0][0], learning[1][0]) and torch.allclose(kept[0][0], learning[0][0], atol=1e-5)

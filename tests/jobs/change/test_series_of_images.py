@@ -174,6 +174,7 @@ def test_models_in_each_others_place_are_refused_in_one_line(place: Place) -> No
         model_sources(with_layer(model=layer.series), BuiltUpSettings())
     with pytest.raises(InputError, match=r"layer a: model random sees single images"):
         series_sources(with_layer(series=layer.model), UrbanSeriesSettings())
+    assert series_sources(with_layer(beside="sentinel1_grd"), UrbanSeriesSettings()).keys() == {"a"}, "it sees the main sensor alone"
 
 
 def test_the_model_decides_the_digest_and_places_without_one_keep_theirs(place: Place) -> None:
