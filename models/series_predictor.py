@@ -103,6 +103,7 @@ def series_halo_figures(predictor: SeriesPredictor, pairs: list[NDArray[Any]]) -
     spec = predictor.spec
     twice = {name: [*spec.normalisation[name]] * 2 for name in ("offset", "scale")}
     architecture = {**spec.architecture, "in_channels": 2 * spec.architecture["in_channels"]}
-    paired = replace(spec, dates=2, normalisation={**spec.normalisation, **twice}, architecture=architecture)
+    normalisation = {**spec.normalisation, **twice}
+    paired = replace(spec, bands=spec.channels, beside=None, dates=2, normalisation=normalisation, architecture=architecture)
     images = [pair.reshape(-1, *pair.shape[2:]) for pair in pairs]
     return halo_figures(Predictor(paired, _Pair(predictor.network), 1), images)

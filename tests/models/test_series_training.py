@@ -12,7 +12,7 @@ import torch
 from conf.errors import InputError
 from models import course as courses
 from models.augmentation import Augmentation, Normaliser
-from models.bundle import ModelSpec, read_spec, write_bundle
+from models.bundle import Beside, ModelSpec, read_spec, write_bundle
 from models.course import Course, Machine
 from models.predictor import ModelError, predictor_of
 from models.series import series_of
@@ -154,7 +154,8 @@ def test_sensors_learn_to_agree_on_series_without_labels() -> None:
     apart = []
     for weight in (0.0, 2.0):
         course = replace(COURSE, consistency=weight, augmentation=TWO)
-        tensors = fit_series(SPEC, [*SERIES, *unlabelled], course, SeriesDraw(withheld=0.2), "best_f1", lambda text: None).tensors
+        spec = replace(SPEC, bands=("R",), beside=Beside(("sentinel1_grd",), ("VV",)))
+        tensors = fit_series(spec, [*SERIES, *unlabelled], course, SeriesDraw(withheld=0.2), "best_f1", lambda text: None).tensors
         network = series_predictor_of(SPEC, tensors).network
         crops = draw_series_crops(unlabelled, 4, Seen(40, Normaliser(**NORMAL), TWO, SeriesDraw()), np.random.default_rng(1))
         with torch.no_grad():
