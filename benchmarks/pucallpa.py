@@ -34,7 +34,7 @@ def main(folder: Path, *assignments: str) -> None:
     if code := run(["flow", *place, *(word for setting in settings for word in ("--set", setting)), "--recompute"]):
         raise SystemExit(code)
     tables = folder / "pucallpa"
-    built = {"series": series_states(tables), "maps": map_states(tables), "index": index_states(images)}
+    built = {"series": states_of(tables, "urban_series"), "maps": states_of(tables, "built_up"), "index": index_states(images)}
     ground = {"river bed": river_bed(images), "forest": forest(images)}
     ground["both"] = ground["river bed"] | ground["forest"]
     figures = {f"changed in {name}, {of}": share_changed(states, where) for name, where in ground.items() for of, states in built.items()}
@@ -78,24 +78,16 @@ def index_states(images: Images) -> Mask:
     return np.stack([land & (green < threshold_otsu(green[land])) for green, land in zip(ndvi(images), dry, strict=True)])
 
 
-def map_states(tables: Path) -> Mask:
-    rows = DeltaTable(str(tables / "built_up")).to_pandas()
+def states_of(tables: Path, name: str) -> Mask:
+    """Of table `built_up`, maps by their thresholds, or of `urban_series`."""
+    rows = DeltaTable(str(tables / name)).to_pandas()
     states = np.zeros((len(YEARS), 377, 697), bool)
     for row in rows[rows["status"] == "done"].itertuples():
-        values = decode_raster(row.probability, (row.tile_px, row.tile_px))
-        _put(states[YEARS.index(int(row.epoch))], (values >= row.threshold) & (values != NO_DATA), row)
-    return states
-
-
-def series_states(tables: Path) -> Mask:
-    rows = DeltaTable(str(tables / "urban_series")).to_pandas()
-    states = np.zeros((len(YEARS), 377, 697), bool)
-    for row in rows[rows["status"] == "done"].itertuples():
-        for epoch, one in zip(row.epochs, row.series, strict=True):
-            if one is None:
-                continue
-            values = decode_raster(one, (row.tile_px, row.tile_px))
-            _put(states[YEARS.index(int(epoch))], (values >= row.threshold) & (values != NO_DATA), row)
+        dated = zip(row.epochs, row.series, strict=True) if name == "urban_series" else [(row.epoch, row.probability)]
+        for epoch, one in dated:
+            if one is not None:
+                values = decode_raster(one, (row.tile_px, row.tile_px))
+                _put(states[YEARS.index(int(epoch))], (values >= row.threshold) & (values != NO_DATA), row)
     return states
 
 
