@@ -59,10 +59,10 @@ ARCHITECTURE = {
     "kind": "series", "in_channels": 10, "widths": [32, 48, 64, 96], "decoder": [64, 48, 32], "dilation": 1, "fold": 2, "hidden": [0] * 4,
     "heads": 1, "layers": 0, "dropout": 0.2,
 }  # fmt: skip
-LIGHT = Augmentation(gain=0.2, band_gain=0.15, offset=0.25, band_offset=0.2, noise=0.1)
+LIGHT = Augmentation(gain=0.2, band_gain=0.15, offset=0.2, band_offset=0.1, noise=0.1)
 COURSE = Course(seed=1, batch=16, side=96, learning_rate=0.002, weight_decay=0.05, warm_share=0.2, jaccard_share=0.3, looks=1, keep="last",
                 cpu_minutes=1e3, average=0.995, augmentation=LIGHT)  # fmt: skip
-DRAW = SeriesDraw(least_dates=2, most_dates=2, missing=0.0, tries=3)
+DRAW = SeriesDraw(least_dates=2, most_dates=2, missing=0.0, backwards=0.5, tries=3)
 Share = NDArray[np.float64]
 Learner = Callable[[list[ImageSeries], ImageSeries], Share]
 

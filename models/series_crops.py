@@ -23,6 +23,9 @@ class SeriesDraw:
     """Share of dates that show nothing."""
     shifted: float = 0.0
     """Share of dates whose image lies a pixel beside the labels, as images do that are not matched to each other well."""
+    backwards: float = 0.0
+    """Share of crops whose dates run backwards: what appeared vanishes. Where few grounds are learned from, a season that comes second in
+    all of them would pass for a sign of change."""
     withheld: float = 0.0
     """Share of crops that one of two sensors does not show at any date, and of those that the other does not."""
     tries: int = 6
@@ -63,7 +66,14 @@ def _fewer(series: ImageSeries, dates: int, random: np.random.Generator) -> Imag
     return series.at(np.sort(random.choice(len(series.days), dates, replace=False)))
 
 
+def _backwards(series: ImageSeries) -> ImageSeries:
+    """Its dates as far apart as they are, in the other order."""
+    return series.at(slice(None, None, -1))._replace(days=series.days[0] + series.days[-1] - series.days[::-1])
+
+
 def _crop(series: ImageSeries, seen: Seen, random: np.random.Generator) -> SeriesCrops:
+    if seen.draw.backwards and random.uniform() < seen.draw.backwards:
+        series = _backwards(series)
     block = _place(series.labels, seen.side, seen.draw.tries, random)
     turns, flip = int(random.integers(4)), bool(random.integers(2))
     gone = _withheld(series.values.shape[1], seen, random)

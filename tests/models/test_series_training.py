@@ -117,6 +117,23 @@ def test_a_course_learns_and_repeats(fitted: Fitted) -> None:
     assert fitted.spec == again.spec
 
 
+def test_some_crops_run_backwards_as_far_apart() -> None:
+    """What only grows in these towns only vanishes then."""
+    (series,) = series_of(windows_of("train", 1))
+    uneven = series._replace(days=series.days + np.array([0, 40, 90, 0, 0, 0]))
+    shown = PLAIN._replace(draw=SeriesDraw(least_dates=6, most_dates=6, missing=0.0, backwards=0.5))
+    crops = draw_series_crops([uneven], 20, shown, np.random.default_rng(2))
+    sure = crops.weights.min(1).values > 0
+    grows, fades = (((sign * crops.labels.diff(dim=1)).clamp(min=0) * sure[:, None]).flatten(1).sum(1) for sign in (1, -1))
+    back = fades > 0
+    assert 4 < back.sum() < 16 and not (grows[back] > 0).any()
+    steps = torch.from_numpy(np.diff(uneven.days).astype(np.float32))
+    for one, reverse in zip(crops.days, back, strict=True):
+        assert torch.equal(one.diff(), steps.flip(0) if reverse else steps)
+    seen = (crops.images[:, :, 0] > 0.3) == (crops.labels > 0.5)
+    assert seen[crops.weights > 0].float().mean() > 0.99
+
+
 TWO = Augmentation(beside=1)
 
 
