@@ -62,7 +62,7 @@ ARCHITECTURE = {
 LIGHT = Augmentation(gain=0.2, band_gain=0.15, offset=0.2, band_offset=0.1, noise=0.1)
 COURSE = Course(seed=1, batch=16, side=96, learning_rate=0.002, weight_decay=0.05, warm_share=0.2, jaccard_share=0.3, looks=1, keep="last",
                 cpu_minutes=1e3, average=0.995, augmentation=LIGHT)  # fmt: skip
-DRAW = SeriesDraw(least_dates=2, most_dates=2, missing=0.0, backwards=0.5, tries=3)
+DRAW = SeriesDraw(least_dates=2, most_dates=2, missing=0.0, backwards=0.5, tries=1)
 Share = NDArray[np.float64]
 Learner = Callable[[list[ImageSeries], ImageSeries], Share]
 
@@ -130,7 +130,8 @@ def by_network(others: list[ImageSeries], held: ImageSeries, steps: int) -> Shar
     normalise = Normaliser([0.0] * 10, [1.0] * 10, FURTHEST)
     lesson = SeriesLesson([*others, held._replace(split=CHOOSE)], normalise, COURSE, DRAW)
     network = run_course(build_series_network(ARCHITECTURE, COURSE.seed), lesson, replace(COURSE, steps=steps), print).network
-    return np.asarray(predicted_series(network, held, normalise, [(0, 1)]).changes[0] / ONE)
+    ways = (predicted_series(network, each, normalise, [(0, 1)]).changes[0] for each in (held, held.backwards))
+    return np.asarray(sum(way / ONE for way in ways) / 2)
 
 
 def change_vector(pair: ImageSeries) -> Share:

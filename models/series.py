@@ -45,6 +45,11 @@ class ImageSeries(NamedTuple):
         """What labels call built (T, height, width)."""
         return np.asarray(self.labels >= FULL_LABEL / 2)
 
+    @property
+    def backwards(self) -> "ImageSeries":
+        """Its dates in the other order, as far apart as they are."""
+        return self.at(slice(None, None, -1))._replace(days=self.days[0] + self.days[-1] - self.days[::-1])
+
     def at(self, chosen: NDArray[np.int64] | slice) -> "ImageSeries":
         """The series of some of its dates."""
         return self._replace(days=self.days[chosen], values=self.values[chosen], labels=self.labels[chosen], weights=self.weights[chosen])

@@ -66,14 +66,9 @@ def _fewer(series: ImageSeries, dates: int, random: np.random.Generator) -> Imag
     return series.at(np.sort(random.choice(len(series.days), dates, replace=False)))
 
 
-def _backwards(series: ImageSeries) -> ImageSeries:
-    """Its dates as far apart as they are, in the other order."""
-    return series.at(slice(None, None, -1))._replace(days=series.days[0] + series.days[-1] - series.days[::-1])
-
-
 def _crop(series: ImageSeries, seen: Seen, random: np.random.Generator) -> SeriesCrops:
     if seen.draw.backwards and random.uniform() < seen.draw.backwards:
-        series = _backwards(series)
+        series = series.backwards
     block = _place(series.labels, seen.side, seen.draw.tries, random)
     turns, flip = int(random.integers(4)), bool(random.integers(2))
     gone = _withheld(series.values.shape[1], seen, random)
