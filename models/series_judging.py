@@ -109,7 +109,7 @@ def index_states(series: ImageSeries, green: tuple[int, int, int]) -> Mask:
     with np.errstate(invalid="ignore", divide="ignore"):
         index = (short - near) / (short + near) - (near - red) / (near + red)
     known = np.isfinite(index)
-    cuts = [float(threshold_otsu(one[shown])) for one, shown in zip(index, known, strict=True)]  # type: ignore[no-untyped-call]
+    cuts = [threshold_otsu(one[shown]) if shown.any() else 0.0 for one, shown in zip(index, known, strict=True)]  # type: ignore[no-untyped-call]
     return np.asarray(known & (np.nan_to_num(index) > np.reshape(cuts, (-1, 1, 1))))
 
 
