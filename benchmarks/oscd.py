@@ -54,6 +54,7 @@ SMOOTH = 2.0
 """Pixels: labels were drawn by hand around what was built."""
 LEAST_APART, BUILT_WEIGHT, MOST_SURE = 0.05, 0.1, (-3.0, 1.0)
 """Of the change vector that is told from none; of the logit of what is built beside the vector's logarithm, and its bounds."""
+TREES_WEIGHT = 0.25
 FURTHEST = 6.0
 """Standard deviations from a band's mean at which values are cut."""
 ARCHITECTURE = {
@@ -73,7 +74,7 @@ def main(folder: Path, steps: int, share: float) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     seen = {city: read_pair(Path(os.environ["URBANTRACE_DATA"]) / "oscd_s2" / city) for city in CITIES}
     pairs = {city: standard(pair) for city, pair in seen.items()}
-    learners: dict[str, Learner] = {"trees": by_trees}
+    learners: dict[str, Learner] = {"trees": lambda others, held: by_trees(others, held, seen)}
     if steps:
         learners[f"network_{steps}"] = lambda others, held: by_network(others, held, steps)
     ways = {name: {city: _kept(folder / f"{name}_{share:g}_{city}.npy", pairs[city], _others(city, pairs, share), learn) for city in CITIES}
@@ -81,6 +82,7 @@ def main(folder: Path, steps: int, share: float) -> None:
     ways["vector"] = {city: change_vector(pair) for city, pair in pairs.items()}
     ways["vector, smooth"] = {city: gaussian_filter(vector, SMOOTH) for city, vector in ways["vector"].items()}
     ways["vector, smooth, on built land"] = {city: on_built_land(ways["vector, smooth"][city], seen[city]) for city in CITIES}
+    ways["trees and vector"] = {city: together(ways["trees"][city], ways["vector, smooth, on built land"][city]) for city in CITIES}
     print(json.dumps({name: figures(way, pairs) for name, way in ways.items()}, indent=1))
 
 
@@ -144,11 +146,16 @@ def change_vector(pair: ImageSeries) -> Share:
 
 
 def on_built_land(vector: Share, pair: ImageSeries) -> Share:
-    """What changed, more so where the shipped network calls the later date built; without labels, but for SMOOTH and the weight, which were
-    chosen on these cities."""
+    """What changed, more so where the shipped network calls the later date built; without labels, but for SMOOTH and the weights, which
+    were chosen on these cities."""
     pin = shipped_models()["built_up_10m"]
     built = maps_of(load_predictor(pin.path, pin.sha256), pair)[1].clip(1, ONE - 1) / ONE
     return np.asarray(expit(np.log(vector + LEAST_APART) + BUILT_WEIGHT * np.clip(logit(built), *MOST_SURE)))
+
+
+def together(trees: Share, vector: Share) -> Share:
+    """Both, the trees' logit by TREES_WEIGHT."""
+    return np.asarray(expit(TREES_WEIGHT * logit(trees.clip(1e-4, 1 - 1e-4)) + logit(vector)))
 
 
 def figures(said: dict[str, Share], pairs: dict[str, ImageSeries]) -> dict[str, Any]:
