@@ -74,7 +74,7 @@ def main(folder: Path, steps: int, share: float) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     seen = {city: read_pair(Path(os.environ["URBANTRACE_DATA"]) / "oscd_s2" / city) for city in CITIES}
     pairs = {city: standard(pair) for city, pair in seen.items()}
-    learners: dict[str, Learner] = {"trees": lambda others, held: by_trees(others, held, seen)}
+    learners: dict[str, Learner] = {"trees": by_trees}
     if steps:
         learners[f"network_{steps}"] = lambda others, held: by_network(others, held, steps)
     ways = {name: {city: _kept(folder / f"{name}_{share:g}_{city}.npy", pairs[city], _others(city, pairs, share), learn) for city in CITIES}

@@ -1,17 +1,10 @@
-"""Boosted trees on what two dates show at and around a pixel, and on what the shipped network of images, as it is, sees there."""
-
-from typing import Any
+"""Boosted trees on what two dates show at and around a pixel: what a learner without a network makes of the same labels."""
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from sklearn.ensemble import HistGradientBoostingClassifier
-from torch.nn import functional
 
-from models.fitting import normaliser
-from models.predictor import load_predictor
-from models.registry import shipped_models
 from models.series import ImageSeries
 
 WIDTHS, ROUGHNESS = (1.0, 2.0, 4.0, 8.0), (1.5, 4.0)
@@ -20,23 +13,21 @@ MOST_CHANGED, MOST_UNCHANGED = 8_000, 20_000
 """Pixels of a city that are learned from; each stands for so many as were drawn from."""
 
 
-def by_trees(others: list[ImageSeries], held: ImageSeries, seen: dict[str, ImageSeries]) -> NDArray[np.float64]:
-    """Probability of change of the held pair (height, width). Pairs are standardised; `seen`: as they are, by source."""
+def by_trees(others: list[ImageSeries], held: ImageSeries) -> NDArray[np.float64]:
+    """Probability of change of the held pair (height, width)."""
     random = np.random.default_rng(0)
-    parts = zip(*(_drawn(pair, seen[pair.source], random) for pair in others), strict=True)
+    parts = zip(*(_drawn(pair, random) for pair in others), strict=True)
     features, labels, weights = (np.concatenate(part) for part in parts)
     trees = HistGradientBoostingClassifier(
         max_iter=200, learning_rate=0.06, max_leaf_nodes=15, min_samples_leaf=200, l2_regularization=10, max_features=0.2, random_state=0
     ).fit(features, labels, sample_weight=weights)
-    found = _features(held, seen[held.source])
+    found = _features(held)
     return np.asarray(trees.predict_proba(found.reshape(len(found), -1).T)[:, 1].reshape(found.shape[1:]))
 
 
-def _drawn(
-    pair: ImageSeries, seen: ImageSeries, random: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float64]]:
+def _drawn(pair: ImageSeries, random: np.random.Generator) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.float64]]:
     """Features, labels and weights of some of its pixels."""
-    found, changed, known = _features(pair, seen), pair.built[1], pair.known.all(0)
+    found, changed, known = _features(pair), pair.built[1], pair.known.all(0)
     numbers, weights = [], []
     for pixels, most in ((changed & known, MOST_CHANGED), (~changed & known, MOST_UNCHANGED)):
         every = np.flatnonzero(pixels)
@@ -47,7 +38,7 @@ def _drawn(
     return found.reshape(len(found), -1)[:, picked].T, changed.reshape(-1)[picked], np.concatenate(weights)
 
 
-def _features(pair: ImageSeries, seen: ImageSeries) -> NDArray[np.float32]:
+def _features(pair: ImageSeries) -> NDArray[np.float32]:
     """(features, height, width): the bands of both dates, their differences at several scales, how rough each date is."""
     first, second = np.nan_to_num(pair.values.astype(np.float32))
     apart = second - first
@@ -56,22 +47,7 @@ def _features(pair: ImageSeries, seen: ImageSeries) -> NDArray[np.float32]:
     rough = [
         np.sqrt(np.maximum(_blurred(date**2, width) - _blurred(date, width) ** 2, 0)) for width in ROUGHNESS for date in (first, second)
     ]
-    known = network_features(seen)[:, : pair.labels.shape[1]]
-    return np.concatenate([first, second, apart, np.stack(smooth), *rough, known]).astype(np.float32)
-
-
-def network_features(seen: ImageSeries) -> NDArray[np.float32]:
-    """(features, height, width): of every scale of the shipped network of images, the difference of both dates and their mean."""
-    pin = shipped_models()["built_up_10m"]
-    predictor: Any = load_predictor(pin.path, pin.sha256)
-    height, width = seen.labels.shape[1:]
-    images = normaliser(predictor.spec)(torch.from_numpy(seen.values.astype(np.float32)))
-    stride = predictor.network.stride
-    images = functional.pad(images, (0, -width % stride, 0, -height % stride))
-    with torch.inference_mode():
-        pairs = [torch.cat([scale[1] - scale[0], scale.mean(0)])[None] for scale in predictor.network.encoded(images)]
-        fine = [functional.interpolate(pair, size=images.shape[2:], mode="bilinear")[0, :, :height, :width] for pair in pairs]
-    return np.asarray(torch.cat(fine).numpy(), np.float32)
+    return np.concatenate([first, second, apart, np.stack(smooth), *rough]).astype(np.float32)
 
 
 def _blurred(bands: NDArray[np.float32], width: float) -> NDArray[np.float32]:
