@@ -5,7 +5,7 @@ import hashlib
 import multiprocessing
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ def measure() -> list[Measure]:
 
         bare: Callable[[], Digests] = lambda: _by_loop(pool, works)  # noqa: E731
         note = f"{len(works)} tiles of {place.name}"
-        ratio = speed_ratio("end_to_end", ours, bare, _agree, REACH, pairs=5, note=note)
+        ratio = speed_ratio("end_to_end", ours, bare, agree, REACH, pairs=5, note=note)
         return [ratio, Measure("end_to_end: worker's peak", "MiB", tuple(peaks), WORKER_MIB, at_most=True)]
 
 
@@ -127,6 +127,7 @@ def _by_loop(pool: Any, works: list[Work]) -> Digests:
     return {key: digest for part in parts for key, digest in part.items()}
 
 
-def _agree(ours: Digests, bare: Digests) -> None:
+def agree(ours: Mapping[Any, str], bare: Mapping[Any, str]) -> None:
+    """Raises ValueError where a tile's digests differ."""
     if ours != bare:
         raise ValueError(f"{sum(ours.get(key) != digest for key, digest in bare.items())} of {len(bare)} tiles differ from the bare loop")

@@ -149,7 +149,7 @@ def on_built_land(vector: Share, pair: ImageSeries) -> Share:
     """What changed, more so where the shipped network calls the later date built; without labels, but for SMOOTH and the weights, which
     were chosen on these cities."""
     pin = shipped_models()["built_up_10m"]
-    built = maps_of(load_predictor(pin.path, pin.sha256), pair)[1].clip(1, ONE - 1) / ONE
+    built = maps_of(load_predictor(pin.path, pin.sha256), pair.at(slice(1, 2)))[0].clip(1, ONE - 1) / ONE
     return np.asarray(expit(np.log(vector + LEAST_APART) + BUILT_WEIGHT * np.clip(logit(built), *MOST_SURE)))
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from benchmarks.end_to_end import PROCESSES, REACH, planned, repeated
+from benchmarks.end_to_end import PROCESSES, REACH, agree, planned, repeated
 from benchmarks.pairs import Measure, speed_ratio
 from conf.place import Place
 from jobs.change.urban_series import UrbanSeriesSettings, planned_series, recipe_of, series_pins, urban_series
@@ -62,7 +62,7 @@ def measure() -> list[Measure]:
         ours: Callable[[], Digests] = lambda: by_job(tables, settings, context)  # noqa: E731
         bare: Callable[[], Digests] = lambda: _by_loop(pool, works, reading, context)  # noqa: E731
         note = f"{len(works)} tiles of {place.name}, {len(place.epochs)} epochs"
-        return [speed_ratio("series_end_to_end", ours, bare, _agree, REACH, pairs=5, note=note)]
+        return [speed_ratio("series_end_to_end", ours, bare, agree, REACH, pairs=5, note=note)]
 
 
 def _with_series(place: Place, folder: Path) -> Place:
@@ -125,8 +125,3 @@ def _by_loop(pool: Any, works: list[_Tile], reading: SeriesReading, context: Con
     half, dates = -(-len(works) // PROCESSES), {epoch.name: epoch.reference for epoch in context.place.epochs}
     parts = pool.starmap(_told, [(part, reading, dates) for part in (works[:half], works[half:])], chunksize=1)
     return {name: digest for part in parts for name, digest in part.items()}
-
-
-def _agree(ours: Digests, bare: Digests) -> None:
-    if ours != bare:
-        raise ValueError(f"{sum(ours.get(name) != digest for name, digest in bare.items())} of {len(bare)} tiles differ from the bare loop")

@@ -105,11 +105,16 @@ def relit(values: torch.Tensor, change: Augmentation, random: np.random.Generato
         return _holed(_lit(values, change, random), change, random)
     main, beside = values[: -change.beside], values[-change.beside :]
     parts = [_lit(main, change, random), beside + float(random.normal(0, change.beside_offset))]
-    fate = float(random.uniform())
-    gone = [fate < change.dropped, change.dropped <= fate < 2 * change.dropped]
+    lost = lost_sensor(change.dropped, random)
     return torch.cat(
-        [torch.full_like(part, torch.nan) if lost else _holed(part, change, random) for part, lost in zip(parts, gone, strict=True)]
+        [torch.full_like(part, torch.nan) if number == lost else _holed(part, change, random) for number, part in enumerate(parts)]
     )
+
+
+def lost_sensor(share: float, random: np.random.Generator) -> int:
+    """0, the main one, or 1, the one beside it, each in this share of cases; 2: neither."""
+    fate = float(random.uniform())
+    return (fate >= share) + (fate >= 2 * share)
 
 
 def under_snow(

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from conf.windows import CHANGES, FULL_LABEL, FULL_WEIGHT
-from models.augmentation import Augmentation, Normaliser, quarter_turned, relit, square_of, under_snow
+from models.augmentation import Augmentation, Normaliser, lost_sensor, quarter_turned, relit, square_of, under_snow
 from models.series import ImageSeries
 
 
@@ -82,8 +82,7 @@ def _place(labels: NDArray[np.uint8], side: int, tries: int, random: np.random.G
     """A square, drawn of a few by how much changes in it."""
     corners = [[int(random.integers(0, max(size - side, 0) + 1)) for size in labels.shape[1:]] for _ in range(tries)]
     blocks = [(slice(top, top + side), slice(left, left + side)) for top, left in corners]
-    built = labels >= FULL_LABEL / 2
-    changed = np.array([1 + (built[1:, *block] != built[:-1, *block]).sum() for block in blocks], np.float64)
+    changed = np.array([1 + np.diff(labels[:, *block] >= FULL_LABEL / 2, axis=0).sum() for block in blocks], np.float64)
     return blocks[int(random.choice(tries, p=changed / changed.sum()))]
 
 
@@ -99,8 +98,8 @@ def _withheld(channels: int, seen: Seen, random: np.random.Generator) -> slice:
     """The channels of a sensor that a crop does without; of one that has both, and of one sensor's images, none."""
     if not seen.draw.withheld:
         return slice(0)
-    own, fate = channels - seen.change.beside, float(random.uniform())
-    return (slice(own), slice(own, channels), slice(0))[min(int(fate / seen.draw.withheld), 2)]
+    own = channels - seen.change.beside
+    return (slice(own), slice(own, channels), slice(0))[lost_sensor(seen.draw.withheld, random)]
 
 
 def _date(
