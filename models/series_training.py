@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
+from conf.errors import InputError
 from conf.rasters import NO_DATA, ONE
 from conf.windows import CHANGES, CHOOSE, TRAIN, UNLABELLED
 from models.augmentation import Normaliser
@@ -32,7 +33,7 @@ class SeriesLesson:
         parts = ([each for each in series if each.split == name] for name in (TRAIN, CHOOSE, UNLABELLED))
         self._learning, self._choosing, self._unlabelled = parts
         if course.consistency and not course.augmentation.beside:
-            raise ValueError(f"consistency {course.consistency} of one sensor: give augmentation.beside, the bands of a second")
+            raise InputError(f"course.consistency {course.consistency} of one sensor: give augmentation.beside, the bands of a second")
         self._normalise, self._course = normalise, course
         self._seen = Seen(course.side, normalise, course.augmentation, draw)
 
