@@ -1,8 +1,10 @@
 """Job `built_up` on a GPU ÷ the same windows through the network alone, in windows per second, and how busy the job keeps the GPU.
 
 As many processes as the machine has cores read and take turns on the device. The network alone: one process, windows in memory and
-normalised before. Without a CUDA device there is nothing to measure, and it says so."""
+normalised before. Slim networks wait for what is read; beside them one as heavy as those that a GPU is bought for, with random weights.
+Without a CUDA device there is nothing to measure, and it says so."""
 
+import hashlib
 import os
 import shutil
 import statistics
@@ -10,6 +12,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,10 +24,14 @@ from pyspark.sql import functions as F
 from benchmarks.end_to_end import by_job, planned, repeated
 from benchmarks.network import materials
 from benchmarks.pairs import Measure, seconds_of
+from conf.place import Place
 from jobs.job import Context
 from jobs.mapping.built_up import built_up, recipe_of
 from jobs.session import start_session
+from models.bundle import write_bundle
+from models.networks import build_network, folded_tensors
 from models.predictor import load_predictor, read_spec
+from models.registry import shipped_models
 from udfs.mapping import Recipe
 
 SHARE, BUSY_PERCENT = 0.80, 85.0
@@ -36,6 +43,9 @@ BATCH = 16
 LAYERS = ("built_up_10m", "buildings_50cm")
 JOB_SECONDS = 10.0
 """Each layer's tiles are mapped so many times over that a run takes about so long."""
+HEAVY_LAYER = "buildings_50cm"
+HEAVY = {"kind": "library", "decoder": "Unet", "encoder": "tu-convnext_base", "in_channels": 3}
+"""An encoder of 88 million weights, in place of the layer's 0.1."""
 
 
 class Layer(NamedTuple):
@@ -47,19 +57,32 @@ class Layer(NamedTuple):
 
 
 def measure() -> list[Measure]:
-    """Speed and utilisation, of a slim network and of one that looks twice. Raises ValueError without a CUDA device, or where results
+    """Speed and utilisation, of each layer's network and of a heavy one. Raises ValueError without a CUDA device, or where results
     differ from the CPU's by more than one step."""
     if not torch.cuda.is_available():
         raise ValueError("this machine has no CUDA device; run `python -m benchmarks gpu` where there is one")
     spark = start_session(f"local[{os.cpu_count()}]", {})
     with tempfile.TemporaryDirectory() as folder:
         place, tiles, scenes = planned(spark, Path(folder), LAYERS)
-        context = Context(spark, place, "benchmark", place.folder)
-        return [each for name in LAYERS for each in _measured(name, tiles.where(F.col("layer") == name), scenes, context)]
+        cases = [(name, name, place) for name in LAYERS] + [("heavy network", HEAVY_LAYER, heavier(place, Path(folder)))]
+        return [
+            each
+            for name, layer, mapped in cases
+            for each in _measured(name, _layer(layer, tiles, scenes, Context(spark, mapped, "benchmark", place.folder)))
+        ]
 
 
-def _measured(name: str, tiles: DataFrame, scenes: DataFrame, context: Context) -> list[Measure]:
-    layer = _layer(name, tiles, scenes, context)
+def heavier(place: Place, folder: Path) -> Place:
+    """The place with a heavy network for one layer."""
+    spec = replace(read_spec(shipped_models()[HEAVY_LAYER].path), architecture=HEAVY)
+    path = folder / "heavy.safetensors"
+    write_bundle(path, spec, folded_tensors(build_network(HEAVY, 1)))
+    model = f"{path}#sha256={hashlib.sha256(path.read_bytes()).hexdigest()}"
+    layer = place.layers[HEAVY_LAYER].model_copy(update={"model": model})
+    return place.model_copy(update={"layers": {**place.layers, HEAVY_LAYER: layer}})
+
+
+def _measured(name: str, layer: Layer) -> list[Measure]:
     shares, busy = zip(*(_pair(layer) for _ in range(PAIRS)), strict=True)
     note = f"{torch.cuda.get_device_name()}, {os.cpu_count()} processes, {layer.windows} windows, batches of {TILE_WINDOWS}, alone {BATCH}"
     return [
@@ -68,7 +91,8 @@ def _measured(name: str, tiles: DataFrame, scenes: DataFrame, context: Context) 
     ]
 
 
-def _layer(name: str, tiles: DataFrame, scenes: DataFrame, context: Context) -> Layer:
+def _layer(name: str, planned_tiles: DataFrame, scenes: DataFrame, context: Context) -> Layer:
+    tiles = planned_tiles.where(F.col("layer") == name)
     settings = built_up.settings(backend="cuda", batch=TILE_WINDOWS)
     recipe = recipe_of(name, settings, context)
     agree(recipe)

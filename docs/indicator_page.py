@@ -13,7 +13,10 @@ Made from `conf/indicators.py` and `conf/regimes.py` by `python -m docs.indicato
 below to the formulas. All rows are in table `indicators`; the views `lcrpgr` and `built_per_person` pivot it.
 
 `11.3.1` is stated with two formulas side by side: `un-2021`, of the metadata sheet since 2021, and `ln-legacy`, of the sheet before,
-which some national portals still use. An aggregate is computed from summed areas and people; ratios are never averaged.
+which some national portals still use. Each is told of the unit as it is (`boundary` unit) and, where `extent_statistics` is there, of what
+is built inside the cities of the first epoch (fixed) and of each epoch (moving), and of all land of the latter (`basis` urban_extent):
+[how a city ends](decisions/0025-a-city-ends-where-its-pixels-say.md).
+An aggregate is computed from summed areas and people; ratios are never averaged.
 A value is either a finite number or null with a `reason`; when it is null, and why, is in
 [this decision](decisions/0005-when-an-indicator-has-no-value.md).
 """

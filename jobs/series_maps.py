@@ -1,10 +1,17 @@
-"""Series of maps: of which layers they are made, and the maps that they make in turn."""
+"""Series of maps: of which layers they are made, the maps that they make in turn, and which of both are summed."""
+
+from typing import Literal
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from conf.errors import InputError
 from conf.place import Place
 from jobs.fine_layers import fine_layers
+from jobs.job import Tables
+
+MapSource = Literal["built_up", "urban_series"]
+"""Table whose pixels are summed: of maps, or of their series."""
 
 GRID = ("grid", "crs", "tile_px", "row", "col", "transform", "strip")
 
@@ -22,3 +29,27 @@ def series_maps(series: DataFrame) -> DataFrame:
     probability = F.get("series", F.col("number"))
     status = F.when((F.col("status") == "done") & probability.isNull(), "nodata").otherwise(F.col("status"))
     return rows.withColumns({"probability": probability, "status": status}).drop("series", "number")
+
+
+def check_source(place: Place, source: MapSource) -> None:
+    """Raises InputError where the place makes no series of the layer whose pixels are to be summed."""
+    if source == "urban_series" and (len(place.epochs) < 2 or place.fed_layer not in series_layers(place)):
+        raise InputError(
+            "setting unit_statistics.source = 'urban_series': the place makes no series of that layer; see urban_series.layers"
+        )
+
+
+def declared_source(place: Place) -> MapSource:
+    """Setting unit_statistics.source, which other sums of the same pixels follow. Raises InputError as `check_source`."""
+    source: MapSource = place.sections.get("unit_statistics", {}).get("source", "built_up")
+    check_source(place, source)
+    return source
+
+
+def fed_maps(tables: Tables, source: MapSource, place: Place) -> DataFrame:
+    """Rows of `built_up`, or of the same columns that are summed, of the layer that feeds built_m2."""
+    if source == "built_up":
+        return tables["built_up"].where(F.col("layer") == place.fed_layer)
+    if "urban_series" not in tables:
+        raise InputError("setting unit_statistics.source = 'urban_series': the place has no such table yet; run urban_series first")
+    return series_maps(tables["urban_series"].where(F.col("layer") == place.fed_layer))

@@ -15,9 +15,9 @@ from udfs.uncertainty import Errors, bounds, drawn_pair
 PAIR_COLUMNS = (
     "unit_id", "period_start", "period_end", "years",
     "built_start", "valid_start", "total_start", "people_start", "people_year_start", "year_start",
-    "built_end", "valid_end", "total_end", "people_end", "people_year_end", "year_end",
+    "built_end", "valid_end", "total_end", "people_end", "people_year_end", "year_end", "boundary", "basis",
 )  # fmt: skip
-"""One row is a unit x period. Areas in m2, `years` long; year_* are reference dates as decimal years. A state has
+"""One row is a unit x period x boundary x basis. Areas in m2, `years` long; year_* are reference dates as decimal years. A state has
 period_start = period_end, the same sums twice and 0 years."""
 
 UNCOMPUTABLE = "the sums give no finite value"
@@ -92,8 +92,8 @@ def _rows_of(sums: Sums, drawn: list[Pair] | None, declared: Indicator, errors: 
         "period_end": pairs["period_end"],
         "indicator": declared.id,
         "formula_id": declared.formula_id,
-        "boundary": "unit",
-        "basis": "built_up",
+        "boundary": pairs["boundary"],
+        "basis": pairs["basis"],
         "disaggregation": "all",
         "value": np.where(known, values, np.nan),
         "lower": lower,
@@ -124,6 +124,7 @@ def _drawn(sums: Sums, errors: Errors) -> list[Pair] | None:
         return None
     pairs = sums.pairs
     keys = pairs["unit_id"] + "\n" + pairs["period_start"] + "\n" + pairs["period_end"]
+    keys += np.where(pairs["boundary"] == "unit", "", "\n" + pairs["boundary"] + "\n" + pairs["basis"])
     rows = (Pair(*(values[i : i + 1] for values in sums.pair)) for i in range(len(pairs)))
     return [drawn_pair(row, errors, key) for row, key in zip(rows, keys, strict=True)]
 

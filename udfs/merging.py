@@ -33,18 +33,29 @@ PIECES_DDL = (
 _CARRIED = ("layer", "epoch", "grid", "crs", "tile_px", "row", "col")
 
 
+class Borders(NamedTuple):
+    """How components of one tile, by number from 0, meet what lies around them."""
+
+    sides: Ints
+    beside_blank: NDArray[np.bool_]
+    """Which touch a pixel of the tile without data, behind which they may go on."""
+    seam_owner: Ints
+    seam_key: Ints
+    """Crossings of the tile's border at their pixels: the same key for the two pixels on both sides of a border."""
+
+    @property
+    def seams(self) -> list[Ints]:
+        """The keys of each."""
+        return _grouped(self.seam_owner, self.seam_key, len(self.sides))
+
+
 class Pieces(NamedTuple):
     """Components of one tile by number from 0; `corners` in grid pixels, sorted by owner, y, x."""
 
     corners: Corners
     pixels: Ints
     probability_sum: Ints
-    sides: Ints
-    beside_blank: NDArray[np.bool_]
-    """Which touch a pixel of the tile without data, behind which they may go on."""
-    seam_owner: Ints
-    seam_key: Ints
-    """Crossings of the tile's border at built pixels: the same key for the two pixels on both sides of a border."""
+    borders: Borders
     cores: Ints
     """Cores of buildings in each, or at its tile's border; 0 where the network tells no depth."""
     inside: list[bytes | None]
@@ -66,15 +77,20 @@ def pieces_of_tile(probability: Raster, threshold: int, top: int, left: int, min
     if not keep[1:].all():
         labels = np.where(keep, np.cumsum(keep), 0).astype(np.int32)[labels]
     sums = np.bincount(labels.ravel(), weights=probability.ravel(), minlength=1).astype(np.int64)
-    blank = _beside(probability == NO_DATA, labels, len(sums) - 1)
-    owner, key = _seam_keys(labels, top, left)
     traced = corners_of_labels(labels)
     order = np.lexsort((traced.x, traced.y, traced.owner))
     corners = Corners(traced.owner[order] - 1, traced.y[order] + top, traced.x[order] + left, traced.turn[order])
     count = len(pixels[keep])
+    borders = borders_of(labels, count, probability == NO_DATA, top, left)
     cores = cores_of(depth, labels, count) if depth is not None else np.zeros(count, np.int64)
     inside = _inside(probability, depth, labels, (cores > 1) | (border[keep] > 0)) if depth is not None else []
-    return Pieces(corners, pixels[keep], sums[1:], border[keep], blank, owner - 1, key, cores, inside)
+    return Pieces(corners, pixels[keep], sums[1:], borders, cores, inside)
+
+
+def borders_of(labels: NDArray[np.int32], count: int, blank: NDArray[np.bool_], top: int, left: int) -> Borders:
+    """Of labels 1 to `count` of an array whose first pixel is (top, left) of the grid; `blank`: pixels without data."""
+    owner, key = _seam_keys(labels, top, left)
+    return Borders(_border_sides(labels, count)[1:], _beside(blank, labels, count), owner - 1, key)
 
 
 def _inside(probability: Raster, depth: Raster, labels: NDArray[np.int32], wanted: NDArray[np.bool_]) -> list[bytes | None]:
@@ -170,9 +186,9 @@ def _pieces_frame(tile: Any, min_area_m2: float) -> pd.DataFrame:
             "corners": packed_corners(pieces.corners, first),
             "pixels": pieces.pixels,
             "probability_sum": pieces.probability_sum,
-            "sides": pieces.sides.astype(np.int32),
-            "beside_blank": pieces.beside_blank,
-            "seams": _grouped(pieces.seam_owner, pieces.seam_key, count),
+            "sides": pieces.borders.sides.astype(np.int32),
+            "beside_blank": pieces.borders.beside_blank,
+            "seams": pieces.borders.seams,
             "cores": pieces.cores.astype(np.int32),
             "inside": pieces.inside or [None] * count,
             "first_date": [tile.first_date] * count,

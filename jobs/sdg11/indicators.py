@@ -3,7 +3,7 @@ Run: ./spark-submit.sh indicators --place mumbai"""
 
 import datetime as dt
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import partial, reduce
 from typing import Literal
 
 import pandas as pd
@@ -21,6 +21,8 @@ from udfs.null_reasons import Limits
 from udfs.uncertainty import Errors
 
 SUMS = {"built_m2": "built", "valid_m2": "valid", "total_m2": "total", "people": "people", "people_year": "people_year"}
+BOUNDS = ("boundary", "basis")
+"""Inside what a unit is summed, and whether what is built there or all land of its cities."""
 
 
 class IndicatorsSettings(Settings):
@@ -39,11 +41,14 @@ class IndicatorsSettings(Settings):
     draws: int = Field(4000, ge=100, le=1_000_000, description="of the Monte Carlo behind lower and upper")
 
 
-@job(reads=("unit_statistics",), writes="indicators", settings=IndicatorsSettings, parallel_over="units x periods")
+@job(
+    reads=("unit_statistics",), optional=("extent_statistics",), writes="indicators", settings=IndicatorsSettings,
+    parallel_over="units x periods", data_version=2,
+)  # fmt: skip
 def indicators(tables: Tables, settings: IndicatorsSettings, context: Context) -> DataFrame:
-    """Pairs each unit's sums at the start and end of every period, and applies the formulas."""
+    """Pairs each unit's sums at the start and end of every period, in its own bounds and inside cities, and applies the formulas."""
     periods = periods_of([epoch.name for epoch in context.place.epochs], settings.periods)
-    pairs = _pairs(tables["unit_statistics"], _period_rows(context.spark, context.place, periods))
+    pairs = _pairs(_sums(tables), _period_rows(context.spark, context.place, periods))
     return pairs.mapInPandas(shell_of(settings), INDICATORS.ddl).select(*INDICATORS.names)
 
 
@@ -52,6 +57,20 @@ def shell_of(settings: IndicatorsSettings) -> Callable[[Iterator[pd.DataFrame]],
     limits = Limits(settings.min_valid_share, settings.max_valid_gap, settings.max_people_gap_years)
     errors = Errors(settings.built_sd, settings.people_sd, settings.built_correlation, settings.people_correlation, settings.draws)
     return partial(indicator_batches, limits=limits, errors=errors)
+
+
+def _sums(tables: Tables) -> DataFrame:
+    """Rows of `unit_statistics` with `boundary` and `basis`; where there are cities, also of what lies inside them, of which a unit shows
+    as much as of the rest of it."""
+    whole = tables["unit_statistics"].select("unit_id", "epoch", *SUMS)
+    parts = [whole.withColumns({"boundary": F.lit("unit"), "basis": F.lit("built_up")})]
+    if "extent_statistics" in tables:
+        inside = tables["extent_statistics"].join(whole.select("unit_id", "epoch", "valid_m2", "total_m2"), ["unit_id", "epoch"], "inner")
+        parts.append(inside.withColumn("basis", F.lit("built_up")))
+        moving = inside.where("boundary = 'moving'").withColumn("basis", F.lit("urban_extent"))
+        parts.append(moving.withColumn("built_m2", F.col("extent_m2")))
+    columns = ("unit_id", "epoch", *SUMS, *BOUNDS)
+    return reduce(DataFrame.unionByName, (part.select(*columns) for part in parts))
 
 
 def _period_rows(spark: SparkSession, place: Place, periods: list[Period]) -> DataFrame:
@@ -72,9 +91,9 @@ def _pairs(statistics: DataFrame, periods: DataFrame) -> DataFrame:
     """PAIR_COLUMNS: the sums of a unit at both ends of each period."""
     joined = F.broadcast(periods)
     start = _sums_at(statistics, "start").join(joined, on="period_start", how="inner")
-    return start.join(_sums_at(statistics, "end"), on=["unit_id", "period_end"], how="inner").select(*PAIR_COLUMNS)
+    return start.join(_sums_at(statistics, "end"), on=["unit_id", "period_end", *BOUNDS], how="inner").select(*PAIR_COLUMNS)
 
 
 def _sums_at(statistics: DataFrame, end: str) -> DataFrame:
     sums = [F.col(column).alias(f"{name}_{end}") for column, name in SUMS.items()]
-    return statistics.select("unit_id", F.col("epoch").alias(f"period_{end}"), *sums)
+    return statistics.select("unit_id", *BOUNDS, F.col("epoch").alias(f"period_{end}"), *sums)

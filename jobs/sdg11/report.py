@@ -111,7 +111,7 @@ def _units(tables: Tables, place: Place, units: pd.DataFrame, grid: MapGrid | No
     names = {row["unit_id"]: row["name"] or row["unit_id"] for row in units.to_dict("records")}
     top = list(units[units["level"] == units["level"].min()]["unit_id"])
     statistics = _of_units(tables["unit_statistics"], names)
-    rows = _of_units(tables["indicators"], names)
+    rows = _of_units(tables["indicators"].where("boundary = 'unit'"), names)
     whole = rows[(rows["period_start"] == epochs[0]) & (rows["period_end"] == epochs[-1]) & (epochs[0] != epochs[-1])]
     grid_unit = "m" if place.grid == "utm" else "grid units"
     layers = {name: f"{layer.resolution:g} {grid_unit} ({' and '.join(layer.sensors)})" for name, layer in place.layers.items()}

@@ -8,14 +8,13 @@ from pydantic import Field
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from conf.errors import InputError
 from conf.place import Place
 from conf.settings import Settings
 from conf.tables import UNIT_STATISTICS
 from jobs.hierarchy import leaf_ancestry, smallest_units
 from jobs.job import Context, Tables, job
 from jobs.mapped_ground import mapped_ground, within
-from jobs.series_maps import series_layers, series_maps
+from jobs.series_maps import MapSource, check_source, fed_maps
 from jobs.unit_sums import area_sums, summed_up
 from udfs.population import MICRO, PEOPLE_DDL, people_batches
 
@@ -23,9 +22,7 @@ from udfs.population import MICRO, PEOPLE_DDL, people_batches
 class UnitStatisticsSettings(Settings):
     """What is summed, and how finely."""
 
-    source: Literal["built_up", "urban_series"] = Field(
-        "built_up", description="table whose pixels are summed: of maps, or of their series"
-    )
+    source: MapSource = Field("built_up", description="table whose pixels are summed: of maps, or of their series")
     method: Literal["exact", "fast"] = Field("exact", description="pixels shared by exact area, or given whole to the unit at their centre")
     buildings_layer: str | None = Field(None, description="layer whose buildings are counted; default: the first that has any")
 
@@ -38,11 +35,8 @@ def no_fed_layer(place: Place, settings: UnitStatisticsSettings) -> str | None:
 
 
 def maps_source(place: Place, settings: UnitStatisticsSettings) -> None:
-    """Raises InputError where the place makes no series of the layer whose pixels are to be summed."""
-    if settings.source == "urban_series" and (len(place.epochs) < 2 or place.fed_layer not in series_layers(place)):
-        raise InputError(
-            "setting unit_statistics.source = 'urban_series': the place makes no series of that layer; see urban_series.layers"
-        )
+    """Raises InputError as `check_source`."""
+    check_source(place, settings.source)
 
 
 @job(
@@ -51,7 +45,7 @@ def maps_source(place: Place, settings: UnitStatisticsSettings) -> None:
 )  # fmt: skip
 def unit_statistics(tables: Tables, settings: UnitStatisticsSettings, context: Context) -> DataFrame:
     """Sums pixels over the smallest units, then adds up the tree."""
-    units, maps = tables["units"], _maps(tables, settings.source).where(F.col("layer") == context.place.fed_layer)
+    units, maps = tables["units"], fed_maps(tables, settings.source, context.place)
     ancestry = leaf_ancestry(units).persist()
     epochs = [epoch.name for epoch in context.place.epochs]
     areas = summed_up(area_sums(maps, units, epochs, settings.method), ancestry)
@@ -59,15 +53,6 @@ def unit_statistics(tables: Tables, settings: UnitStatisticsSettings, context: C
     buildings = _buildings(tables, settings, ancestry)
     joined = areas.join(people, on=["unit_id", "epoch"], how="left").join(buildings, on=["unit_id", "epoch"], how="left")
     return joined.select(*UNIT_STATISTICS.names)
-
-
-def _maps(tables: Tables, source: str) -> DataFrame:
-    """Rows of `built_up`, or of the same columns that are summed."""
-    if source == "built_up":
-        return tables["built_up"]
-    if "urban_series" not in tables:
-        raise InputError("setting unit_statistics.source = 'urban_series': the place has no such table yet; run urban_series first")
-    return series_maps(tables["urban_series"])
 
 
 def _people(tables: Tables, ancestry: DataFrame, context: Context) -> DataFrame:

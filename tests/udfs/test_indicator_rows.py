@@ -21,7 +21,7 @@ def period(unit_id="A", **changes):
         "unit_id": unit_id, "period_start": "2010", "period_end": "2020", "years": 10.0,
         "built_start": 53e6, "valid_start": 90e6, "total_start": 90e6, "people_start": 320e3,
         "people_year_start": "2010", "year_start": 2010.5, "people_year_end": "2020", "year_end": 2020.5,
-        "built_end": 61.5e6, "valid_end": 90e6, "total_end": 90e6, "people_end": 330e3,
+        "built_end": 61.5e6, "valid_end": 90e6, "total_end": 90e6, "people_end": 330e3, "boundary": "unit", "basis": "built_up",
     }  # fmt: skip
     return pd.DataFrame([{**values, **changes}], columns=list(PAIR_COLUMNS))
 

@@ -28,7 +28,7 @@ def merged(tiles: list[Pieces]) -> tuple[Rings, pd.DataFrame]:
         piece = pixel_number(tile.corners.y[first], tile.corners.x[first])
         columns = {"piece": piece, "corners": packed_corners(tile.corners, first), "pixels": tile.pixels, "sum": tile.probability_sum}
         frames.append(pd.DataFrame(columns))
-        seams.append(pd.DataFrame({"piece": piece[tile.seam_owner], "key": tile.seam_key}))
+        seams.append(pd.DataFrame({"piece": piece[tile.borders.seam_owner], "key": tile.borders.seam_key}))
     pieces = pd.concat(frames)
     ends = pd.concat(seams).groupby("key")["piece"].agg(["min", "max"])
     node, component = connected(ends["min"].to_numpy(np.int64), ends["max"].to_numpy(np.int64))
@@ -84,15 +84,15 @@ def test_no_data_and_below_threshold_are_never_built() -> None:
     tile = pieces_of_tile(np.array([[255, 124, 125], [0, 255, 255]], np.uint8), 125, 0, 0, 0)
     assert tile.pixels.tolist() == [1]
     assert tile.probability_sum.tolist() == [125]
-    assert tile.sides.tolist() == [NORTH | EAST]
+    assert tile.borders.sides.tolist() == [NORTH | EAST]
 
 
 def test_only_small_components_inside_are_sieved_before_tracing() -> None:
     scene = painted((5, 5), (slice(1, 3), slice(1, 3)), (11, 3))
     tile = pieces_of_tile(scene, 125, 0, 0, 3)
     assert sorted(tile.pixels.tolist()) == [1, 4]
-    assert tile.sides.tolist() == [0, SOUTH]
-    assert not tile.sides[0] & WEST
+    assert tile.borders.sides.tolist() == [0, SOUTH]
+    assert not tile.borders.sides[0] & WEST
 
 
 def test_parts_of_any_size_and_order_add_up() -> None:

@@ -47,7 +47,7 @@ def pieces_frame(probability: np.ndarray, depth: np.ndarray, side: int) -> pd.Da
                 "first_date": DAYS[left // side % 2], "last_date": DAYS[1 + left // side % 2],
             }  # fmt: skip
             frames.append(pd.DataFrame(columns))
-            seams.append(pd.DataFrame({"piece": piece[tile.seam_owner], "key": tile.seam_key}))
+            seams.append(pd.DataFrame({"piece": piece[tile.borders.seam_owner], "key": tile.borders.seam_key}))
     frame = pd.concat(frames, ignore_index=True)
     ends = pd.concat(seams).groupby("key")["piece"].agg(["min", "max"])
     node, component = connected(ends["min"].to_numpy(np.int64), ends["max"].to_numpy(np.int64))

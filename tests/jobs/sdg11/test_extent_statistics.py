@@ -1,0 +1,85 @@
+"""What lies inside cities by the job, against `unit_statistics` of maps that scipy's classes cut; and its indicators."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame, SparkSession
+
+from conf.tables import BUILT_UP, INDICATORS, POPULATION
+from jobs.job import Context
+from jobs.sdg11.extent_statistics import ExtentStatisticsSettings, extent_statistics
+from jobs.sdg11.indicators import IndicatorsSettings, indicators
+from jobs.sdg11.unit_statistics import UnitStatisticsSettings, unit_statistics
+from jobs.table_checks import check_rows, in_declared_order
+from tests.done_tiles import filled
+from tests.jobs.sdg11.test_unit_statistics import IMAGE, units_table
+from tests.jobs.sdg11.test_urban_extent import CAPTURED, EPOCHS, FRINGE, MAPS, SUBURBAN, URBAN, extents, place, rows_of, whole
+from udfs.rasters import NO_DATA, ONE
+
+PEOPLE = {"ring": 900.0, "hole": 3.0, "thin": 10.0, "wide": 5000.0, "low": 7.0, "far": 1.0}
+
+
+def read_again(frame: DataFrame) -> DataFrame:
+    """As a table is: without what it was made from."""
+    return frame.sparkSession.createDataFrame(frame.collect(), frame.schema)
+
+
+def statistics(spark: SparkSession, maps: dict[str, NDArray[np.uint8]]) -> DataFrame:
+    counts = [(unit, year, people * growth, "census") for unit, people in PEOPLE.items() for year, growth in ((2015, 1.0), (2020, 1.3))]
+    tables = {
+        "built_up": spark.createDataFrame(filled(BUILT_UP, rows_of(512, IMAGE, maps)), BUILT_UP.ddl),
+        "units": units_table(spark), "population": spark.createDataFrame(counts, POPULATION.ddl),
+    }  # fmt: skip
+    return read_again(unit_statistics.run(tables, UnitStatisticsSettings(), Context(spark, place(), "run", Path())))
+
+
+@pytest.fixture(scope="module")
+def tables(spark: SparkSession) -> Any:
+    made = {
+        "built_up": spark.createDataFrame(filled(BUILT_UP, rows_of(512, IMAGE)), BUILT_UP.ddl).persist(),
+        "units": units_table(spark).persist(), "urban_extent": read_again(extents(spark, 512, 2)),
+        "unit_statistics": statistics(spark, MAPS),
+    }  # fmt: skip
+    found = extent_statistics.run(made, ExtentStatisticsSettings(), Context(spark, place(), "run", Path()))
+    yield {**made, "extent_statistics": read_again(found)}
+    spark.catalog.clearCache()
+
+
+def test_sums_inside_cities_are_those_of_maps_that_end_there(spark: SparkSession, tables: dict[str, Any]) -> None:
+    cities = {epoch: np.isin(whole(values), (URBAN, SUBURBAN, FRINGE, CAPTURED)) for epoch, values in MAPS.items()}
+    found = {(row["unit_id"], row["epoch"], row["boundary"]): row for row in tables["extent_statistics"].collect()}
+    assert len(found) == 8 * len(EPOCHS) * 2
+    for boundary, inside in (("fixed", dict.fromkeys(EPOCHS, cities[EPOCHS[0]])), ("moving", cities)):
+        for column, chosen in (("built_m2", lambda values: values >= 125), ("extent_m2", lambda values: values >= 0)):
+            cut = {e: np.where(v == NO_DATA, v, np.where(inside[e] & chosen(v), ONE, 0)).astype(np.uint8) for e, v in MAPS.items()}
+            for row in statistics(spark, cut).collect():
+                one = found[row["unit_id"], row["epoch"], boundary]
+                assert one[column] == pytest.approx(row["built_m2"], abs=1e-5), (row["unit_id"], boundary, column)
+    assert max(row["built_m2"] for row in found.values()) > 1e6
+
+
+def test_people_inside_are_shared_by_what_is_built(tables: dict[str, Any]) -> None:
+    joined = tables["extent_statistics"].join(
+        tables["unit_statistics"].selectExpr("unit_id", "epoch", "people AS of_unit", "built_m2 AS whole_m2"), ["unit_id", "epoch"]
+    )
+    rows = joined.where("whole_m2 > 0").toPandas()
+    assert rows["people"].to_numpy() == pytest.approx((rows["of_unit"] * rows["built_m2"] / rows["whole_m2"]).to_numpy())
+    assert joined.where("whole_m2 = 0 AND people IS NOT NULL").isEmpty()
+
+
+def test_indicators_are_told_in_all_bounds(spark: SparkSession, tables: dict[str, Any]) -> None:
+    rows = indicators.run(tables, IndicatorsSettings(), Context(spark, place(), "run", Path()))
+    check_rows(in_declared_order(rows, INDICATORS), INDICATORS)
+    told = rows.where("unit_id = 'west' AND indicator = '11.3.1-lcr' AND formula_id = 'un-2021'").toPandas()
+    values = {(row.boundary, row.basis): row.value for row in told.itertuples()}
+    assert set(values) == {("unit", "built_up"), ("fixed", "built_up"), ("moving", "built_up"), ("moving", "urban_extent")}
+    sums = {(row["epoch"], row["boundary"]): row for row in tables["extent_statistics"].where("unit_id = 'west'").collect()}
+    for (boundary, basis), value in values.items():
+        if boundary != "unit":
+            column = "built_m2" if basis == "built_up" else "extent_m2"
+            first, last = (sums[epoch, boundary][column] for epoch in EPOCHS)
+            assert value == pytest.approx((last - first) / first / 5, rel=1e-3), (boundary, basis)
+    assert values["moving", "built_up"] > values["fixed", "built_up"]

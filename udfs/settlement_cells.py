@@ -1,0 +1,126 @@
+"""Grids of people to the Degree of Urbanisation of cells and units: rasters read and checked, cells summed over outlines."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import rasterio
+import shapely
+from numpy.typing import NDArray
+from rasterio.windows import Window
+
+from conf.errors import InputError
+from udfs.coverage import Outlines, coverage, edges_of, outlines_on_grid
+from udfs.degree_of_urbanisation import (
+    CENTRE,
+    DENSE,
+    LOW,
+    RULES,
+    SEMI_DENSE,
+    SUBURBAN,
+    UNKNOWN,
+    VERY_LOW,
+    VILLAGE,
+    WATER,
+    Cells,
+    classes_of,
+)
+from udfs.earth import pixel_area_m2
+from udfs.grid import Grid, native_grid
+from udfs.population import MICRO
+
+CODES = (CENTRE, DENSE, SEMI_DENSE, SUBURBAN, VILLAGE, LOW, VERY_LOW, WATER)
+MOST_CELLS = 100_000_000
+"""Of a grid: classes of so many take 10 GB."""
+KM2_WITHIN = 0.02
+"""How far a cell's area may be from 1 km2."""
+PEOPLE_DDL = "unit_id string, code int, micro_people bigint"
+
+
+def read_cells(people: Path, built: Path | None, land: Path | None) -> Cells:
+    """The whole of the rasters: people per cell, no data = not known; built share and share of permanent land, both of the cell, 0-1 or
+    percent. Raises InputError unless all have one grid, of cells of 1 km2 on the ground."""
+    with rasterio.open(people) as file:
+        _check_grid(file, people)
+        counts = file.read(1, masked=True).astype(np.float64).filled(np.nan)
+        like = (file.shape, tuple(file.transform), file.crs)
+    counts[counts < 0] = np.nan
+    shares = [_share(path, like, default) for path, default in ((land, 1.0), (built, 0.0))]
+    return Cells(counts, shares[0], np.asarray((shares[1] / np.maximum(shares[0], 1e-9)).clip(0, 1)))
+
+
+def _check_grid(file: Any, path: Path) -> None:
+    if file.crs is None:
+        raise InputError(f"{path.name} has no CRS; give the raster one, e.g. gdal_edit.py -a_srs ESRI:54009")
+    if file.width * file.height > MOST_CELLS:
+        raise InputError(
+            f"{path.name} has {file.width * file.height:,} cells; cut it to the country and 100 km around, at most {MOST_CELLS:,}"
+        )
+    try:
+        area = pixel_area_m2(
+            file.crs.to_wkt(), tuple(file.transform @ file.transform.translation(file.width // 2, file.height // 2))[:6], 1
+        )
+    except ValueError as error:
+        raise InputError(f"{path.name}: {error}") from None
+    if abs(area / 1e6 - 1) > KM2_WITHIN:
+        raise InputError(f"{path.name}: a cell has {area:,.0f} m2, 1 km2 is needed; resample people by sum to 1 km Mollweide (ESRI:54009)")
+
+
+def _share(path: Path | None, like: tuple[Any, ...], default: float) -> NDArray[np.float64]:
+    if path is None:
+        return np.full(like[0], default)
+    with rasterio.open(path) as file:
+        if (file.shape, tuple(file.transform), file.crs) != like:
+            raise InputError(f"{path.name} has another grid than the people; resample it to theirs")
+        values = file.read(1, masked=True).astype(np.float64)
+    share = values.filled(0.0).clip(0, None)
+    return np.asarray(share / 100 if share.max() > 1 else share)
+
+
+def write_cells(codes: NDArray[np.uint8], people: Path, path: Path) -> None:
+    """Codes as a GeoTIFF on the people's grid."""
+    with rasterio.open(people) as file:
+        profile = {"crs": file.crs, "transform": file.transform, "height": file.height, "width": file.width}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with rasterio.open(path, "w", driver="GTiff", count=1, dtype="uint8", nodata=UNKNOWN, compress="deflate", **profile) as file:
+        file.write(codes, 1)
+
+
+def classified(people: Path, built: Path | None, land: Path | None, release: str) -> NDArray[np.uint8]:
+    """Codes of the rasters' cells by the rules of a release."""
+    return classes_of(read_cells(people, built, land), RULES[release])
+
+
+def unit_people_batches(frames: Iterable[pd.DataFrame], people: str, cells: str) -> Iterator[pd.DataFrame]:
+    """Shell: units (unit_id, geometry WKB EPSG:4326) to rows of PEOPLE_DDL: people by code, cells shared by exact area."""
+    for frame in frames:
+        rows = [
+            (unit, code, round(found * MICRO))
+            for unit, shape in zip(frame["unit_id"], shapely.from_wkb(frame["geometry"].to_numpy()), strict=True)
+            for code, found in people_by_code(people, cells, shape).items()
+        ]
+        yield pd.DataFrame(rows, columns=["unit_id", "code", "micro_people"])
+
+
+def people_by_code(people: str, cells: str, outline: Any) -> dict[int, float]:
+    """People of an outline (EPSG:4326) by the code of the cells that they live in."""
+    with rasterio.open(people) as counted, rasterio.open(cells) as classed:
+        grid = native_grid(counted.crs.to_wkt(), counted.transform)
+        projected = outlines_on_grid(np.array([outline], dtype=object), grid.crs)[0]
+        top, left, bottom, right = grid.pixels_over(*shapely.bounds(projected))
+        top, left, bottom, right = max(top, 0), max(left, 0), min(bottom, counted.height), min(right, counted.width)
+        if top >= bottom or left >= right:
+            return {}
+        window = Window.from_slices((top, bottom), (left, right))
+        counts = counted.read(1, window=window, masked=True).filled(0).astype(np.float64)
+        codes = classed.read(1, window=window)
+    inside = np.nan_to_num(counts).clip(0, None) * _covered(projected, grid, top, left, counts.shape)
+    return {code: float(inside[codes == code].sum()) for code in CODES if (codes == code).any()}
+
+
+def _covered(projected: Any, grid: Grid, top: int, left: int, shape_yx: tuple[int, int]) -> NDArray[np.float64]:
+    a, _, x, _, e, y = grid.transform(top, left)[:6]
+    edges, owner = edges_of([projected])
+    return coverage(Outlines((edges - np.array([x, y, x, y])) / np.array([a, e, a, e]), owner), shape_yx)
