@@ -1,15 +1,14 @@
-"""Change on real Sentinel-2 pairs with labels, one city left out at a time: what a network of series and trees learn from labels of the
-other cities, beside the change vector, which learns nothing.
+"""Change on real Sentinel-2 pairs with labels, one city left out at a time: what small networks and trees learn from labels of the other
+cities, beside the change vector, which learns nothing.
 Run: python -m benchmarks.oscd FOLDER [STEPS [SHARE]]; what is said of a city is kept in FOLDER, and a city that lies there is not
-learned for again. STEPS of the network, 40 minutes for 500; 0, the default: without it. SHARE: of the other cities' ground that is learned
-from."""
+learned for again. STEPS of each network, on a GPU where there is one; 0, the default: without them. SHARE: of the other cities' ground
+that is learned from."""
 
 import datetime as dt
 import json
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +21,17 @@ from scipy.ndimage import gaussian_filter
 from scipy.special import expit, logit
 from sklearn.metrics import roc_auc_score
 
+from benchmarks.oscd_networks import COURSE, by_networks
 from benchmarks.oscd_trees import by_trees
 from conf.place import Source
 from conf.rasters import ONE
-from conf.windows import CHANGES, CHOOSE, FULL_LABEL, FULL_WEIGHT, TRAIN
+from conf.windows import CHANGES, FULL_LABEL, FULL_WEIGHT, TRAIN
 from jobs.recipes import read_recipe, untrained_spec
-from models.augmentation import Augmentation, Normaliser
-from models.course import Course, run_course
 from models.metrics import scores, threshold_of_best_f1
 from models.predictor import load_predictor
 from models.registry import shipped_models
 from models.series import ImageSeries
-from models.series_crops import SeriesDraw
-from models.series_network import build_series_network
 from models.series_teaching import maps_of
-from models.series_training import SeriesLesson, predicted_series
 from udfs.catalogs import scenes_of
 from udfs.coregistration import aligned, offsets_from
 from udfs.grid import PixelBounds, native_grid
@@ -54,17 +49,10 @@ SMOOTH = 2.0
 """Pixels: labels were drawn by hand around what was built."""
 LEAST_APART, BUILT_WEIGHT, MOST_SURE = 0.05, 0.1, (-3.0, 1.0)
 """Of the change vector that is told from none; of the logit of what is built beside the vector's logarithm, and its bounds."""
-TREES_WEIGHT = 0.25
+TREES_WEIGHT, NETWORKS_WEIGHT = 0.25, 0.5
+"""Of their logits, beside that of the vector."""
 FURTHEST = 6.0
 """Standard deviations from a band's mean at which values are cut."""
-ARCHITECTURE = {
-    "kind": "series", "in_channels": 10, "widths": [32, 48, 64, 96], "decoder": [64, 48, 32], "dilation": 1, "fold": 2, "hidden": [0] * 4,
-    "heads": 1, "layers": 0, "dropout": 0.2,
-}  # fmt: skip
-LIGHT = Augmentation(gain=0.2, band_gain=0.15, offset=0.2, band_offset=0.1, noise=0.1)
-COURSE = Course(seed=1, batch=16, side=96, learning_rate=0.002, weight_decay=0.05, warm_share=0.2, jaccard_share=0.3, looks=1, keep="last",
-                cpu_minutes=1e3, average=0.995, augmentation=LIGHT)  # fmt: skip
-DRAW = SeriesDraw(least_dates=2, most_dates=2, missing=0.0, backwards=0.5, tries=1)
 Share = NDArray[np.float64]
 Learner = Callable[[list[ImageSeries], ImageSeries], Share]
 
@@ -76,13 +64,16 @@ def main(folder: Path, steps: int, share: float) -> None:
     pairs = {city: standard(pair) for city, pair in seen.items()}
     learners: dict[str, Learner] = {"trees": by_trees}
     if steps:
-        learners[f"network_{steps}"] = lambda others, held: by_network(others, held, steps)
+        learners[f"networks_{steps}"] = lambda others, held: by_networks(others, held, steps)
     ways = {name: {city: _kept(folder / f"{name}_{share:g}_{city}.npy", pairs[city], _others(city, pairs, share), learn) for city in CITIES}
             for name, learn in learners.items()}  # fmt: skip
     ways["vector"] = {city: change_vector(pair) for city, pair in pairs.items()}
     ways["vector, smooth"] = {city: gaussian_filter(vector, SMOOTH) for city, vector in ways["vector"].items()}
     ways["vector, smooth, on built land"] = {city: on_built_land(ways["vector, smooth"][city], seen[city]) for city in CITIES}
-    ways["trees and vector"] = {city: together(ways["trees"][city], ways["vector, smooth, on built land"][city]) for city in CITIES}
+    for name, weight in (("trees", TREES_WEIGHT), (f"networks_{steps}", NETWORKS_WEIGHT)):
+        if name in ways:
+            vectors = ways["vector, smooth, on built land"]
+            ways[f"{name} and vector"] = {city: together(ways[name][city], vectors[city], weight) for city in CITIES}
     print(json.dumps({name: figures(way, pairs) for name, way in ways.items()}, indent=1))
 
 
@@ -129,15 +120,6 @@ def some_of(pair: ImageSeries, share: float) -> ImageSeries:
     return pair._replace(values=pair.values[rows], labels=pair.labels[rows], weights=pair.weights[rows])
 
 
-def by_network(others: list[ImageSeries], held: ImageSeries, steps: int) -> Share:
-    """Probability of change of the held city, by a network that learned from the others."""
-    normalise = Normaliser([0.0] * 10, [1.0] * 10, FURTHEST)
-    lesson = SeriesLesson([*others, held._replace(split=CHOOSE)], normalise, COURSE, DRAW)
-    network = run_course(build_series_network(ARCHITECTURE, COURSE.seed), lesson, replace(COURSE, steps=steps), print).network
-    ways = (predicted_series(network, each, normalise, [(0, 1)]).changes[0] for each in (held, held.backwards))
-    return np.asarray(sum(way / ONE for way in ways) / 2)
-
-
 def change_vector(pair: ImageSeries) -> Share:
     """Length of the difference of six bands."""
     bands = untrained_spec(read_recipe(RECIPE)).bands
@@ -153,9 +135,9 @@ def on_built_land(vector: Share, pair: ImageSeries) -> Share:
     return np.asarray(expit(np.log(vector + LEAST_APART) + BUILT_WEIGHT * np.clip(logit(built), *MOST_SURE)))
 
 
-def together(trees: Share, vector: Share) -> Share:
-    """Both, the trees' logit by TREES_WEIGHT."""
-    return np.asarray(expit(TREES_WEIGHT * logit(trees.clip(1e-4, 1 - 1e-4)) + logit(vector)))
+def together(learned: Share, vector: Share, weight: float) -> Share:
+    """Both, the learned logit by its weight."""
+    return np.asarray(expit(weight * logit(learned.clip(1e-4, 1 - 1e-4)) + logit(vector)))
 
 
 def figures(said: dict[str, Share], pairs: dict[str, ImageSeries]) -> dict[str, Any]:
