@@ -77,10 +77,12 @@ def urban_extent(tables: Tables, settings: UrbanExtentSettings, context: Context
         areas = cities.mapInPandas(area_frames, AREAS_DDL).persist()
         pieces.count(), areas.count()
     whole = with_components(with_open_edges(pieces, squares), touching(pieces), settings.one_task_pairs).persist()
-    planar = _outlines(whole).persist()
+    sums = _sums(areas, whole).persist()
+    planar = _outlines(whole.join(sums, [*FIELD, "component"], "left_semi")).persist()
     uncut = planar.withColumn("cuts", F.lit(None).cast("array<binary>"))
     outlines = uncut.mapInPandas(footprint_frames, FOOTPRINTS_DDL).withColumnRenamed("building_id", "extent_id")
-    extents = outlines.join(_areas(areas, whole, planar), ["layer", "epoch", "extent_id"], "inner")
+    named = planar.select(*FIELD, "component", F.col("building_id").alias("extent_id")).join(sums, [*FIELD, "component"], "inner")
+    extents = outlines.join(named.drop("grid", "component"), ["layer", "epoch", "extent_id"], "inner")
     return extents.withColumn("method", F.lit(settings.method)).select(*URBAN_EXTENT.names)
 
 
@@ -117,12 +119,9 @@ def _outlines(whole: DataFrame) -> DataFrame:
     )
 
 
-def _areas(areas: DataFrame, whole: DataFrame, planar: DataFrame) -> DataFrame:
-    """Rows layer, epoch, extent_id and the areas of its classes, m2."""
-    named = planar.select(*FIELD, "component", F.col("building_id").alias("extent_id"))
-    of_pieces = areas.join(whole.select(*FIELD, "piece", "component"), [*FIELD, "piece"], "inner").join(
-        named, [*FIELD, "component"], "inner"
-    )
+def _sums(areas: DataFrame, whole: DataFrame) -> DataFrame:
+    """Rows *FIELD, component and the areas of its classes, m2. Fringe that rural built pixels cut off from its town is nobody's."""
+    of_pieces = areas.join(whole.select(*FIELD, "piece", "component"), [*FIELD, "piece"], "inner")
     sums = {name: F.sum(F.col(name).cast("decimal(38,0)")) for name in AREA_NAMES}
     m2 = [(total.cast("double") / MM2_PER_M2).alias(name.replace("_mm2", "_m2")) for name, total in sums.items()]
-    return of_pieces.groupBy("layer", "epoch", "extent_id").agg(*m2)
+    return of_pieces.groupBy(*FIELD, "component").agg(*m2).where("urban_m2 + suburban_m2 > 0")

@@ -14,6 +14,7 @@ from conf.place import Place
 from conf.tables import BUILT_UP, TABLES
 from jobs.job import Context
 from jobs.sdg11.urban_extent import UrbanExtentSettings, urban_extent
+from jobs.table_checks import check_rows, in_declared_order
 from tests.done_tiles import filled
 from tests.jobs.sdg11.test_unit_statistics import GRID, IMAGE, lonlat
 from udfs.grid import PixelBounds, tile_id, tiles_over
@@ -91,7 +92,14 @@ def whole(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
         inside = labels == label
         if label not in outside and areas[inside & (classes == OPEN)].sum() <= 200 * 10**10:
             classes[inside & (classes == OPEN)] = CAPTURED
-    return classes.astype(np.uint8)
+    return without_orphans(classes.astype(np.uint8))
+
+
+def without_orphans(classes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """What hangs together with no town is of no city."""
+    labels, _ = ndimage.label(np.isin(classes, (URBAN, SUBURBAN, FRINGE, CAPTURED)))
+    with_town = np.unique(labels[(classes == URBAN) | (classes == SUBURBAN)])
+    return np.where((labels > 0) & ~np.isin(labels, with_town), OPEN, classes).astype(np.uint8)
 
 
 def ndimage_share(built: NDArray[np.bool_], known: NDArray[np.bool_], walk: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -128,6 +136,7 @@ def found(spark: SparkSession) -> Any:
 
 def test_classes_sum_to_those_of_the_whole_array(found: DataFrame) -> None:
     areas = areas_mm2()
+    check_rows(in_declared_order(found, TABLES["urban_extent"]), TABLES["urban_extent"])
     rows = found.toPandas()
     for epoch in EPOCHS:
         classes = whole(MAPS[epoch])
