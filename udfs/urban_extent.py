@@ -57,8 +57,8 @@ def row_sides_m(grid: Grid, top: int, bottom: int) -> Floats:
     """Width and height on the ground, m, of the pixels of rows [top, bottom), (rows, 2), the same for a row wherever it is asked for: of
     geographic grids and Mercator's on the ellipsoid, of others the projection's own metres, right to 0.1 % in a UTM zone."""
     crs = CRS.from_user_input(grid.crs)
-    operation = crs.coordinate_operation
-    if not crs.is_geographic and (operation is None or operation.method_name not in ("Popular Visualisation Pseudo Mercator",)):
+    method = crs.coordinate_operation.method_name if crs.coordinate_operation else ""
+    if not crs.is_geographic and ("Mercator" not in method or "Transverse" in method):
         metre = crs.axis_info[0].unit_conversion_factor
         return np.tile((grid.pixel_width * metre, grid.pixel_height * metre), (bottom - top, 1))
     y = np.arange(top, bottom) + 0.5

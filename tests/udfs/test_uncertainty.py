@@ -14,6 +14,16 @@ def test_bounds_of_city_a_match_the_log_normal_closed_form():
     assert [found.lower, found.upper] == pytest.approx([found.value - half, found.value + half], abs=2e-4)
 
 
+@pytest.mark.parametrize(("key", "built_sd", "people_sd"), [(LCR, 0.01, 0.0005), (RATIO, 0.005, 0.0005)])
+def test_bounds_are_the_delta_methods_where_errors_are_small(key, built_sd, people_sd):
+    """Independent errors: var(LCR) = (V2/V1)^2 2 s^2 / T^2, var(PGR) = 2 s^2 / T^2; of the ratio, relative variances add up."""
+    found = row(period(), *key, errors=Errors(built_sd, people_sd, 0.0, 0.0, 200_000))
+    land, people = (61.5 / 53) * np.sqrt(2) * built_sd / 10, np.sqrt(2) * people_sd / 10
+    relative = np.hypot(land / 0.016037735849, people / 0.003077165867)
+    half = 1.959964 * (land if key == LCR else found.value * relative)
+    assert found.upper - found.lower == pytest.approx(2 * half, rel=0.02)
+
+
 def test_correlated_errors_cancel():
     apart, together = (row(period(), *LCR, errors=Errors(0.05, 0.1, r, 0.0, 20_000)) for r in (0.0, 0.9))
     assert together.upper - together.lower == pytest.approx((apart.upper - apart.lower) * np.sqrt(0.1), rel=0.05)

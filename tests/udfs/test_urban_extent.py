@@ -111,6 +111,13 @@ def test_pixels_of_a_geographic_grid_are_measured_on_the_earth() -> None:
     assert np.array_equal(row_sides_m(DEGREES, 2990, 3002)[10:], sides)
 
 
+@pytest.mark.parametrize(("crs", "expected"), [("EPSG:3857", 5.0), ("EPSG:3395", 5.0), ("EPSG:32637", 10.0)])
+def test_mercators_metres_are_not_the_grounds(crs: str, expected: float) -> None:
+    """At 60 degrees north a metre of Mercator's is half a one."""
+    top = round(-8_399_738 / 10)  # y of 60 degrees
+    assert row_sides_m(Grid("native-x", crs, 0.0, 0.0, 10.0, 10.0), top, top + 1)[0] == pytest.approx([expected] * 2, rel=0.01)
+
+
 def test_counts_within_reach_equal_a_convolution() -> None:
     random = np.random.default_rng(1)
     reach, margin = reach_of(np.full((40, 2), (7.0, 11.0)), 60.0), Margin(9, 12)
