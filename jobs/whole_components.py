@@ -27,6 +27,13 @@ def with_open_edges(pieces: DataFrame, done: DataFrame) -> DataFrame:
     return pieces.join(closed_sides, tile, "left").withColumn("open_edge", F.col("beside_blank") | is_open).drop("closed_sides")
 
 
+def with_blank_beyond(pieces: DataFrame, blanks: DataFrame) -> DataFrame:
+    """Sets `beside_blank` also where a pixel without data lies across the border; `blanks`: rows *FIELD, seam, crossings beside such."""
+    crossings = pieces.where("sides > 0").select(*FIELD, "piece", F.explode("seams").alias("seam"))
+    beside = crossings.join(blanks, [*FIELD, "seam"], "left_semi").select(*FIELD, "piece").distinct().withColumn("beyond", F.lit(True))
+    return pieces.join(beside, [*FIELD, "piece"], "left").withColumn("beside_blank", F.coalesce("beyond", "beside_blank")).drop("beyond")
+
+
 def touching(pieces: DataFrame) -> DataFrame:
     """Pairs (*FIELD, u > v) of pieces with pixels side by side across a border: equal keys of border pixels."""
     crossings = pieces.where("sides > 0").select(*FIELD, "piece", F.explode("seams").alias("seam"))

@@ -52,8 +52,8 @@ class Cells(NamedTuple):
 
     @property
     def density(self) -> Floats:
-        """People per km2 of land; of a cell without land the more, as they live somewhere."""
-        return np.asarray(np.where(self.known, self.people, 0) / np.maximum(self.land, 1e-9))
+        """People per km2 of land; of a cell without land, per km2 of it."""
+        return np.asarray(np.where(self.known, self.people, 0) / np.where(self.land > 0, self.land, 1))
 
     @property
     def votes(self) -> Mask:

@@ -34,16 +34,19 @@ def map_name(boundary: str, what: str, epoch: str) -> str:
 
 
 def extent_map_frames(frames: Iterable[pd.DataFrame], first: str) -> Iterator[pd.DataFrame]:
-    """Shell: done rows of maps with `extents` (epoch, WKB EPSG:4326) to four maps each, of BUILT and EXTENT inside FIXED and MOVING
-    cities: 250 or 0, 255 where the map has no data. `first`: the epoch whose cities stay."""
+    """Shell: rows of maps with `extents` (epoch, WKB EPSG:4326) to four maps each, of BUILT and EXTENT inside FIXED and MOVING cities: 250
+    or 0, 255 where the map has no data; without pixels where it has none. `first`: the epoch whose cities stay."""
     for frame in frames:
         for row in frame.itertuples():
             yield pd.DataFrame(_map_rows(row, first))
 
 
 def _map_rows(row: Any, first: str) -> list[dict[str, Any]]:
+    placed = {name: getattr(row, name) for name in _CARRIED} | {"status": row.status, "threshold": ONE}
+    if row.status != "done":
+        names = [map_name(boundary, what, row.epoch) for boundary in (FIXED, MOVING) for what in (BUILT, EXTENT)]
+        return [{**placed, "epoch": name, "probability": None} for name in names]
     values = decode_raster(row.probability, (int(row.tile_px), int(row.tile_px)))
-    placed = {name: getattr(row, name) for name in _CARRIED} | {"status": "done", "threshold": ONE}
     given = [] if row.extents is None else row.extents
     masks = {FIXED: first, MOVING: row.epoch}
     maps: dict[str, bytes] = {}
@@ -62,12 +65,12 @@ def inside_maps(values: Raster, threshold: int, inside: Mask) -> Mapping[str, Ra
 
 
 def mask_of(geometries: list[bytes], row: Any, side: int) -> Mask:
-    """Pixels (side, side) of a tile whose centres lie inside; outlines are straight on the grid, where they were traced."""
-    if not geometries:
+    """Pixels (side, side) of a tile whose centres lie inside; outlines are straight on the grid, where they were traced. What a tile only
+    touches meets its box in lines and points, which hold nothing."""
+    parts = shapely.get_parts(shapely.get_parts(shapely.from_wkb(geometries)))
+    areas = parts[shapely.get_dimensions(parts) == 2]
+    if not len(areas):
         return np.zeros((side, side), bool)
     to_grid = to_lonlat(row.crs)
-    shapes = shapely.transform(shapely.from_wkb(geometries), lambda x, y: to_grid.transform(x, y, direction="INVERSE"), interleaved=False)
-    kept = shapes[~shapely.is_empty(shapes)]
-    if not len(kept):
-        return np.zeros((side, side), bool)
-    return np.asarray(rasterio.features.rasterize(kept, (side, side), transform=Affine(*row.transform), dtype="uint8") > 0)
+    shapes = shapely.transform(areas, lambda x, y: to_grid.transform(x, y, direction="INVERSE"), interleaved=False)
+    return np.asarray(rasterio.features.rasterize(shapes, (side, side), transform=Affine(*row.transform), dtype="uint8") > 0)

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from affine import Affine
 from numpy.typing import NDArray
 
-from udfs.earth import ground_resolution_m
-from udfs.grid import Grid, PixelBounds, Tile, grid_of_tile, tiles_over
+from udfs.earth import grid_origin, ground_resolution_m
+from udfs.grid import Grid, PixelBounds, Tile, tiles_over
+from udfs.merging import borders_of
 from udfs.rasters import NO_DATA, ONE, decode_raster, encode_raster
 from udfs.urban_extent import (
     CITY,
@@ -38,6 +38,7 @@ REST_DDL = (
     "layer string, epoch string, grid string, tile_px int, row int, col int, piece bigint, open_mm2 bigint, sides int, "
     "beside_blank boolean, seams array<bigint>"
 )
+BLANKS_DDL = "layer string, epoch string, grid string, seam bigint"
 CITY_DDL = SQUARES_DDL + (
     ", probability binary, depth binary, threshold int, first_date timestamp, last_date timestamp, model_sha256 string"
 )
@@ -56,7 +57,7 @@ def _parts(row: Any, method: str) -> Iterator[dict[str, Any]]:
     tile = Tile(int(row.row), int(row.col), int(row.tile_px))
     values = decode_raster(row.probability, tile.pixels.shape_yx)
     state = np.where(values == NO_DATA, UNKNOWN, values >= row.threshold).astype(np.uint8)
-    grid, tile, state = coarsened(grid_of_tile(row.grid, row.crs, Affine(*row.transform), tile), tile, state)
+    grid, tile, state = coarsened(_grid_of(row, tile), tile, state)
     reach = margin_of(grid, Tile(tile.pixels.top // SQUARE_PX, tile.pixels.left // SQUARE_PX, SQUARE_PX), method)
     reached = grown(tile, reach._replace(tall=2 * reach.tall, wide=2 * reach.wide))  # more than squares beside ask for
     for square in tiles_over(reached, SQUARE_PX):
@@ -128,6 +129,19 @@ def _rest_frame(row: Any) -> pd.DataFrame:
     return pd.DataFrame(told).assign(**{name: getattr(row, name) for name in ("layer", "epoch", "grid", "tile_px", "row", "col")})
 
 
+def blank_frames(frames: Frames) -> Iterator[pd.DataFrame]:
+    """Rows of SQUARES_DDL to rows of BLANKS_DDL: crossings of a square's border at pixels where nothing is known."""
+    for frame in frames:
+        for row in frame.itertuples():
+            yield _blanks_frame(row)
+
+
+def _blanks_frame(row: Any) -> pd.DataFrame:
+    blank = (decode_raster(row.classes, SHAPE) == UNKNOWN).astype(np.int32)
+    seams = borders_of(blank, 1, np.zeros_like(blank, bool), *_placed(row)[0].pixels[:2]).seam_key
+    return pd.DataFrame({"seam": seams}).assign(**{name: getattr(row, name) for name in ("layer", "epoch", "grid")})
+
+
 def city_frames(frames: Frames) -> Iterator[pd.DataFrame]:
     """Rows of SQUARES_DDL with `captured`, numbers of pieces of the rest or None, to rows of CITY_DDL: final classes, and the city dressed
     as a map, which is what tracing takes."""
@@ -160,4 +174,10 @@ def _areas_frame(row: Any) -> pd.DataFrame:
 
 def _placed(row: Any) -> tuple[Tile, Grid]:
     square = Tile(int(row.row), int(row.col), SQUARE_PX)
-    return square, grid_of_tile(row.grid, row.crs, Affine(*row.transform), square)
+    return square, _grid_of(row, square)
+
+
+def _grid_of(row: Any, tile: Tile) -> Grid:
+    """The same for every tile: the last bits of a transform depend on where it was taken."""
+    origin = grid_origin(tuple(float(value) for value in row.transform), tile.pixels.top, tile.pixels.left)
+    return Grid(row.grid, row.crs, *origin)

@@ -34,6 +34,8 @@ from udfs.population import MICRO
 CODES = (CENTRE, DENSE, SEMI_DENSE, SUBURBAN, VILLAGE, LOW, VERY_LOW, WATER)
 MOST_CELLS = 100_000_000
 """Of a grid: classes of so many take 10 GB."""
+ABOVE = 1.01
+"""Up to which a largest share is one of 0-1, by rounding or resampling; 100 of it: percent."""
 KM2_WITHIN = 0.02
 """How far a cell's area may be from 1 km2."""
 PEOPLE_DDL = "unit_id string, code int, micro_people bigint"
@@ -41,27 +43,35 @@ PEOPLE_DDL = "unit_id string, code int, micro_people bigint"
 
 def read_cells(people: Path, built: Path | None, land: Path | None) -> Cells:
     """The whole of the rasters: people per cell, no data = not known; built share and share of permanent land, both of the cell, 0-1 or
-    percent. Raises InputError unless all have one grid, of cells of 1 km2 on the ground."""
-    with rasterio.open(people) as file:
-        _check_grid(file, people)
-        counts = file.read(1, masked=True).astype(np.float64).filled(np.nan)
-        like = (file.shape, tuple(file.transform), file.crs)
-    counts[counts < 0] = np.nan
-    shares = [_share(path, like, default) for path, default in ((land, 1.0), (built, 0.0))]
-    return Cells(counts, shares[0], np.asarray((shares[1] / np.maximum(shares[0], 1e-9)).clip(0, 1)))
+    percent, no data = not built, and land. Raises InputError unless all have one north-up grid, of cells of 1 km2 on the ground."""
+    counts, like = _read(people)
+    _check_grid(people, like)
+    unknown = counts.filled(np.nan)
+    unknown[unknown < 0] = np.nan
+    land_share, built_share = (_share(path, like, default) for path, default in ((land, 1.0), (built, 0.0)))
+    return Cells(unknown, land_share, np.asarray((built_share / np.where(land_share > 0, land_share, 1)).clip(0, 1)))
 
 
-def _check_grid(file: Any, path: Path) -> None:
-    if file.crs is None:
-        raise InputError(f"{path.name} has no CRS; give the raster one, e.g. gdal_edit.py -a_srs ESRI:54009")
-    if file.width * file.height > MOST_CELLS:
-        raise InputError(
-            f"{path.name} has {file.width * file.height:,} cells; cut it to the country and 100 km around, at most {MOST_CELLS:,}"
-        )
+def _read(path: Path) -> tuple[Any, tuple[Any, ...]]:
+    """Values, masked, and shape, transform and CRS."""
     try:
-        area = pixel_area_m2(
-            file.crs.to_wkt(), tuple(file.transform @ file.transform.translation(file.width // 2, file.height // 2))[:6], 1
-        )
+        with rasterio.open(path) as file:
+            if file.width * file.height > MOST_CELLS:
+                raise InputError(
+                    f"{path.name} has {file.width * file.height:,} cells; cut it to the country and 100 km around, at most {MOST_CELLS:,}"
+                )
+            return file.read(1, masked=True).astype(np.float64), (file.shape, file.transform, file.crs)
+    except rasterio.errors.RasterioError as error:
+        raise InputError(f"{path.name} is no readable raster: {error}; give a GeoTIFF") from None
+
+
+def _check_grid(path: Path, like: tuple[Any, ...]) -> None:
+    (height, width), transform, crs = like
+    if crs is None:
+        raise InputError(f"{path.name} has no CRS; give the raster one, e.g. gdal_edit.py -a_srs ESRI:54009")
+    native_grid(crs.to_wkt(), transform)
+    try:
+        area = pixel_area_m2(crs.to_wkt(), tuple(transform @ transform.translation(width // 2, height // 2))[:6], 1)
     except ValueError as error:
         raise InputError(f"{path.name}: {error}") from None
     if abs(area / 1e6 - 1) > KM2_WITHIN:
@@ -71,12 +81,13 @@ def _check_grid(file: Any, path: Path) -> None:
 def _share(path: Path | None, like: tuple[Any, ...], default: float) -> NDArray[np.float64]:
     if path is None:
         return np.full(like[0], default)
-    with rasterio.open(path) as file:
-        if (file.shape, tuple(file.transform), file.crs) != like:
-            raise InputError(f"{path.name} has another grid than the people; resample it to theirs")
-        values = file.read(1, masked=True).astype(np.float64)
-    share = values.filled(0.0).clip(0, None)
-    return np.asarray(share / 100 if share.max() > 1 else share)
+    values, of_file = _read(path)
+    if of_file != like:
+        raise InputError(f"{path.name} has another grid than the people; resample it to theirs")
+    share = values.filled(default)
+    if share.max() > 100 * ABOVE:
+        raise InputError(f"{path.name} holds {share.max():g}, a share 0-1 or percent is needed; divide m2 by the cell's area, 1e6")
+    return np.asarray((share / 100 if share.max() > ABOVE else share).clip(0, 1))
 
 
 def write_cells(codes: NDArray[np.uint8], people: Path, path: Path) -> None:

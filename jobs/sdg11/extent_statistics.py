@@ -16,10 +16,12 @@ from jobs.hierarchy import leaf_ancestry
 from jobs.job import Context, Tables, job
 from jobs.series_maps import declared_source, fed_maps
 from jobs.unit_sums import area_sums, summed_up
+from jobs.within_world import within_world
 from udfs.extent_masks import BUILT, EXTENT, FIXED, MAPS_DDL, MOVING, SEPARATOR, extent_map_frames, map_name
+from udfs.population import MICRO
 
 _TILE = ("grid", "tile_px", "row", "col")
-_MAP = (*_TILE, "crs", "transform", "strip", "epoch", "threshold", "probability")
+_MAP = (*_TILE, "crs", "transform", "strip", "epoch", "status", "threshold", "probability")
 
 
 class ExtentStatisticsSettings(Settings):
@@ -48,20 +50,21 @@ def extent_statistics(tables: Tables, settings: ExtentStatisticsSettings, contex
     """Sums of the smallest units, added up the tree; a row for every unit, epoch and boundary."""
     epochs = [epoch.name for epoch in context.place.epochs]
     names = [map_name(boundary, what, epoch) for boundary in (FIXED, MOVING) for what in (BUILT, EXTENT) for epoch in epochs]
-    maps = fed_maps(tables, declared_source(context.place), context.place).where("status = 'done'").select(*_MAP)
+    maps = fed_maps(tables, declared_source(context.place), context.place).select(*_MAP)
     listed = maps.join(_cut_extents(tables, context.place), [*_TILE], "left")
     with rows_per_batch(context.spark, ROWS_WITH_RASTERS):
         cut = listed.mapInPandas(partial(extent_map_frames, first=epochs[0]), MAPS_DDL).persist()
         cut.count()
-    sums = summed_up(area_sums(cut, tables["units"], names, settings.method), leaf_ancestry(tables["units"]).persist())
-    return _with_people(_by_boundary(sums), tables["unit_statistics"]).select(*EXTENT_STATISTICS.names)
+    ancestry = leaf_ancestry(tables["units"]).persist()
+    sums = summed_up(area_sums(cut, tables["units"], names, settings.method), ancestry)
+    return _with_people(_by_boundary(sums), tables["unit_statistics"], ancestry).select(*EXTENT_STATISTICS.names)
 
 
 def _cut_extents(tables: Tables, place: Place) -> DataFrame:
     """Rows of _TILE and `extents` (epoch, WKB): of the cities that a tile's box touches, of any epoch, what lies in it."""
     mapped = tables["built_up"].where(F.col("layer") == place.fed_layer)
     tiles = mapped.groupBy(*_TILE).agg(F.expr("ST_Envelope(ST_GeomFromWKB(any_value(geometry)))").alias("shape"))
-    cities = tables["urban_extent"].select("epoch", F.expr("ST_GeomFromWKB(geometry)").alias("shape"))
+    cities = within_world(tables["urban_extent"]).select("epoch", F.expr("ST_GeomFromWKB(geometry)").alias("shape"))
     pairs = tiles.alias("t").join(cities.alias("e"), F.expr("ST_Intersects(e.shape, t.shape)"), "inner")
     parts = pairs.select(*_TILE, "epoch", F.expr("ST_AsBinary(ST_Intersection(e.shape, t.shape))").alias("geometry"))
     return parts.groupBy(*_TILE).agg(F.collect_list(F.struct("epoch", "geometry")).alias("extents"))
@@ -75,9 +78,14 @@ def _by_boundary(sums: DataFrame) -> DataFrame:
     return named.groupBy("unit_id", "epoch", "boundary").agg(*of_what.values())
 
 
-def _with_people(inside: DataFrame, whole: DataFrame) -> DataFrame:
-    """Adds `people`: those of the unit, by the share of its built-up land that lies inside; null where there is neither."""
+def _with_people(inside: DataFrame, whole: DataFrame, ancestry: DataFrame) -> DataFrame:
+    """Adds `people`: of a smallest unit those of it by the share of its built-up land that lies inside; of another the sum of its smallest
+    ones, or by its own share where people are known of it alone."""
     units = whole.select("unit_id", "epoch", F.col("people").alias("of_unit"), F.col("built_m2").alias("whole_m2"), "people_year")
     joined = inside.join(units, ["unit_id", "epoch"], "inner")
-    share = F.when(F.col("whole_m2") > 0, F.least(F.col("built_m2") / F.col("whole_m2"), F.lit(1.0)))
-    return joined.withColumn("people", F.col("of_unit") * share)
+    share = F.when(F.col("whole_m2") > 0, F.least(F.col("built_m2") / F.col("whole_m2"), F.lit(1.0))).otherwise(0.0)
+    own = joined.withColumn("micro", F.round(F.col("of_unit") * share * MICRO).cast("decimal(38,0)")).persist()
+    parts = ancestry.join(own.withColumnRenamed("unit_id", "leaf_id"), "leaf_id", "inner").groupBy("unit_id", "epoch", "boundary")
+    sums = parts.agg(F.sum("micro").alias("summed"), (F.count("micro") == F.count("leaf_id")).alias("all_known"))
+    people = F.coalesce(F.when(F.col("all_known"), F.col("summed")), F.col("micro")).cast("double") / MICRO
+    return own.join(sums, ["unit_id", "epoch", "boundary"], "left").withColumn("people", people)

@@ -17,15 +17,17 @@ from jobs.arrow_batches import ROWS_WITH_RASTERS, rows_per_batch
 from jobs.connecting import FIELD
 from jobs.job import Context, Tables, job
 from jobs.series_maps import declared_source, fed_maps
-from jobs.whole_components import cell_of_component, touching, with_components, with_open_edges
+from jobs.whole_components import cell_of_component, touching, with_blank_beyond, with_components, with_open_edges
 from udfs.extent_squares import (
     AREA_NAMES,
     AREAS_DDL,
+    BLANKS_DDL,
     CITY_DDL,
     PARTS_DDL,
     REST_DDL,
     SQUARES_DDL,
     area_frames,
+    blank_frames,
     city_frames,
     part_frames,
     rest_frames,
@@ -71,12 +73,14 @@ def urban_extent(tables: Tables, settings: UrbanExtentSettings, context: Context
     """One row for each city of each epoch."""
     maps = fed_maps(tables, declared_source(context.place), context.place).where("status = 'done'").select(*_MAP)
     squares = _squares(maps, settings.method)
-    cities = _cities(squares, settings)
+    blanks = squares.mapInPandas(blank_frames, BLANKS_DDL).persist()
+    cities = _cities(squares, blanks, settings)
     with rows_per_batch(context.spark, ROWS_WITH_RASTERS):
         pieces = cities.mapInPandas(partial(piece_frames, min_area_m2=0.0), PIECES_DDL).persist()
         areas = cities.mapInPandas(area_frames, AREAS_DDL).persist()
         pieces.count(), areas.count()
-    whole = with_components(with_open_edges(pieces, squares), touching(pieces), settings.one_task_pairs).persist()
+    told = with_open_edges(with_blank_beyond(pieces, blanks), squares)
+    whole = with_components(told, touching(pieces), settings.one_task_pairs).persist()
     sums = _sums(areas, whole).persist()
     planar = _outlines(whole.join(sums, [*FIELD, "component"], "left_semi")).persist()
     uncut = planar.withColumn("cuts", F.lit(None).cast("array<binary>"))
@@ -95,11 +99,12 @@ def _squares(maps: DataFrame, method: str) -> DataFrame:
     return squares
 
 
-def _cities(squares: DataFrame, settings: UrbanExtentSettings) -> DataFrame:
+def _cities(squares: DataFrame, blanks: DataFrame, settings: UrbanExtentSettings) -> DataFrame:
     """Rows of CITY_DDL, kept: with the open land that whole components of what no city holds enclose."""
     with rows_per_batch(squares.sparkSession, ROWS_WITH_RASTERS):
         rest = squares.mapInPandas(rest_frames, REST_DDL).persist()
-        whole = with_components(with_open_edges(rest, squares), touching(rest), settings.one_task_pairs).persist()
+        told = with_open_edges(with_blank_beyond(rest, blanks), squares)
+        whole = with_components(told, touching(rest), settings.one_task_pairs).persist()
         enclosed = ~F.max("open_edge") if settings.method != TRENDS_EARTH else F.lit(True)
         small = F.sum(F.col("open_mm2").cast("decimal(38,0)")) <= settings.most_captured_ha * HECTARE_MM2
         captured = whole.groupBy(*FIELD, "component").agg((enclosed & small).alias("captured")).where("captured")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 import shapely
+from affine import Affine
 from exactextract import exact_extract
 from pyspark.sql import SparkSession
 from rasterio.transform import from_origin
@@ -97,6 +98,16 @@ def test_rasters_of_another_grid_are_refused(place: Place, tmp_path: Path) -> No
             file.write(values, 1)
         with pytest.raises(InputError, match=said):
             cell_sources(place, settings(place, people=str(tmp_path / f"{name}.tif")))
+    with rasterio.open(tmp_path / "turned.tif", "w", **{**profile, "transform": profile["transform"] @ Affine.rotation(5)}) as file:
+        file.write(values, 1)
+    (tmp_path / "text.tif").write_text("no raster")
+    for name, said in (("turned", "north-up"), ("text", "no readable raster")):
+        with pytest.raises(InputError, match=said):
+            cell_sources(place, settings(place, people=str(tmp_path / f"{name}.tif")))
+    with rasterio.open(tmp_path / "m2.tif", "w", **profile) as file:
+        file.write(np.full_like(values, 5e5), 1)
+    with pytest.raises(InputError, match="percent"):
+        cell_sources(place, settings(place, land=str(tmp_path / "m2.tif")))
     with rasterio.open(tmp_path / "moved.tif", "w", **{**profile, "width": profile["width"] - 1}) as file:
         file.write(values[:, 1:], 1)
     with pytest.raises(InputError, match="another grid"):

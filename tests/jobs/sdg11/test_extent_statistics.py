@@ -1,10 +1,13 @@
 """What lies inside cities by the job, against `unit_statistics` of maps that scipy's classes cut; and its indicators."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+import shapely
+from affine import Affine
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 
@@ -17,6 +20,8 @@ from jobs.table_checks import check_rows, in_declared_order
 from tests.done_tiles import filled
 from tests.jobs.sdg11.test_unit_statistics import IMAGE, units_table
 from tests.jobs.sdg11.test_urban_extent import CAPTURED, EPOCHS, FRINGE, MAPS, SUBURBAN, URBAN, extents, place, rows_of, whole
+from udfs.earth import to_lonlat
+from udfs.extent_masks import mask_of
 from udfs.rasters import NO_DATA, ONE
 
 PEOPLE = {"ring": 900.0, "hole": 3.0, "thin": 10.0, "wide": 5000.0, "low": 7.0, "far": 1.0}
@@ -61,13 +66,34 @@ def test_sums_inside_cities_are_those_of_maps_that_end_there(spark: SparkSession
     assert max(row["built_m2"] for row in found.values()) > 1e6
 
 
-def test_people_inside_are_shared_by_what_is_built(tables: dict[str, Any]) -> None:
+def test_people_inside_are_those_of_the_smallest_units_shared_by_what_is_built(tables: dict[str, Any]) -> None:
     joined = tables["extent_statistics"].join(
         tables["unit_statistics"].selectExpr("unit_id", "epoch", "people AS of_unit", "built_m2 AS whole_m2"), ["unit_id", "epoch"]
     )
-    rows = joined.where("whole_m2 > 0").toPandas()
-    assert rows["people"].to_numpy() == pytest.approx((rows["of_unit"] * rows["built_m2"] / rows["whole_m2"]).to_numpy())
-    assert joined.where("whole_m2 = 0 AND people IS NOT NULL").isEmpty()
+    rows = joined.toPandas().set_index(["unit_id", "epoch", "boundary"])
+    parts = {"west": ("ring", "hole", "thin"), "east": ("wide", "low", "far")}
+    share = (rows["built_m2"] / rows["whole_m2"]).fillna(0).clip(upper=1)
+    leaf = rows[~rows.index.get_level_values("unit_id").isin(list(parts))]
+    assert leaf["people"].to_numpy() == pytest.approx((leaf["of_unit"] * share[leaf.index]).to_numpy(), abs=1e-5)
+    for parent, children in parts.items():
+        for epoch in EPOCHS:
+            for boundary in ("fixed", "moving"):
+                summed = sum(rows["people"][child, epoch, boundary] for child in children)
+                assert rows["people"][parent, epoch, boundary] == pytest.approx(summed, abs=1e-5)
+
+
+def test_a_city_beside_a_tile_is_not_in_it() -> None:
+    """What it shares with a tile's box is a line; a point, too."""
+    transform = list(Affine(10.0, 0.0, 1_492_390.0, 0.0, -10.0, 6_894_700.0))[:6]
+    row = SimpleNamespace(crs="EPSG:3857", transform=transform)
+    to_degrees = to_lonlat("EPSG:3857")
+    corners = [(1_492_390.0, 6_894_000.0), (1_492_390.0, 6_893_000.0), (1_492_890.0, 6_893_500.0)]
+    line = shapely.LineString([to_degrees.transform(*corner) for corner in corners[:2]])
+    city = shapely.Polygon([to_degrees.transform(*corner) for corner in corners])
+    touched = shapely.GeometryCollection([line, shapely.Point(line.coords[0]), shapely.GeometryCollection([city])])
+    assert not mask_of([shapely.to_wkb(line)], row, 256).any()
+    assert np.array_equal(mask_of([shapely.to_wkb(touched)], row, 256), mask_of([shapely.to_wkb(city)], row, 256))
+    assert mask_of([shapely.to_wkb(city)], row, 256).sum() == pytest.approx(50 * 100 / 2, rel=0.02)
 
 
 def test_indicators_are_told_in_all_bounds(spark: SparkSession, tables: dict[str, Any]) -> None:
