@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import rasterio
 import shapely
+from numpy.typing import NDArray
 from rasterio.windows import Window
 
 from conf.errors import InputError
@@ -50,18 +51,26 @@ def people_in_outline(path: str, outline: Any) -> float:
     with rasterio.open(path) as source:
         if source.crs is None:
             raise InputError(f"{Path(path).name} has no CRS; give the raster one, e.g. gdal_edit.py -a_srs EPSG:4326")
-        grid = native_grid(source.crs.to_wkt(), source.transform)
-        projected = outlines_on_grid(np.array([outline], dtype=object), grid.crs)[0]
-        top, left, bottom, right = grid.pixels_over(*shapely.bounds(projected))
-        top, left, bottom, right = max(top, 0), max(left, 0), min(bottom, source.height), min(right, source.width)
-        if top >= bottom or left >= right:
+        found = covered(source, outline)
+        if found is None:
             return 0.0
-        window = Window.from_slices((top, bottom), (left, right))
+        window, share = found
         people = source.read(1, window=window, masked=True).filled(0).astype(np.float64)
+    return float((np.nan_to_num(people) * share).sum())
+
+
+def covered(source: Any, outline: Any) -> tuple[Window, NDArray[np.float64]] | None:
+    """The window of a north-up raster that an outline (EPSG:4326) spans, and the share of each pixel inside, 0-1; None beside it."""
+    grid = native_grid(source.crs.to_wkt(), source.transform)
+    projected = outlines_on_grid(np.array([outline], dtype=object), grid.crs)[0]
+    top, left, bottom, right = grid.pixels_over(*shapely.bounds(projected))
+    top, left, bottom, right = max(top, 0), max(left, 0), min(bottom, source.height), min(right, source.width)
+    if top >= bottom or left >= right:
+        return None
     a, _, x, _, e, y = grid.transform(top, left)[:6]
     edges, owner = edges_of([projected])
     outlines = Outlines((edges - np.array([x, y, x, y])) / np.array([a, e, a, e]), owner)
-    return float((np.nan_to_num(people) * coverage(outlines, people.shape)).sum())
+    return Window.from_slices((top, bottom), (left, right)), coverage(outlines, (bottom - top, right - left))
 
 
 class People(NamedTuple):

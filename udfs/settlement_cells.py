@@ -9,10 +9,8 @@ import pandas as pd
 import rasterio
 import shapely
 from numpy.typing import NDArray
-from rasterio.windows import Window
 
 from conf.errors import InputError
-from udfs.coverage import Outlines, coverage, edges_of, outlines_on_grid
 from udfs.degree_of_urbanisation import (
     CENTRE,
     DENSE,
@@ -28,8 +26,8 @@ from udfs.degree_of_urbanisation import (
     classes_of,
 )
 from udfs.earth import pixel_area_m2
-from udfs.grid import Grid, native_grid
-from udfs.population import MICRO
+from udfs.grid import native_grid
+from udfs.population import MICRO, covered
 
 CODES = (CENTRE, DENSE, SEMI_DENSE, SUBURBAN, VILLAGE, LOW, VERY_LOW, WATER)
 MOST_CELLS = 100_000_000
@@ -118,20 +116,11 @@ def unit_people_batches(frames: Iterable[pd.DataFrame], people: str, cells: str)
 def people_by_code(people: str, cells: str, outline: Any) -> dict[int, float]:
     """People of an outline (EPSG:4326) by the code of the cells that they live in."""
     with rasterio.open(people) as counted, rasterio.open(cells) as classed:
-        grid = native_grid(counted.crs.to_wkt(), counted.transform)
-        projected = outlines_on_grid(np.array([outline], dtype=object), grid.crs)[0]
-        top, left, bottom, right = grid.pixels_over(*shapely.bounds(projected))
-        top, left, bottom, right = max(top, 0), max(left, 0), min(bottom, counted.height), min(right, counted.width)
-        if top >= bottom or left >= right:
+        found = covered(counted, outline)
+        if found is None:
             return {}
-        window = Window.from_slices((top, bottom), (left, right))
+        window, share = found
         counts = counted.read(1, window=window, masked=True).filled(0).astype(np.float64)
         codes = classed.read(1, window=window)
-    inside = np.nan_to_num(counts).clip(0, None) * _covered(projected, grid, top, left, counts.shape)
+    inside = np.nan_to_num(counts).clip(0, None) * share
     return {code: float(inside[codes == code].sum()) for code in CODES if (codes == code).any()}
-
-
-def _covered(projected: Any, grid: Grid, top: int, left: int, shape_yx: tuple[int, int]) -> NDArray[np.float64]:
-    a, _, x, _, e, y = grid.transform(top, left)[:6]
-    edges, owner = edges_of([projected])
-    return coverage(Outlines((edges - np.array([x, y, x, y])) / np.array([a, e, a, e]), owner), shape_yx)
