@@ -1,6 +1,6 @@
 """Series of maps: of which layers they are made, the maps that they make in turn, and which of both are summed."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -29,6 +29,13 @@ def series_maps(series: DataFrame) -> DataFrame:
     probability = F.get("series", F.col("number"))
     status = F.when((F.col("status") == "done") & probability.isNull(), "nodata").otherwise(F.col("status"))
     return rows.withColumns({"probability": probability, "status": status}).drop("series", "number")
+
+
+def no_sums(place: Place, settings: Any) -> str | None:
+    """Why the place does not sum maps over units."""
+    if not place.sections.get("units", {}).get("path"):
+        return "no units.path is declared"
+    return None if place.fed_layer else "no layer feeds built_m2"
 
 
 def check_source(place: Place, source: MapSource) -> None:

@@ -14,7 +14,7 @@ from conf.tables import EXTENT_STATISTICS
 from jobs.arrow_batches import ROWS_WITH_RASTERS, rows_per_batch
 from jobs.hierarchy import leaf_ancestry
 from jobs.job import Context, Tables, job
-from jobs.series_maps import declared_source, fed_maps
+from jobs.series_maps import declared_source, fed_maps, no_sums
 from jobs.unit_sums import area_sums, summed_up
 from jobs.within_world import within_world
 from udfs.extent_masks import BUILT, EXTENT, FIXED, MAPS_DDL, MOVING, SEPARATOR, extent_map_frames, map_name
@@ -30,13 +30,6 @@ class ExtentStatisticsSettings(Settings):
     method: Literal["exact", "fast"] = Field("exact", description="as unit_statistics.method")
 
 
-def no_units(place: Place, settings: ExtentStatisticsSettings) -> str | None:
-    """Why the place does not run the job."""
-    if not place.sections.get("units", {}).get("path"):
-        return "no units.path is declared"
-    return None if place.fed_layer else "no layer feeds built_m2"
-
-
 def summed_source(place: Place, settings: ExtentStatisticsSettings) -> str:
     """The table that is summed; raises InputError as `declared_source`."""
     return declared_source(place)
@@ -44,7 +37,7 @@ def summed_source(place: Place, settings: ExtentStatisticsSettings) -> str:
 
 @job(
     reads=("built_up", "units", "urban_extent", "unit_statistics"), optional=("urban_series",), writes="extent_statistics",
-    settings=ExtentStatisticsSettings, parallel_over="the grid's tiles that units touch", absent=no_units, sources=summed_source,
+    settings=ExtentStatisticsSettings, parallel_over="the grid's tiles that units touch", absent=no_sums, sources=summed_source,
 )  # fmt: skip
 def extent_statistics(tables: Tables, settings: ExtentStatisticsSettings, context: Context) -> DataFrame:
     """Sums of the smallest units, added up the tree; a row for every unit, epoch and boundary."""

@@ -14,7 +14,7 @@ from conf.tables import UNIT_STATISTICS
 from jobs.hierarchy import leaf_ancestry, smallest_units
 from jobs.job import Context, Tables, job
 from jobs.mapped_ground import mapped_ground, within
-from jobs.series_maps import MapSource, check_source, fed_maps
+from jobs.series_maps import MapSource, check_source, fed_maps, no_sums
 from jobs.unit_sums import area_sums, summed_up
 from udfs.population import MICRO, PEOPLE_DDL, people_batches
 
@@ -27,13 +27,6 @@ class UnitStatisticsSettings(Settings):
     buildings_layer: str | None = Field(None, description="layer whose buildings are counted; default: the first that has any")
 
 
-def no_fed_layer(place: Place, settings: UnitStatisticsSettings) -> str | None:
-    """Why the place does not run the job."""
-    if not place.sections.get("units", {}).get("path"):
-        return "no units.path is declared"
-    return None if place.fed_layer else "no layer feeds built_m2"
-
-
 def maps_source(place: Place, settings: UnitStatisticsSettings) -> None:
     """Raises InputError as `check_source`."""
     check_source(place, settings.source)
@@ -41,7 +34,7 @@ def maps_source(place: Place, settings: UnitStatisticsSettings) -> None:
 
 @job(
     reads=("built_up", "units"), optional=("population", "buildings", "urban_series"), writes="unit_statistics",
-    settings=UnitStatisticsSettings, parallel_over="the grid's tiles that units touch", absent=no_fed_layer, sources=maps_source,
+    settings=UnitStatisticsSettings, parallel_over="the grid's tiles that units touch", absent=no_sums, sources=maps_source,
 )  # fmt: skip
 def unit_statistics(tables: Tables, settings: UnitStatisticsSettings, context: Context) -> DataFrame:
     """Sums pixels over the smallest units, then adds up the tree."""
