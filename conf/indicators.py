@@ -1,4 +1,4 @@
-"""Every indicator, declared once: what it is called, its formula in words, what it needs, and a worked number."""
+"""Every indicator, declared once: what it is called, its formula in words, what it needs, and a worked number of those of City A."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -26,6 +26,24 @@ class Indicator:
     @property
     def key(self) -> tuple[str, str]:
         return self.id, self.formula_id
+
+
+@dataclass(frozen=True)
+class Share:
+    """An indicator at an epoch that is a part of a whole: of rows `what` of table unit_shares, of their land or of the unit's people; or of
+    people in a survey."""
+
+    id: str
+    formula_id: str
+    name: str
+    what: str
+    of: Literal["land", "people", "survey"]
+    formula: str
+    source: str
+    text: str
+    kind: Literal["state"] = "state"
+    unit_of_measure: str = "share"
+    regime: bool = False
 
 
 SYMBOLS = {
@@ -75,4 +93,38 @@ INDICATORS = (
         ("land", "built_start"), f"{SHEET}, secondary indicator", 0.160377358491,
         "Growth over the whole period, as a share of the built-up area of the start.",
     ),
+)  # fmt: skip
+
+SHARES = (
+    Share(
+        "11.1.1-proxy", "informal-share", "Built-up land that looks informal", "informal", "land",
+        "built-up land in cells whose score reaches informality.threshold / built-up land in cells with a score",
+        "own; signs after Kohli et al. 2012",
+        "A proxy of morphology from images, for finding where to look; it is no count of people in slums. Compare units of one image, not "
+        "epochs: haze and season move it.",
+    ),
+    Share(
+        "11.2.1", "near-stop", "Convenient access to public transport", "near_stop", "people",
+        "people within 500 m of a stop of low or 1,000 m of one of high capacity / people",
+        "UN-Habitat, SDG indicator 11.2.1 metadata",
+        "People are shared out by built-up land; distances are straight lines. Stops are those declared, of whatever date.",
+    ),
+    Share(
+        "11.7.1", "open-space-share", "Land that is open space for public use", "public_space", "land",
+        "(open public spaces + streets) / built-up area", "UN-Habitat, SDG indicator 11.7.1 metadata",
+        "Ground that both share counts once. Spaces and streets are those declared, of whatever date.",
+    ),
+    Share(
+        "11.7.1", "people-near-open-space", "People near open public space", "near_open_space", "people",
+        "people within 400 m of an open public space / people", "UN-Habitat, SDG indicator 11.7.1 metadata",
+        "As 11.2.1.",
+    ),
+)  # fmt: skip
+"""Of units in their own bounds."""
+
+SURVEYED = Share(
+    "11.1.1", "household-survey", "People in slums, informal settlements or inadequate housing", "deprivation", "survey",
+    "people in households that lack one or more of water, sanitation, space, durable walls, secure tenure / people",
+    "UN-Habitat, SDG indicator 11.1.1 metadata",
+    "From a table of surveyed households, each with its weight; of the survey year nearest to the epoch. Bounds: 1.96 standard errors.",
 )  # fmt: skip

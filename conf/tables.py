@@ -4,6 +4,7 @@ from conf.table import Check, Column, Table, bbox_columns, geometry_column
 from conf.tables_buildings import BRIDGE, BUILDINGS, CONFLATION
 from conf.tables_change import CHANGE_EVENTS, CHANGE_STATISTICS, urban_series_table
 from conf.tables_extent import DEGREE_OF_URBANISATION, EXTENT_STATISTICS, URBAN_EXTENT
+from conf.tables_shares import DEPRIVATION, INFORMALITY, SERVICES, UNIT_SHARES
 from conf.tables_training import FOOTPRINTS, TRAINING_TILES
 
 _DIGEST = Column("input_digest", "string", "sha256 over everything that determines the row", identity=False)
@@ -283,6 +284,10 @@ TABLES = {
         URBAN_EXTENT,
         EXTENT_STATISTICS,
         DEGREE_OF_URBANISATION,
+        DEPRIVATION,
+        INFORMALITY,
+        SERVICES,
+        UNIT_SHARES,
         INDICATORS,
         FOOTPRINTS,
         TRAINING_TILES,

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from conf.indicators import CITY_A, INDICATORS, SYMBOLS, Indicator
+from conf.indicators import CITY_A, INDICATORS, SHARES, SURVEYED, SYMBOLS, Indicator, Share
 from conf.regimes import REGIMES
 
 PAGE = Path(__file__).with_name("indicators.md")
@@ -24,7 +24,8 @@ A value is either a finite number or null with a `reason`; when it is null, and 
 
 def page() -> str:
     """The page as Markdown."""
-    parts = [HEAD, _symbols(), _overview(), *(_entry(declared) for declared in INDICATORS), _regimes()]
+    shares = (_share(declared) for declared in (SURVEYED, *SHARES))
+    parts = [HEAD, _symbols(), _overview(), *(_entry(declared) for declared in INDICATORS), *shares, _regimes()]
     return "\n".join(parts)
 
 
@@ -35,6 +36,7 @@ def _symbols() -> str:
 
 def _overview() -> str:
     lines = [f"| `{d.id}` | `{d.formula_id}` | {d.name} | {d.unit_of_measure} | {d.example:.12g} |" for d in INDICATORS]
+    lines += [f"| `{d.id}` | `{d.formula_id}` | {d.name} | {d.unit_of_measure} | |" for d in (SURVEYED, *SHARES)]
     head = "| indicator | formula_id | name | unit | City A |\n|---|---|---|---|---|\n"
     return "## Overview\n\n" + head + "\n".join(lines) + "\n"
 
@@ -46,6 +48,14 @@ def _entry(declared: Indicator) -> str:
         f"- Formula: `{declared.formula}`, {kind}, unit {declared.unit_of_measure}\n"
         f"- Null unless these hold: {', '.join(f'`{need}`' for need in declared.needs)}\n"
         f"- Source: {declared.source}\n- City A: {declared.example:.12g}\n"
+    )
+
+
+def _share(declared: Share) -> str:
+    table = "deprivation" if declared.of == "survey" else f"unit_shares`, `what` = `{declared.what}"
+    return (
+        f"## {declared.name}: `{declared.id}`, `{declared.formula_id}`\n\n{declared.text}\n\n"
+        f"- Formula: {declared.formula}, at one epoch\n- From: `{table}`\n- Source: {declared.source}\n"
     )
 
 

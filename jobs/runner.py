@@ -21,6 +21,7 @@ from conf.tables import TABLES
 from jobs.code_version import code_version
 from jobs.digests import Origin, content_digest, origin_now, refuse_changed, row_digests
 from jobs.job import Context, Job
+from jobs.kept_rows import kept
 from jobs.progress import progress
 from jobs.runs import Runs
 from jobs.stopping import stoppable
@@ -154,11 +155,10 @@ class Runner:
     def _write_table(self, table: Table, frame: DataFrame, origin: Origin, run_id: str) -> int:
         added = {"input_digest": F.lit(origin.input_digest), "run_id": F.lit(run_id)}
         frame = frame.withColumns({name: value for name, value in added.items() if name in table.names})
-        checked = in_declared_order(frame, table).persist()
+        checked = kept(in_declared_order(frame, table))
         rows = check_rows(checked, table)
         self.runs.check_hold()
         self.warehouse.overwrite(table, checked, self._stamp(origin, run_id))
-        checked.unpersist()
         return rows
 
     def _write_tiles(self, item: Prepared, context: Context, summary: Summary) -> None:

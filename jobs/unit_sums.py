@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 
 from jobs.arrow_batches import ARROW_BYTES, rows_per_batch
 from jobs.hierarchy import leaves
+from jobs.kept_rows import kept
 from udfs.grid import Grid
 from udfs.pixel_areas import MM2_PER_M2
 from udfs.zonal import OUTLINES_DDL, SUMS_DDL, outline_batches, sums_batches
@@ -36,9 +37,7 @@ def _sums_on(
     # Set by hand: adaptive planning sees few bytes and would leave most cores idle.
     spread = work.repartition(4 * units.sparkSession.sparkContext.defaultParallelism, "row", "col")
     with rows_per_batch(units.sparkSession, per_batch):
-        sums = spread.mapInArrow(partial(sums_batches, grid=grid, tile_px=tile_px, epochs=epochs, method=method), SUMS_DDL).persist()
-        sums.count()
-    return sums
+        return kept(spread.mapInArrow(partial(sums_batches, grid=grid, tile_px=tile_px, epochs=epochs, method=method), SUMS_DDL))
 
 
 def _grids(built_up: DataFrame, units: DataFrame) -> list[tuple[Grid, Zone | None]]:

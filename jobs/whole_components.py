@@ -4,6 +4,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from jobs.connecting import FIELD, components
+from jobs.kept_rows import kept
 from udfs.merging import CELL_BITS, COLUMN_BITS, EAST, NORTH, SOUTH, WEST
 
 NEIGHBOURS = ((-1, 0, SOUTH), (1, 0, NORTH), (0, -1, EAST), (0, 1, WEST))
@@ -43,6 +44,5 @@ def touching(pieces: DataFrame) -> DataFrame:
 
 def with_components(pieces: DataFrame, pairs: DataFrame, one_task_pairs: int) -> DataFrame:
     """Adds `component`: the least piece connected, or the piece itself."""
-    kept = pairs.persist()
-    found = components(kept, one_task_pairs)
+    found = components(kept(pairs), one_task_pairs)
     return pieces.join(found, [*FIELD, "piece"], "left").withColumn("component", F.coalesce("component", "piece"))

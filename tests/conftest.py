@@ -19,6 +19,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     scratch = tmp_path_factory.mktemp("spark")
     overrides = {
         "spark.sql.shuffle.partitions": "2",
+        "spark.sql.adaptive.enabled": "false",  # of so few rows, planning anew after each stage takes longer than the stages
         "spark.sql.warehouse.dir": str(scratch),
         "spark.driver.host": "127.0.0.1",
         "spark.local.dir": str(scratch),

@@ -25,7 +25,7 @@ MAPS_DDL = (
     "epoch string, grid string, crs string, tile_px int, row int, col int, transform array<double>, strip string, status string, "
     "threshold int, probability binary"
 )
-_CARRIED = ("grid", "crs", "tile_px", "row", "col", "transform", "strip")
+CARRIED = ("grid", "crs", "tile_px", "row", "col", "transform", "strip")
 
 
 def map_name(boundary: str, what: str, epoch: str) -> str:
@@ -42,7 +42,7 @@ def extent_map_frames(frames: Iterable[pd.DataFrame], first: str) -> Iterator[pd
 
 
 def _map_rows(row: Any, first: str) -> list[dict[str, Any]]:
-    placed = {name: getattr(row, name) for name in _CARRIED} | {"status": row.status, "threshold": ONE}
+    placed = {name: getattr(row, name) for name in CARRIED} | {"status": row.status, "threshold": ONE}
     if row.status != "done":
         names = [map_name(boundary, what, row.epoch) for boundary in (FIXED, MOVING) for what in (BUILT, EXTENT)]
         return [{**placed, "epoch": name, "probability": None} for name in names]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from udfs.earth import grid_origin, ground_resolution_m
 from udfs.grid import Grid, PixelBounds, Tile, tiles_over
 from udfs.merging import borders_of
+from udfs.pixel_areas import tile_areas_mm2
 from udfs.rasters import NO_DATA, ONE, decode_raster, encode_raster
 from udfs.urban_extent import (
     CITY,
@@ -20,7 +21,6 @@ from udfs.urban_extent import (
     grown,
     margin_of,
     rest_of,
-    square_areas_mm2,
     with_captured,
 )
 
@@ -121,7 +121,7 @@ def rest_frames(frames: Frames) -> Iterator[pd.DataFrame]:
 
 def _rest_frame(row: Any) -> pd.DataFrame:
     square, grid = _placed(row)
-    rest = rest_of(decode_raster(row.classes, SHAPE), square_areas_mm2(grid, square), *square.pixels[:2])
+    rest = rest_of(decode_raster(row.classes, SHAPE), tile_areas_mm2(grid, square), *square.pixels[:2])
     told = {
         "piece": rest.piece, "open_mm2": rest.open_mm2, "sides": rest.borders.sides.astype(np.int32),
         "beside_blank": rest.borders.beside_blank, "seams": rest.borders.seams,
@@ -167,7 +167,7 @@ def area_frames(frames: Frames) -> Iterator[pd.DataFrame]:
 
 def _areas_frame(row: Any) -> pd.DataFrame:
     square, grid = _placed(row)
-    piece, areas = class_areas(decode_raster(row.classes, SHAPE), square_areas_mm2(grid, square), *square.pixels[:2])
+    piece, areas = class_areas(decode_raster(row.classes, SHAPE), tile_areas_mm2(grid, square), *square.pixels[:2])
     named = {name: getattr(row, name) for name in ("layer", "epoch", "grid")}
     return pd.DataFrame({"piece": piece, **dict(zip(AREA_NAMES, areas.T, strict=True))}).assign(**named)
 

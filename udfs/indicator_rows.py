@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from conf.indicators import INDICATORS, Indicator
+from conf.indicators import INDICATORS, Indicator, Share
 from conf.tables import INDICATORS as TABLE
 from udfs.lcrpgr import FORMULAS, LAND_RATES, Pair, Values, population_growth, regimes
 from udfs.null_reasons import Limits, Rows, Sums, Texts, is_null, null_reasons
@@ -20,6 +20,7 @@ PAIR_COLUMNS = (
 """One row is a unit x period x boundary x basis. Areas in m2, `years` long; year_* are reference dates as decimal years. A state has
 period_start = period_end, the same sums twice and 0 years."""
 
+_NUMBERS = ("value", "lower", "upper")
 UNCOMPUTABLE = "the sums give no finite value"
 
 
@@ -86,6 +87,13 @@ def _rows_of(sums: Sums, drawn: list[Pair] | None, declared: Indicator, errors: 
     reasons[np.isnan(values) & is_null(reasons)] = UNCOMPUTABLE
     known = is_null(reasons)
     lower, upper = _bounds(known, drawn, declared, errors)
+    return table_rows(pairs, declared, np.stack([np.where(known, values, np.nan), lower, upper]), reasons, _regimes(sums, declared))
+
+
+def table_rows(
+    pairs: pd.DataFrame, declared: Indicator | Share, numbers: Values, reasons: Texts, regimes: Texts | None = None
+) -> pd.DataFrame:
+    """Rows of `indicators` of what is declared, for units and periods of `pairs` (n rows); `numbers` (3, n): value, bounds, NaN = null."""
     columns = {
         "unit_id": pairs["unit_id"],
         "period_start": pairs["period_start"],
@@ -95,18 +103,15 @@ def _rows_of(sums: Sums, drawn: list[Pair] | None, declared: Indicator, errors: 
         "boundary": pairs["boundary"],
         "basis": pairs["basis"],
         "disaggregation": "all",
-        "value": np.where(known, values, np.nan),
-        "lower": lower,
-        "upper": upper,
+        # Spark takes a NaN in a double column for a number; null is None.
+        **{
+            name: pd.Series(one, pairs.index, dtype=object).where(~np.isnan(one), None) for name, one in zip(_NUMBERS, numbers, strict=True)
+        },
         "unit_of_measure": declared.unit_of_measure,
-        "regime": _regimes(sums, declared),
+        "regime": np.full(len(pairs), None, dtype=object) if regimes is None else regimes,
         "reason": reasons,
     }
-    frame = pd.DataFrame(columns, columns=list(TABLE.names[: len(columns)]))
-    numbers = frame[["value", "lower", "upper"]].astype(object)
-    # Spark takes a NaN in a double column for a number; null is None.
-    frame[["value", "lower", "upper"]] = numbers.where(numbers.notna(), None)
-    return frame
+    return pd.DataFrame(columns, columns=list(TABLE.names[: len(columns)]))
 
 
 def _regimes(sums: Sums, declared: Indicator) -> Texts:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyproj import CRS, Proj
 
-from udfs.grid import BLOCK_PX, Grid
+from udfs.grid import BLOCK_PX, Grid, Tile, blocks_of
 
 LATTICE = 4
 """Points a side where the areal scale is evaluated; a cubic through them is right to 2e-8 even for pixels of 1 km."""
@@ -43,6 +43,15 @@ def block_areas_mm2(grid: Grid, row: int, col: int) -> NDArray[np.int64]:
         for k in range(1, len(columns)):
             running += np.multiply.outer(strip[:, k], columns[k])
         areas[top : top + STRIP_PX] = np.diff(np.rint(running, out=running), axis=1)
+    return areas
+
+
+def tile_areas_mm2(grid: Grid, tile: Tile) -> NDArray[np.int64]:
+    """The same of a tile's pixels, int64 (tile_px, tile_px)."""
+    areas = np.empty((tile.tile_px, tile.tile_px), np.int64)
+    for block in blocks_of(tile):
+        y, x = block.pixels.top - tile.pixels.top, block.pixels.left - tile.pixels.left
+        areas[y : y + BLOCK_PX, x : x + BLOCK_PX] = block_areas_mm2(grid, block.row, block.col)
     return areas
 
 

@@ -12,9 +12,8 @@ from pyproj import CRS
 
 from udfs.components import label_components
 from udfs.earth import GridOrigin, pixel_sides_m
-from udfs.grid import BLOCK_PX, Grid, PixelBounds, Tile, blocks_of
+from udfs.grid import BLOCK_PX, Grid, PixelBounds, Tile
 from udfs.merging import Borders, borders_of, pixel_number
-from udfs.pixel_areas import block_areas_mm2
 
 Raster = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -167,15 +166,6 @@ def _sums(labels: NDArray[np.int32], count: int, values: Ints) -> Ints:
     """Of labels 1 to `count`, exact: each half of the bits by itself, for `bincount` adds floats."""
     high, low = (np.bincount(labels.ravel(), part.ravel(), count + 1)[1:].astype(np.int64) for part in np.divmod(values, 1 << 24))
     return np.asarray((high << 24) + low, np.int64)
-
-
-def square_areas_mm2(grid: Grid, square: Tile) -> Ints:
-    """Geodesic areas of a square's pixels, int64 (side, side)."""
-    areas = np.empty((square.tile_px, square.tile_px), np.int64)
-    for block in blocks_of(square):
-        y, x = block.pixels.top - square.pixels.top, block.pixels.left - square.pixels.left
-        areas[y : y + BLOCK_PX, x : x + BLOCK_PX] = block_areas_mm2(grid, block.row, block.col)
-    return areas
 
 
 def grown(square: Tile, margin: Margin) -> PixelBounds:

@@ -15,6 +15,7 @@ from conf.tables import TABLES
 from jobs.arrow_batches import rows_per_batch
 from jobs.connecting import FIELD
 from jobs.job import Context, Tables, job
+from jobs.kept_rows import kept
 from jobs.whole_components import cell_of_component, touching, with_components, with_open_edges
 from udfs.change_events import SEPARATOR, TURNS_DDL, turn_frames
 from udfs.footprints import FOOTPRINTS_DDL, footprint_frames
@@ -41,10 +42,10 @@ def change_events(tables: Tables, settings: ChangeEventsSettings, context: Conte
     series = tables["urban_series"].where("status = 'done'")
     pieces = _pieces(series, settings)
     tiles = series.select("layer", "grid", "tile_px", "row", "col").crossJoin(F.broadcast(pieces.select("epoch").distinct()))
-    whole = with_components(with_open_edges(pieces, tiles), touching(pieces), settings.one_task_pairs).persist()
+    whole = kept(with_components(with_open_edges(pieces, tiles), touching(pieces), settings.one_task_pairs))
     groups = whole.withColumn("cell", cell_of_component()).groupBy(*FIELD, "cell")
     outline = Outline(settings.min_area_m2, detail_m=0, tolerance_m=0)
-    planar = groups.applyInPandas(partial(planar_frame, outline=outline), PLANAR_DDL).persist()
+    planar = kept(groups.applyInPandas(partial(planar_frame, outline=outline), PLANAR_DDL))
     uncut = planar.withColumn("cuts", F.lit(None).cast("array<binary>"))
     outlines = uncut.mapInPandas(footprint_frames, FOOTPRINTS_DDL).withColumnRenamed("building_id", "event_id").drop("model_sha256")
     told = _told(planar, whole, tables["urban_series"])
@@ -55,9 +56,7 @@ def _pieces(series: DataFrame, settings: ChangeEventsSettings) -> DataFrame:
     """Pieces of all tiles, in the place of an epoch the name of the turn."""
     with rows_per_batch(series.sparkSession, ROWS_AT_ONCE):
         turns = series.select(*_SERIES).mapInPandas(turn_frames, TURNS_DDL)
-        pieces = turns.mapInPandas(partial(piece_frames, min_area_m2=settings.min_area_m2), PIECES_DDL).persist()
-        pieces.count()
-    return pieces
+        return kept(turns.mapInPandas(partial(piece_frames, min_area_m2=settings.min_area_m2), PIECES_DDL))
 
 
 def _told(planar: DataFrame, whole: DataFrame, series: DataFrame) -> DataFrame:

@@ -15,6 +15,7 @@ from conf.tables import CHANGE_STATISTICS
 from jobs.arrow_batches import rows_per_batch
 from jobs.hierarchy import leaf_ancestry
 from jobs.job import Context, Tables, job
+from jobs.kept_rows import kept
 from jobs.series_maps import series_layers
 from jobs.unit_sums import area_sums, summed_up
 from models.series_states import YEAR_DAYS
@@ -47,9 +48,8 @@ def change_statistics(tables: Tables, settings: ChangeStatisticsSettings, contex
     names = [SEPARATOR.join((kind, *pair)) for pair in pairs for kind in (NEW, LOST)]
     series = tables["urban_series"].where(F.col("layer") == context.place.fed_layer)
     with rows_per_batch(context.spark, ROWS_AT_ONCE):
-        changes = series.mapInPandas(partial(change_frames, pairs=pairs), CHANGES_DDL).persist()
-        changes.count()
-    sums = summed_up(area_sums(changes, tables["units"], names, settings.method), leaf_ancestry(tables["units"]).persist())
+        changes = kept(series.mapInPandas(partial(change_frames, pairs=pairs), CHANGES_DDL))
+    sums = summed_up(area_sums(changes, tables["units"], names, settings.method), kept(leaf_ancestry(tables["units"])))
     years = [(*pair, (dates[pair[1]] - dates[pair[0]]).days / YEAR_DAYS) for pair in pairs]
     return _by_pair(sums, context.spark.createDataFrame(years, "from_epoch string, to_epoch string, years double"))
 

@@ -22,6 +22,7 @@ from jobs.arrow_batches import ROWS_WITH_RASTERS, rows_per_batch
 from jobs.connecting import FIELD
 from jobs.fine_layers import fine_layers
 from jobs.job import Context, Tables, job
+from jobs.kept_rows import kept
 from jobs.matched_polygons import with_neighbours
 from jobs.whole_components import cell_of_component, touching, with_components, with_open_edges
 from udfs.footprints import FOOTPRINTS_DDL, footprint_frames
@@ -98,13 +99,13 @@ def _apart(planar: DataFrame, regular: bool) -> DataFrame:
     """Adds `cuts`: polygons of other cells that a polygon gives way to, or null. Raw ones share no ground."""
     if not regular:
         return planar.withColumn("cuts", F.lit(None).cast("array<binary>"))
-    kept = planar.withColumn("home", F.col("cell")).persist()
-    beyond = kept.withColumn("cell", F.explode("beyond"))
-    meeting = beyond.unionByName(kept.join(beyond.select(*FIELD, "cell").distinct(), [*FIELD, "cell"], "left_semi"))
+    homed = kept(planar.withColumn("home", F.col("cell")))
+    beyond = homed.withColumn("cell", F.explode("beyond"))
+    meeting = beyond.unionByName(homed.join(beyond.select(*FIELD, "cell").distinct(), [*FIELD, "cell"], "left_semi"))
     columns = (*FIELD, "cell", "home", "component", "pixels", "shape", "planar")
     found = meeting.select(*columns).groupBy(*FIELD, "cell").applyInPandas(cut_frame, CUTS_DDL)
     cuts = found.groupBy(*FIELD, "component").agg(F.collect_set("cut").alias("cuts"))
-    return kept.join(cuts, [*FIELD, "component"], "left")
+    return homed.join(cuts, [*FIELD, "component"], "left")
 
 
 def _pieces(done: DataFrame, settings: BuildingsSettings, spark: SparkSession) -> DataFrame:
@@ -112,6 +113,4 @@ def _pieces(done: DataFrame, settings: BuildingsSettings, spark: SparkSession) -
     columns = (*FIELD, "crs", "tile_px", "row", "col", "transform", "probability", "depth", "threshold", *_TOLD)
     shell = partial(piece_frames, min_area_m2=settings.min_area_m2)
     with rows_per_batch(spark, ROWS_WITH_RASTERS):
-        pieces = done.select(*columns).mapInPandas(shell, PIECES_DDL).persist()
-        pieces.count()
-    return pieces
+        return kept(done.select(*columns).mapInPandas(shell, PIECES_DDL))

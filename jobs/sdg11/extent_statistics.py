@@ -14,11 +14,12 @@ from conf.tables import EXTENT_STATISTICS
 from jobs.arrow_batches import ROWS_WITH_RASTERS, rows_per_batch
 from jobs.hierarchy import leaf_ancestry
 from jobs.job import Context, Tables, job
+from jobs.kept_rows import kept
+from jobs.people_shared import with_people
 from jobs.series_maps import declared_source, fed_maps, no_sums
 from jobs.unit_sums import area_sums, summed_up
 from jobs.within_world import within_world
 from udfs.extent_masks import BUILT, EXTENT, FIXED, MAPS_DDL, MOVING, SEPARATOR, extent_map_frames, map_name
-from udfs.population import MICRO
 
 _TILE = ("grid", "tile_px", "row", "col")
 _MAP = (*_TILE, "crs", "transform", "strip", "epoch", "status", "threshold", "probability")
@@ -46,11 +47,12 @@ def extent_statistics(tables: Tables, settings: ExtentStatisticsSettings, contex
     maps = fed_maps(tables, declared_source(context.place), context.place).select(*_MAP)
     listed = maps.join(_cut_extents(tables, context.place), [*_TILE], "left")
     with rows_per_batch(context.spark, ROWS_WITH_RASTERS):
-        cut = listed.mapInPandas(partial(extent_map_frames, first=epochs[0]), MAPS_DDL).persist()
-        cut.count()
-    ancestry = leaf_ancestry(tables["units"]).persist()
+        cut = kept(listed.mapInPandas(partial(extent_map_frames, first=epochs[0]), MAPS_DDL))
+    ancestry = kept(leaf_ancestry(tables["units"]))
     sums = summed_up(area_sums(cut, tables["units"], names, settings.method), ancestry)
-    return _with_people(_by_boundary(sums), tables["unit_statistics"], ancestry).select(*EXTENT_STATISTICS.names)
+    whole = tables["unit_statistics"]
+    inside = _by_boundary(sums).join(whole.select("unit_id", "epoch", F.col("built_m2").alias("whole_m2")), ["unit_id", "epoch"], "inner")
+    return with_people(inside, "built_m2", "whole_m2", whole, ancestry, ("boundary",)).select(*EXTENT_STATISTICS.names)
 
 
 def _cut_extents(tables: Tables, place: Place) -> DataFrame:
@@ -69,16 +71,3 @@ def _by_boundary(sums: DataFrame) -> DataFrame:
     named = sums.withColumns({"boundary": parts[0], "what": parts[1], "epoch": parts[2]})
     of_what = {what: F.max(F.when(F.col("what") == what, F.col("built_m2"))).alias(f"{what}_m2") for what in (BUILT, EXTENT)}
     return named.groupBy("unit_id", "epoch", "boundary").agg(*of_what.values())
-
-
-def _with_people(inside: DataFrame, whole: DataFrame, ancestry: DataFrame) -> DataFrame:
-    """Adds `people`: of a smallest unit those of it by the share of its built-up land that lies inside; of another the sum of its smallest
-    ones, or by its own share where people are known of it alone."""
-    units = whole.select("unit_id", "epoch", F.col("people").alias("of_unit"), F.col("built_m2").alias("whole_m2"), "people_year")
-    joined = inside.join(units, ["unit_id", "epoch"], "inner")
-    share = F.when(F.col("whole_m2") > 0, F.least(F.col("built_m2") / F.col("whole_m2"), F.lit(1.0))).otherwise(0.0)
-    own = joined.withColumn("micro", F.round(F.col("of_unit") * share * MICRO).cast("decimal(38,0)")).persist()
-    parts = ancestry.join(own.withColumnRenamed("unit_id", "leaf_id"), "leaf_id", "inner").groupBy("unit_id", "epoch", "boundary")
-    sums = parts.agg(F.sum("micro").alias("summed"), (F.count("micro") == F.count("leaf_id")).alias("all_known"))
-    people = F.coalesce(F.when(F.col("all_known"), F.col("summed")), F.col("micro")).cast("double") / MICRO
-    return own.join(sums, ["unit_id", "epoch", "boundary"], "left").withColumn("people", people)

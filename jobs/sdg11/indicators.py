@@ -18,6 +18,7 @@ from jobs.job import Context, Tables, job
 from udfs.indicator_rows import PAIR_COLUMNS, Period, indicator_batches, periods_of
 from udfs.lcrpgr import years_between
 from udfs.null_reasons import Limits
+from udfs.share_rows import SHARE_COLUMNS, SURVEY_COLUMNS, share_batches, survey_batches
 from udfs.uncertainty import Errors
 
 SUMS = {"built_m2": "built", "valid_m2": "valid", "total_m2": "total", "people": "people", "people_year": "people_year"}
@@ -33,7 +34,7 @@ class IndicatorsSettings(Settings):
     )
     min_valid_share: float = Field(0.5, ge=0, le=1, description="share of a unit with data below which there is no value")
     max_valid_gap: float = Field(0.05, ge=0, le=1, description="difference of that share between two epochs above which there is none")
-    max_people_gap_years: float = Field(1.5, ge=0, description="years between census and epoch above which there is no growth rate")
+    max_people_gap_years: float = Field(1.5, ge=0, description="years between census or survey and epoch above which there is no value")
     built_sd: float | None = Field(None, gt=0, lt=1, description="relative standard deviation of built-up area; null: no bounds")
     people_sd: float | None = Field(None, gt=0, lt=1, description="relative standard deviation of people; null: no bounds")
     built_correlation: float = Field(0.0, ge=0, lt=1, description="of the errors of built-up area at two epochs")
@@ -42,21 +43,41 @@ class IndicatorsSettings(Settings):
 
 
 @job(
-    reads=("unit_statistics",), optional=("extent_statistics",), writes="indicators", settings=IndicatorsSettings,
-    parallel_over="units x periods", data_version=2,
+    reads=("unit_statistics",), optional=("extent_statistics", "unit_shares", "deprivation"), writes="indicators",
+    settings=IndicatorsSettings, parallel_over="units x periods", data_version=2,
 )  # fmt: skip
 def indicators(tables: Tables, settings: IndicatorsSettings, context: Context) -> DataFrame:
     """Pairs each unit's sums at the start and end of every period, in its own bounds and inside cities, and applies the formulas."""
     periods = periods_of([epoch.name for epoch in context.place.epochs], settings.periods)
     pairs = _pairs(_sums(tables), _period_rows(context.spark, context.place, periods))
-    return pairs.mapInPandas(shell_of(settings), INDICATORS.ddl).select(*INDICATORS.names)
+    parts = [pairs.mapInPandas(shell_of(settings), INDICATORS.ddl), *_shares(pairs, tables, settings)]
+    return reduce(DataFrame.unionByName, (part.select(*INDICATORS.names) for part in parts))
+
+
+def _shares(pairs: DataFrame, tables: Tables, settings: IndicatorsSettings) -> Iterator[DataFrame]:
+    """Indicators that are parts of a whole, of units in their own bounds at each epoch."""
+    states = pairs.where("period_start = period_end AND boundary = 'unit' AND basis = 'built_up'")
+    if "unit_shares" in tables:
+        told = tables["unit_shares"].select(
+            "unit_id", F.col("epoch").alias("period_end"), "what", "part_m2", "whole_m2", F.col("people").alias("part_people")
+        )
+        joined = states.join(told, ["unit_id", "period_end"], "inner").select(*SHARE_COLUMNS)
+        yield joined.mapInPandas(partial(share_batches, limits=limits_of(settings)), INDICATORS.ddl)
+    if "deprivation" in tables:
+        surveys = tables["deprivation"].groupBy("unit_id").agg(F.collect_list(F.struct("year", "share", "standard_error")).alias("surveys"))
+        joined = states.join(surveys, "unit_id", "left").select(*SURVEY_COLUMNS)
+        yield joined.mapInPandas(partial(survey_batches, most_years=settings.max_people_gap_years), INDICATORS.ddl)
 
 
 def shell_of(settings: IndicatorsSettings) -> Callable[[Iterator[pd.DataFrame]], Iterator[pd.DataFrame]]:
     """The batch function that the settings ask for."""
-    limits = Limits(settings.min_valid_share, settings.max_valid_gap, settings.max_people_gap_years)
     errors = Errors(settings.built_sd, settings.people_sd, settings.built_correlation, settings.people_correlation, settings.draws)
-    return partial(indicator_batches, limits=limits, errors=errors)
+    return partial(indicator_batches, limits=limits_of(settings), errors=errors)
+
+
+def limits_of(settings: IndicatorsSettings) -> Limits:
+    """When a value is null."""
+    return Limits(settings.min_valid_share, settings.max_valid_gap, settings.max_people_gap_years)
 
 
 def _sums(tables: Tables) -> DataFrame:

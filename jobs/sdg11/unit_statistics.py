@@ -13,6 +13,7 @@ from conf.settings import Settings
 from conf.tables import UNIT_STATISTICS
 from jobs.hierarchy import leaf_ancestry, smallest_units
 from jobs.job import Context, Tables, job
+from jobs.kept_rows import kept
 from jobs.mapped_ground import mapped_ground, within
 from jobs.series_maps import MapSource, check_source, fed_maps, no_sums
 from jobs.unit_sums import area_sums, summed_up
@@ -39,7 +40,7 @@ def maps_source(place: Place, settings: UnitStatisticsSettings) -> None:
 def unit_statistics(tables: Tables, settings: UnitStatisticsSettings, context: Context) -> DataFrame:
     """Sums pixels over the smallest units, then adds up the tree."""
     units, maps = tables["units"], fed_maps(tables, settings.source, context.place)
-    ancestry = leaf_ancestry(units).persist()
+    ancestry = kept(leaf_ancestry(units))
     epochs = [epoch.name for epoch in context.place.epochs]
     areas = summed_up(area_sums(maps, units, epochs, settings.method), ancestry)
     people = _people(tables, ancestry, context)
@@ -55,7 +56,7 @@ def _people(tables: Tables, ancestry: DataFrame, context: Context) -> DataFrame:
     counts = tables["population"].groupBy("unit_id").agg(F.collect_list(F.struct("year", "people")).alias("counts"))
     counts = counts.select("unit_id", F.col("counts.year").alias("years"), F.col("counts.people").alias("people"))
     dates = {epoch.name: epoch.reference for epoch in context.place.epochs}
-    own = counts.mapInPandas(partial(people_batches, dates=dates), PEOPLE_DDL).persist()
+    own = kept(counts.mapInPandas(partial(people_batches, dates=dates), PEOPLE_DDL))
     sizes = ancestry.groupBy("unit_id").agg(F.count("leaf_id").alias("leaves"))
     parts = ancestry.join(own.withColumnRenamed("unit_id", "leaf_id"), on="leaf_id", how="inner").groupBy("unit_id", "epoch")
     sums = parts.agg(

@@ -16,6 +16,7 @@ from conf.tables import URBAN_EXTENT
 from jobs.arrow_batches import ROWS_WITH_RASTERS, rows_per_batch
 from jobs.connecting import FIELD
 from jobs.job import Context, Tables, job
+from jobs.kept_rows import kept
 from jobs.series_maps import declared_source, fed_maps
 from jobs.whole_components import cell_of_component, touching, with_blank_beyond, with_components, with_open_edges
 from udfs.extent_squares import (
@@ -73,16 +74,15 @@ def urban_extent(tables: Tables, settings: UrbanExtentSettings, context: Context
     """One row for each city of each epoch."""
     maps = fed_maps(tables, declared_source(context.place), context.place).where("status = 'done'").select(*_MAP)
     squares = _squares(maps, settings.method)
-    blanks = squares.mapInPandas(blank_frames, BLANKS_DDL).persist()
+    blanks = kept(squares.mapInPandas(blank_frames, BLANKS_DDL))
     cities = _cities(squares, blanks, settings)
     with rows_per_batch(context.spark, ROWS_WITH_RASTERS):
-        pieces = cities.mapInPandas(partial(piece_frames, min_area_m2=0.0), PIECES_DDL).persist()
-        areas = cities.mapInPandas(area_frames, AREAS_DDL).persist()
-        pieces.count(), areas.count()
+        pieces = kept(cities.mapInPandas(partial(piece_frames, min_area_m2=0.0), PIECES_DDL))
+        areas = kept(cities.mapInPandas(area_frames, AREAS_DDL))
     told = with_open_edges(with_blank_beyond(pieces, blanks), squares)
-    whole = with_components(told, touching(pieces), settings.one_task_pairs).persist()
-    sums = _sums(areas, whole).persist()
-    planar = _outlines(whole.join(sums, [*FIELD, "component"], "left_semi")).persist()
+    whole = kept(with_components(told, touching(pieces), settings.one_task_pairs))
+    sums = kept(_sums(areas, whole))
+    planar = kept(_outlines(whole.join(sums, [*FIELD, "component"], "left_semi")))
     uncut = planar.withColumn("cuts", F.lit(None).cast("array<binary>"))
     outlines = uncut.mapInPandas(footprint_frames, FOOTPRINTS_DDL).withColumnRenamed("building_id", "extent_id")
     named = planar.select(*FIELD, "component", F.col("building_id").alias("extent_id")).join(sums, [*FIELD, "component"], "inner")
@@ -94,25 +94,21 @@ def _squares(maps: DataFrame, method: str) -> DataFrame:
     """Rows of SQUARES_DDL, kept."""
     with rows_per_batch(maps.sparkSession, ROWS_WITH_RASTERS):
         parts = maps.mapInPandas(partial(part_frames, method=method), PARTS_DDL)
-        squares = parts.groupBy(*FIELD, "row", "col").applyInPandas(partial(square_frame, method=method), SQUARES_DDL).persist()
-        squares.count()
-    return squares
+        return kept(parts.groupBy(*FIELD, "row", "col").applyInPandas(partial(square_frame, method=method), SQUARES_DDL))
 
 
 def _cities(squares: DataFrame, blanks: DataFrame, settings: UrbanExtentSettings) -> DataFrame:
     """Rows of CITY_DDL, kept: with the open land that whole components of what no city holds enclose."""
     with rows_per_batch(squares.sparkSession, ROWS_WITH_RASTERS):
-        rest = squares.mapInPandas(rest_frames, REST_DDL).persist()
+        rest = kept(squares.mapInPandas(rest_frames, REST_DDL))
         told = with_open_edges(with_blank_beyond(rest, blanks), squares)
-        whole = with_components(told, touching(rest), settings.one_task_pairs).persist()
+        whole = kept(with_components(told, touching(rest), settings.one_task_pairs))
         enclosed = ~F.max("open_edge") if settings.method != TRENDS_EARTH else F.lit(True)
         small = F.sum(F.col("open_mm2").cast("decimal(38,0)")) <= settings.most_captured_ha * HECTARE_MM2
         captured = whole.groupBy(*FIELD, "component").agg((enclosed & small).alias("captured")).where("captured")
         chosen = whole.join(captured, [*FIELD, "component"], "left_semi")
         listed = chosen.groupBy(*FIELD, "row", "col").agg(F.collect_list("piece").alias("captured"))
-        cities = squares.join(listed, [*FIELD, "row", "col"], "left").mapInPandas(city_frames, CITY_DDL).persist()
-        cities.count()
-    return cities
+        return kept(squares.join(listed, [*FIELD, "row", "col"], "left").mapInPandas(city_frames, CITY_DDL))
 
 
 def _outlines(whole: DataFrame) -> DataFrame:

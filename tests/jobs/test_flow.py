@@ -26,11 +26,14 @@ ROOT = Path(__file__).parents[2]
 CITY = ("simulated_city.size_m=2560", "simulated_city.rgb_m=300", "batch_seconds=4")
 MADE = ("scenes", "tiles", "built_up", "buildings", "units", "population", "unit_statistics", "indicators", "truth_buildings")
 COMPARED = ("buildings", "unit_statistics", "indicators")
+OF_IMAGES = ("scenes", "tiles", "built_up", "buildings", "units", "population", "unit_statistics")
+OF_CUT = ("simulated_city", *OF_IMAGES, "urban_extent", "extent_statistics", "indicators")
+"""Jobs whose rows images decide, and those whose rows the cut into tiles might."""
 
 
-def arguments(warehouse: Path, *more: str) -> list[str]:
+def arguments(warehouse: Path, *more: str, command: str = "flow") -> list[str]:
     assignments = (f"warehouse={warehouse}", *CITY, *more)
-    return ["flow", "--master", "local[2]", *(part for assignment in assignments for part in ("--set", assignment))]
+    return [command, "--master", "local[2]", *(part for assignment in assignments for part in ("--set", assignment))]
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +43,9 @@ def warehouse(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> 
     return folder
 
 
-def fingerprints(spark: SparkSession, folder: Path) -> dict[str, str]:
+def fingerprints(spark: SparkSession, folder: Path, names: tuple[str, ...] = COMPARED) -> dict[str, str]:
     tables = Warehouse(spark, folder / "simulated")
-    return {name: table_fingerprint(tables.read(name), TABLES[name]) for name in COMPARED}
+    return {name: table_fingerprint(tables.read(name), TABLES[name]) for name in names}
 
 
 def versions(folder: Path) -> dict[str, int]:
@@ -105,8 +108,10 @@ def test_another_tile_size_is_refused_and_elsewhere_gives_the_same(
     assert main(arguments(warehouse, "tiles.tile_px=256")) == 2
     assert "tiles.tile_px 512 -> 256" in capsys.readouterr().err
     assert versions(warehouse) == before
-    assert main(arguments(tmp_path, "tiles.tile_px=256")) == 0
-    assert fingerprints(spark, tmp_path) == fingerprints(spark, warehouse)
+    for name in OF_CUT:
+        assert main(arguments(tmp_path, "tiles.tile_px=256", command=name)) == 0
+    compared = (*COMPARED, "urban_extent")
+    assert fingerprints(spark, tmp_path, compared) == fingerprints(spark, warehouse, compared)
 
 
 def _start(folder: Path) -> subprocess.Popen[bytes]:
@@ -165,10 +170,12 @@ def test_images_from_an_api_that_throttles_and_breaks_off_give_the_same_tables(
         items = items_of_catalog(imagery / "catalog.json", images.url)
         with stac_api(items, page=5, faults=Faults(seed=5, too_many=0.2)) as api:
             place = _through_api(tmp_path, api, images.url("token"), warehouse)
-            assert main(["flow", "--place", str(place), "--master", "local[2]", "--set", f"warehouse={tmp_path}"]) == 0
+            for name in OF_IMAGES:
+                assert main([name, "--place", str(place), "--master", "local[2]", "--set", f"warehouse={tmp_path}"]) == 0
         statuses = [request.status for request in images.log]
     assert {429, 403} <= set(statuses) and any(request.fault in ("broken", "half") for request in images.log)
-    assert fingerprints(spark, tmp_path) == fingerprints(spark, warehouse)
+    compared = ("built_up", "buildings", "unit_statistics")
+    assert fingerprints(spark, tmp_path, compared) == fingerprints(spark, warehouse, compared)
     tables = Warehouse(spark, tmp_path / "simulated")
     assert tables.read("built_up").where("attempts > 1").count() > 0
     assert tables.read("built_up").where("status = 'quarantined'").count() == 0

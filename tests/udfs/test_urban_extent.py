@@ -9,6 +9,7 @@ from pyproj import CRS
 from scipy import ndimage
 
 from udfs.grid import Grid, Tile
+from udfs.pixel_areas import tile_areas_mm2
 from udfs.urban_extent import (
     CAPTURED,
     DEFINITION,
@@ -29,7 +30,6 @@ from udfs.urban_extent import (
     reach_of,
     rest_of,
     row_sides_m,
-    square_areas_mm2,
     with_captured,
 )
 
@@ -149,7 +149,7 @@ def test_enclosed_land_is_captured_by_its_area_and_touches_are_told() -> None:
     classes[700:705, 700:705] = OPEN
     classes[705, 700] = UNKNOWN
     square = Tile(1, -1, SQUARE_PX)
-    areas = square_areas_mm2(UTM, square)
+    areas = tile_areas_mm2(UTM, square)
     top, left = square.pixels[:2]
     rest = rest_of(classes, areas, top, left)
     assert rest.open_mm2[0] == areas[100:130, 200:240].sum() - areas[110, 210]
