@@ -105,7 +105,7 @@ SHARES = (
     ),
     Share(
         "11.2.1", "near-stop", "Convenient access to public transport", "near_stop", "people",
-        "people within 500 m of a stop of low or 1,000 m of one of high capacity / people",
+        "people within services.low_capacity_m (500 m) of a stop, or high_capacity_m (1,000 m) of one of high capacity / people",
         "UN-Habitat, SDG indicator 11.2.1 metadata",
         "People are shared out by built-up land; distances are straight lines. Stops are those declared, of whatever date.",
     ),
@@ -116,7 +116,7 @@ SHARES = (
     ),
     Share(
         "11.7.1", "people-near-open-space", "People near open public space", "near_open_space", "people",
-        "people within 400 m of an open public space / people", "UN-Habitat, SDG indicator 11.7.1 metadata",
+        "people within services.open_space_m (400 m) of an open public space / people", "UN-Habitat, SDG indicator 11.7.1 metadata",
         "As 11.2.1.",
     ),
 )  # fmt: skip

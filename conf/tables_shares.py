@@ -21,7 +21,12 @@ INFORMALITY = Table(
         Column("swir_ratio", "double", "swir2 / swir1 of the cell's sums", nullable=True),
         Column("contrast", "double", "root mean squared gradient of swir1 over its mean, per pixel", nullable=True),
         Column("alignment", "double", "0: edges in red have no direction in common, 1: all are at right angles", nullable=True),
-        Column("score", "double", "0-1, geometric mean of the four between their anchors; null: not known", nullable=True),
+        Column(
+            "score",
+            "double",
+            "0-1, geometric mean of the four between their anchors; null: one is not known, or half of the pixels",
+            nullable=True,
+        ),
         Column("informal", "boolean", "the score reaches informality.threshold", nullable=True),
     ),
     (

@@ -33,10 +33,11 @@ class Anchors(NamedTuple):
     alignment: tuple[float, float]
 
 
-def pixel_terms(image: Values, known: NDArray[np.bool_], aspect: float) -> Ints:
+def pixel_terms(image: Values, known: NDArray[np.bool_], aspect: float | Floats) -> Ints:
     """Terms of SUMS of each pixel, int64 (9, height, width), 0 where it or a neighbour has no data or it is not `known` (height, width).
 
-    `image` float32 (4, height + 2, width + 2): BANDS, with a pixel around, NaN = no data. `aspect`: height of a pixel over its width."""
+    `image` float32 (4, height + 2, width + 2): BANDS, with a pixel around, NaN = no data. `aspect`: height of a pixel over its width, of
+    all or (height, 1) of the rows."""
     inner = image[:, 1:-1, 1:-1].astype(np.float64)
     (red_x, red_y), (swir_x, swir_y) = (_gradient(image[band], aspect) for band in (0, 2))
     steep = red_x**2 + red_y**2
@@ -49,7 +50,7 @@ def pixel_terms(image: Values, known: NDArray[np.bool_], aspect: float) -> Ints:
     return np.concatenate([counted[None].astype(np.int64), whole])
 
 
-def _gradient(band: Values, aspect: float) -> tuple[Floats, Floats]:
+def _gradient(band: Values, aspect: float | Floats) -> tuple[Floats, Floats]:
     """Central differences eastwards and southwards, per width of a pixel; NaN beside no data."""
     values = band.astype(np.float64)
     return (values[1:-1, 2:] - values[1:-1, :-2]) / 2, (values[2:, 1:-1] - values[:-2, 1:-1]) / (2 * aspect)

@@ -23,6 +23,8 @@ from udfs.rasters import NO_DATA, decode_raster
 from udfs.urban_extent import row_sides_m
 
 Frames = Iterable[pd.DataFrame]
+LEAST_SEEN = 0.5
+"""Share of a cell's pixels: of a few, edges always have a direction in common."""
 ALL_SUMS = (*SUMS, "built_mm2")
 _CELL_DDL = "epoch string, grid string, crs string, origin array<double>, cell_px int, row int, col int, "
 SUMS_DDL = _CELL_DDL + ", ".join(f"{name} bigint" for name in ALL_SUMS)
@@ -78,8 +80,8 @@ def _sums_frame(work: _Work, region: Region, cell_m: float) -> pd.DataFrame:
     origin = grid_origin(tuple(float(value) for value in row.transform), *tile.pixels[:2])
     grid = Grid(row.grid, row.crs, *origin)
     values = decode_raster(row.probability, tile.pixels.shape_yx)
-    width, height = row_sides_m(grid, tile.pixels.top, tile.pixels.bottom)[tile.tile_px // 2]
-    terms = pixel_terms(region.values, values != NO_DATA, float(height / width))
+    sides = row_sides_m(grid, tile.pixels.top, tile.pixels.bottom)
+    terms = pixel_terms(region.values, values != NO_DATA, sides[:, 1:] / sides[:, :1])
     built = np.where((values != NO_DATA) & (values >= row.threshold), tile_areas_mm2(grid, tile), 0)
     cell_px = cell_px_of(grid.pixel_height, cell_m)
     rows, columns, sums = cell_sums(np.concatenate([terms, built[None]]), *tile.pixels[:2], cell_px)
@@ -97,7 +99,8 @@ def cell_frames(frames: Frames, anchors: Anchors, threshold: float) -> Iterator[
 
 def _cell_frame(sums: pd.DataFrame, anchors: Anchors, threshold: float) -> pd.DataFrame:
     measures = measures_of(sums)
-    score = score_of(measures, anchors)
+    seen = sums["pixels"] >= LEAST_SEEN * sums["cell_px"] ** 2
+    score = np.where(seen, score_of(measures, anchors), np.nan)
     named = pd.DataFrame(measures, columns=list(MEASURES)).assign(score=score).astype(object)
     named = named.where(named.notna(), None)  # Spark takes a NaN in a double column for a number
     same = sums[["epoch", "grid", "cell_px", "row", "col"]]

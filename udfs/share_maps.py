@@ -63,11 +63,9 @@ def _cells_of(row: Any, side: int) -> tuple[Mask, Mask]:
 
 
 def public_frame(key: tuple[Any, ...], frame: pd.DataFrame) -> pd.DataFrame:
-    """Shell: public spaces (`piece` WKB, EPSG:4326) of a unit in a square of degrees (`x`, `y`, `step`) to their area, mm2, geodesic: what
-    several of them share counts once."""
-    one = frame.iloc[0]
-    west, south, step = one["x"] * one["step"], one["y"] * one["step"], one["step"]
-    pieces = shapely.clip_by_rect(shapely.from_wkb(frame["piece"].to_numpy()), west, south, west + step, south + step)
+    """Shell: public spaces (`piece` WKB, EPSG:4326) of a unit in a square of degrees to their area, mm2, geodesic: what several of them
+    share counts once."""
+    pieces = shapely.from_wkb(frame["piece"].to_numpy())
     parts = shapely.get_parts(pieces)
     whole = shapely.union_all(parts[shapely.get_dimensions(parts) == 2])
     area = 0.0 if whole.is_empty else float(geodesic_area_m2(np.array([whole], object))[0])

@@ -10,6 +10,7 @@ from conf.indicators import SHARES, SURVEYED, Share
 from udfs.indicator_rows import PAIR_COLUMNS, pair_of, table_rows
 from udfs.lcrpgr import Values
 from udfs.null_reasons import MIDYEAR, Limits, Sums, Texts, null_reasons
+from udfs.share_maps import PUBLIC_SPACE
 
 SHARE_COLUMNS = (*PAIR_COLUMNS, "what", "part_m2", "whole_m2", "part_people")
 """States of units, each beside one of its rows of unit_shares."""
@@ -29,10 +30,13 @@ def share_batches(frames: Iterable[pd.DataFrame], limits: Limits) -> Iterator[pd
 
 def _share_rows(states: pd.DataFrame, declared: Share, limits: Limits) -> pd.DataFrame:
     names = ("part_m2", "whole_m2") if declared.of == "land" else ("part_people", "people_end")
+    sums = Sums(states, pair_of(states), limits)
     part, whole = (states[name].to_numpy(np.float64) for name in names)
-    value = np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
-    needs = ("land",) if declared.of == "land" else ("land", "people")
-    reasons = null_reasons(Sums(states, pair_of(states), limits), needs)
+    if declared.what == PUBLIC_SPACE:  # known of all of the unit: what is built in all of it
+        whole = sums.pair.built_end
+    seen = (states["whole_m2"].to_numpy(np.float64) > 0) & (whole > 0)
+    value = np.divide(part, whole, out=np.full(len(part), np.nan), where=seen)
+    reasons = null_reasons(sums, ("land",) if declared.of == "land" else ("land", "people"))
     unknown = np.isnan(value) & np.array([text is None for text in reasons], bool)
     reasons[unknown] = "no built-up land of which that is known"
     known = np.array([text is None for text in reasons], bool)
@@ -61,7 +65,7 @@ def _told(surveys: Any, date: float, epoch: str, most_years: float) -> tuple[tup
     """Value and bounds, or the reason why there are none."""
     nothing = (np.nan, np.nan, np.nan)
     if surveys is None or not len(surveys):
-        return nothing, "no household of the unit was surveyed"
+        return nothing, "no household of the unit answered"
     nearest = min(surveys, key=lambda one: (abs(one["year"] + MIDYEAR - date), one["year"]))
     if abs(nearest["year"] + MIDYEAR - date) > most_years:
         return nothing, f"the survey nearest to {epoch} is of {nearest['year']}, too far from its date"

@@ -38,12 +38,18 @@ def read_survey(path: Path, columns: SurveyColumns) -> pd.DataFrame:
         for name in (columns.weight, columns.people)
     )
     rows = pd.DataFrame({"unit_id": identifiers(frame[columns.unit_id]), "year": year, "weight": weight * people})
-    for column, ok in (("unit_id", rows["unit_id"].notna()), ("year", rows["year"] % 1 == 0), ("weight or people", rows["weight"] >= 0)):
+    for column, ok in (
+        ("unit_id", rows["unit_id"].notna()),
+        ("year", (rows["year"] % 1 == 0) & rows["year"].between(1000, 9999)),
+        ("weight or people", (rows["weight"] >= 0) & np.isfinite(rows["weight"])),
+    ):
         if not ok.all():
             raise InputError(f"{path.name}: row {int(np.flatnonzero(~ok)[0]) + 1} has no proper {column}; correct or remove the row")
     answers = np.stack([_answers(frame[name], path) for name in columns.lacks.values()])
     deprived = np.full(len(rows), None, dtype=object)
     deprived[(answers == 0).all(axis=0)], deprived[(answers == 1).any(axis=0)] = False, True
+    if not any(one is not None for one in deprived):
+        raise InputError(f"{path.name}: no household answered {', '.join(columns.lacks.values())}; give a file with answers")
     return rows.assign(year=rows["year"].astype("int32"), deprived=deprived)
 
 

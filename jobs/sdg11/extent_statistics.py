@@ -52,7 +52,7 @@ def extent_statistics(tables: Tables, settings: ExtentStatisticsSettings, contex
     sums = summed_up(area_sums(cut, tables["units"], names, settings.method), ancestry)
     whole = tables["unit_statistics"]
     inside = _by_boundary(sums).join(whole.select("unit_id", "epoch", F.col("built_m2").alias("whole_m2")), ["unit_id", "epoch"], "inner")
-    return with_people(inside, "built_m2", "whole_m2", whole, ancestry, ("boundary",)).select(*EXTENT_STATISTICS.names)
+    return with_people(inside, "built_m2", "whole_m2", whole, ancestry, ("boundary",), of_nothing=0.0).select(*EXTENT_STATISTICS.names)
 
 
 def _cut_extents(tables: Tables, place: Place) -> DataFrame:

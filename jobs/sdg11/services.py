@@ -7,6 +7,7 @@ import pandas as pd
 from pydantic import Field
 from pyspark.sql import DataFrame
 
+from conf.errors import InputError
 from conf.place import Place
 from conf.settings import Settings
 from conf.tables import SERVICES
@@ -20,14 +21,14 @@ READ_DDL = "kind string, service_id string, capacity string, width_m double, rea
 class ServicesSettings(Settings):
     """Vector files, in any CRS, and how far is near: in a straight line, as SDG 11.2.1 and 11.7.1 allow where streets are not routed."""
 
-    stops: str | None = Field(None, description="points of stops; {storage} is the place's folder", json_schema_extra={"matters": False})
+    stops: str | None = Field(None, description="vector file of points", json_schema_extra={"matters": False})
     stop_capacity: str | None = Field(None, description="column of what stops there")
     high_capacity: tuple[str, ...] = Field((), description="its values that mean trains, metros or ferries; others are low capacity")
     low_capacity_m: float = Field(500.0, gt=0, description="near a stop of low capacity")
     high_capacity_m: float = Field(1000.0, gt=0, description="near one of high capacity")
-    open_spaces: str | None = Field(None, description="areas of open public space", json_schema_extra={"matters": False})
+    open_spaces: str | None = Field(None, description="vector file of areas", json_schema_extra={"matters": False})
     open_space_m: float = Field(400.0, gt=0, description="near an open public space")
-    streets: str | None = Field(None, description="lines or areas of streets", json_schema_extra={"matters": False})
+    streets: str | None = Field(None, description="vector file of lines or areas", json_schema_extra={"matters": False})
     street_width_column: str | None = Field(None, description="column of a street's width, m")
     street_width: float | None = Field(None, gt=0, description="of lines that tell no width, m")
 
@@ -39,6 +40,8 @@ def no_services(place: Place, settings: ServicesSettings) -> str | None:
 
 def services_sources(place: Place, settings: ServicesSettings) -> Any:
     """Kind to the digest of its file after a full check of it. Raises InputError."""
+    if settings.high_capacity and not settings.stop_capacity:
+        raise InputError("setting services.high_capacity needs services.stop_capacity, the column that holds such values")
     found = {}
     for source in _sources(place, settings):
         read_services(source)
@@ -57,7 +60,7 @@ def _sources(place: Place, settings: ServicesSettings) -> list[Source]:
 
 
 @job(
-    writes="services", settings=ServicesSettings, parallel_over="shapes", after=("simulated_city",), absent=no_services,
+    writes="services", settings=ServicesSettings, parallel_over="shapes", absent=no_services,
     sources=services_sources,
 )  # fmt: skip
 def services(tables: Tables, settings: ServicesSettings, context: Context) -> DataFrame:

@@ -16,6 +16,8 @@ from jobs.hierarchy import leaf_ancestry, smallest_units
 from jobs.job import Context, Tables, job
 from jobs.kept_rows import kept
 from jobs.people_shared import with_people
+from jobs.sdg11.informality import InformalitySettings, cannot_tell
+from jobs.sdg11.services import ServicesSettings, no_services
 from jobs.series_maps import declared_source, fed_maps, no_sums
 from jobs.unit_sums import area_sums, summed_up
 from udfs.extent_masks import MAPS_DDL, SEPARATOR
@@ -40,9 +42,16 @@ def summed_source(place: Place, settings: UnitSharesSettings) -> str:
     return declared_source(place)
 
 
+def nothing_to_tell(place: Place, settings: UnitSharesSettings) -> str | None:
+    """Why the place does not run the job."""
+    informal = cannot_tell(place, place.section(InformalitySettings, "informality"))
+    near = no_services(place, place.section(ServicesSettings, "services"))
+    return no_sums(place, settings) or (f"neither informality ({informal}) nor services ({near})" if informal and near else None)
+
+
 @job(
     reads=("built_up", "units", "unit_statistics"), optional=("informality", "services", "urban_series"), writes="unit_shares",
-    settings=UnitSharesSettings, parallel_over="the grid's tiles that units touch", absent=no_sums, sources=summed_source,
+    settings=UnitSharesSettings, parallel_over="the grid's tiles that units touch", absent=nothing_to_tell, sources=summed_source,
 )  # fmt: skip
 def unit_shares(tables: Tables, settings: UnitSharesSettings, context: Context) -> DataFrame:
     """A row for every unit and epoch, and for each thing that the place's tables can tell."""
@@ -56,13 +65,13 @@ def _of_maps(tables: Tables, settings: UnitSharesSettings, context: Context, anc
     near, informal = _near(tables), "informality" in tables
     if not near and not informal:
         return context.spark.createDataFrame([], UNIT_SHARES.ddl.replace(" NOT NULL", ""))
-    listed = _with_reaches(_with_cells(maps, tables), maps, tables)
+    listed = _with_reaches(_with_cells(maps, tables), tables, context.place)
     with rows_per_batch(context.spark, ROWS_WITH_RASTERS):
         cut = kept(listed.mapInPandas(partial(share_map_frames, near=near, informal=informal), MAPS_DDL))
     told = (*near, *([INFORMAL] if informal else []))
     names = [share_name(what, side, epoch.name) for what in told for side in (PART, WHOLE) for epoch in context.place.epochs]
     sums = summed_up(area_sums(cut, tables["units"], names, settings.method), ancestry)
-    return with_people(_by_what(sums), "part_m2", "whole_m2", tables["unit_statistics"], ancestry, ("what",))
+    return with_people(_by_what(sums), "part_m2", "whole_m2", tables["unit_statistics"], ancestry, ("what",), of_nothing=None)
 
 
 def _near(tables: Tables) -> tuple[str, ...]:
@@ -87,11 +96,11 @@ def _with_cells(maps: DataFrame, tables: Tables) -> DataFrame:
     return maps.join(spread.groupBy(*key).agg(F.collect_list("cell").alias("cells")), key, "left")
 
 
-def _with_reaches(listed: DataFrame, maps: DataFrame, tables: Tables) -> DataFrame:
+def _with_reaches(listed: DataFrame, tables: Tables, place: Place) -> DataFrame:
     """Adds `reaches`: what of the ground within reach of services lies in a map's tile."""
     if "services" not in tables:
         return listed.withColumn("reaches", F.lit(None).cast("array<struct<what:string,geometry:binary>>"))
-    tiles = tables["built_up"].join(maps.select(*_TILE).distinct(), [*_TILE], "left_semi").groupBy(*_TILE)
+    tiles = tables["built_up"].where(F.col("layer") == place.fed_layer).groupBy(*_TILE)
     boxes = tiles.agg(F.expr("ST_Envelope(ST_GeomFromWKB(any_value(geometry)))").alias("shape"))
     named = F.create_map(*(F.lit(text) for pair in NEAR.items() for text in pair))[F.col("kind")].alias("what")
     reaches = tables["services"].where("reach IS NOT NULL").select(named, F.expr("ST_GeomFromWKB(reach)").alias("shape"))
@@ -116,11 +125,13 @@ def _public_space(tables: Tables, ancestry: DataFrame) -> DataFrame | None:
     if spaces.isEmpty():
         return None
     pairs = spaces.join(smallest_units(tables["units"]), F.expr("ST_Intersects(shape, space)"), "inner")
-    pieces = pairs.select("unit_id", F.expr("ST_Intersection(shape, space)").alias("piece"))
-    square = {end: f"floor(ST_{end}(piece) / {SQUARE_DEGREES}D)" for end in ("XMin", "XMax", "YMin", "YMax")}
-    steps = {axis: f"sequence({square[axis + 'Min']}, {square[axis + 'Max']})" for axis in "XY"}
+    pieces = pairs.select("unit_id", F.explode(F.expr("ST_Dump(ST_Intersection(shape, space))")).alias("piece"))
+    ends = {end: f"floor(ST_{end}(piece) / {SQUARE_DEGREES}D)" for end in ("XMin", "XMax", "YMin", "YMax")}
+    steps = {axis: f"sequence({ends[axis + 'Min']}, {ends[axis + 'Max']})" for axis in "XY"}
     spread = pieces.withColumn("x", F.explode(F.expr(steps["X"]))).withColumn("y", F.explode(F.expr(steps["Y"])))
-    squares = spread.select("unit_id", "x", "y", F.lit(SQUARE_DEGREES).alias("step"), F.expr("ST_AsBinary(piece)").alias("piece"))
+    edges = ", ".join(f"{axis} * {SQUARE_DEGREES}D" for axis in ("x", "y", "(x + 1)", "(y + 1)"))
+    part = F.expr(f"ST_AsBinary(ST_Intersection(piece, ST_PolygonFromEnvelope({edges})))").alias("piece")
+    squares = spread.select("unit_id", "x", "y", part)
     areas = squares.groupBy("unit_id", "x", "y").applyInPandas(public_frame, PUBLIC_DDL)
     leaf = areas.groupBy(F.col("unit_id").alias("leaf_id")).agg(F.sum(F.col("area_mm2").cast("decimal(20,0)")).alias("mm2"))
     whole = ancestry.join(leaf, "leaf_id", "left").groupBy("unit_id").agg(F.coalesce(F.sum("mm2"), F.lit(0)).alias("mm2"))

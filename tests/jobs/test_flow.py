@@ -27,7 +27,7 @@ CITY = ("simulated_city.size_m=2560", "simulated_city.rgb_m=300", "batch_seconds
 MADE = ("scenes", "tiles", "built_up", "buildings", "units", "population", "unit_statistics", "indicators", "truth_buildings")
 COMPARED = ("buildings", "unit_statistics", "indicators")
 OF_IMAGES = ("scenes", "tiles", "built_up", "buildings", "units", "population", "unit_statistics")
-OF_CUT = ("simulated_city", *OF_IMAGES, "urban_extent", "extent_statistics", "indicators")
+OF_CUT = ("simulated_city", *OF_IMAGES, "urban_extent", "extent_statistics", "informality", "unit_shares", "indicators")
 """Jobs whose rows images decide, and those whose rows the cut into tiles might."""
 
 
@@ -110,7 +110,7 @@ def test_another_tile_size_is_refused_and_elsewhere_gives_the_same(
     assert versions(warehouse) == before
     for name in OF_CUT:
         assert main(arguments(tmp_path, "tiles.tile_px=256", command=name)) == 0
-    compared = (*COMPARED, "urban_extent")
+    compared = (*COMPARED, "urban_extent", "informality", "unit_shares")
     assert fingerprints(spark, tmp_path, compared) == fingerprints(spark, warehouse, compared)
 
 

@@ -4,14 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import shapely
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 
 from conf.tables import BUILT_UP, DEPRIVATION, INDICATORS, INFORMALITY, SERVICES, UNIT_SHARES
+from conf.views import VIEWS
 from jobs.job import Context
 from jobs.sdg11.indicators import IndicatorsSettings, indicators
+from jobs.sdg11.indicators_csv import IndicatorsCsvSettings, indicators_csv
 from jobs.sdg11.unit_shares import UnitSharesSettings, unit_shares
 from jobs.table_checks import check_rows, in_declared_order
 from tests.done_tiles import filled
@@ -19,6 +22,7 @@ from tests.jobs.sdg11.test_extent_statistics import read_again, statistics
 from tests.jobs.sdg11.test_unit_statistics import GRID, IMAGE, lonlat, outlines, units_table
 from tests.jobs.sdg11.test_urban_extent import EPOCHS, MAPS, place, rows_of
 from udfs.grid import Tile, tile_id
+from udfs.portal_rows import SDMX
 from udfs.rasters import NO_DATA, ONE
 from udfs.services import around
 from udfs.units import geodesic_area_m2
@@ -141,10 +145,16 @@ def surveys(spark: SparkSession) -> DataFrame:
     return spark.createDataFrame(filled(DEPRIVATION, rows), DEPRIVATION.ddl)
 
 
-def test_indicators_of_parts_and_of_surveys(spark: SparkSession, tables: dict[str, Any]) -> None:
+@pytest.fixture(scope="module")
+def told_indicators(spark: SparkSession, tables: dict[str, Any]) -> DataFrame:
     made = {"unit_statistics": tables["unit_statistics"], "unit_shares": tables["unit_shares"], "deprivation": surveys(spark)}
     rows = indicators.run(made, IndicatorsSettings(min_valid_share=0.01), Context(spark, place(), "run", Path()))
     assert check_rows(in_declared_order(rows, INDICATORS), INDICATORS)
+    return read_again(rows)
+
+
+def test_indicators_of_parts_and_of_surveys(tables: dict[str, Any], told_indicators: DataFrame) -> None:
+    rows = told_indicators
     found = {
         (row["unit_id"], row["period_end"], row["indicator"], row["formula_id"]): row
         for row in rows.where("period_start = period_end").collect()
@@ -160,4 +170,34 @@ def test_indicators_of_parts_and_of_surveys(spark: SparkSession, tables: dict[st
     assert first["value"] == 0.4 and first["lower"] == pytest.approx(0.4 - 1.96 * 0.05, abs=1e-5)
     assert survey["wide", "2020"]["value"] == 0.02 and survey["wide", "2020"]["upper"] is None
     assert survey["ring", "2020"]["reason"] == "the survey nearest to 2020 is of 2016, too far from its date"
-    assert survey["low", "2015"]["reason"] == "no household of the unit was surveyed"
+    assert survey["low", "2015"]["reason"] == "no household of the unit answered"
+
+
+SHOWN = (
+    ("inadequate_housing", "looks_informal", "informal-share"),
+    ("public_transport", "people_near_stop", "near-stop"),
+    ("open_public_space", "open_space_share", "open-space-share"),
+)
+"""Views, a column of each, and whose values stand there."""
+
+
+def test_views_show_the_same_values(spark: SparkSession, told_indicators: DataFrame) -> None:
+    told_indicators.createOrReplaceTempView("indicators")
+    for view, column, formula in SHOWN:
+        found = {(row["unit_id"], row["epoch"]): row[column] for row in spark.sql(VIEWS[view].select).collect()}
+        rows = told_indicators.where(f"formula_id = '{formula}'").collect()
+        assert rows and found == {(row["unit_id"], row["period_end"]): row["value"] for row in rows}, view
+
+
+def test_portals_get_the_same_values(spark: SparkSession, tables: dict[str, Any], told_indicators: DataFrame, tmp_path: Path) -> None:
+    read = {"indicators": told_indicators, "units": tables["units"]}
+    indicators_csv.run(read, IndicatorsCsvSettings(), Context(spark, place(), "run", tmp_path))
+    folder = tmp_path / "indicators_csv"
+    assert sorted(path.name for path in folder.iterdir()) == [*(f"indicator_11-{n}.csv" for n in ("1-1", "2-1", "3-1", "7-1")), "sdmx.csv"]
+    stops = pd.read_csv(folder / "indicator_11-2-1.csv", dtype={"GeoCode": str})
+    value = told_indicators.where("formula_id = 'near-stop' AND unit_id = 'ring' AND period_end = '2020'").collect()[0]["value"]
+    assert list(stops.columns[[0, -1]]) == ["Year", "Value"]
+    assert stops.set_index(["GeoCode", "Year"])["Value"]["ring", 2020] == pytest.approx(100 * value)
+    every = pd.read_csv(folder / "sdmx.csv", dtype=str)
+    assert len(every) == told_indicators.count() and not every.duplicated(list(SDMX[1:8])).any()
+    assert every[every["OBS_STATUS"] == "M"]["COMMENT_OBS"].notna().all() and set(every["OBS_STATUS"]) == {"A", "M"}
