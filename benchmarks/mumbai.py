@@ -62,10 +62,21 @@ def wards_beside(tables: dict[str, Any], epoch: str, slums: NDArray[Any]) -> dic
     # What the image does not show is in neither.
     slum = slum_m2(on_plane(rows["geometry"]), slums) / rows["built_m2"] * rows["valid_m2"] / rows["total_m2"]
     value = rows["value"].astype(float)
+    bare = bare_share(tables["informality"].query("epoch == @epoch"), on_plane(rows["geometry"]))
     return {
+        "spearman_ndvi": round(spearmanr(bare, slum).statistic, 3), "mean_difference_ndvi": round(np.abs(bare - slum).mean(), 3),
         "wards": len(rows), "spearman": round(spearmanr(value, slum).statistic, 3), "pearson": round(np.corrcoef(value, slum)[0, 1], 3),
         "mean": round(value.mean(), 3), "mean_slum": round(slum.mean(), 3), "mean_difference": round((value - slum).abs().mean(), 3),
     }  # fmt: skip
+
+
+def bare_share(cells: Any, wards: NDArray[Any]) -> NDArray[np.float64]:
+    """Of each ward the share of built-up land in cells of least NDVI, as many of them as look informal: a plain threshold."""
+    known = cells[cells["informal"].notna()]
+    bare = known["ndvi"].rank(method="first") <= known["informal"].astype(bool).sum()
+    ward, cell = shapely.STRtree(shapely.centroid(on_plane(known["geometry"]))).query(wards, predicate="contains")
+    built = known["built_m2"].to_numpy()[cell]
+    return np.bincount(ward, built * bare.to_numpy()[cell], len(wards)) / np.bincount(ward, built, len(wards))
 
 
 def main(warehouse: Path, data: Path) -> None:

@@ -89,7 +89,9 @@ def _people(sums: Sums) -> list[Case]:
     pairs, pair, _ = sums
     cases: list[Case] = []
     for end, people in (("start", pair.people_start), ("end", pair.people_end)):
-        cases.append((np.isnan(people), _constant(pairs, "no population declared")))
+        whole = (pairs["boundary"] == "unit").to_numpy()
+        cases.append((np.isnan(people) & whole, _constant(pairs, "no population declared")))
+        cases.append((np.isnan(people), "people inside cities are not known at " + pairs[f"period_{end}"]))
         cases.append((people == 0, "no people at " + pairs[f"period_{end}"]))
     return cases
 

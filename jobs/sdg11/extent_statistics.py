@@ -51,8 +51,10 @@ def extent_statistics(tables: Tables, settings: ExtentStatisticsSettings, contex
     ancestry = kept(leaf_ancestry(tables["units"]))
     sums = summed_up(area_sums(cut, tables["units"], names, settings.method), ancestry)
     whole = tables["unit_statistics"]
-    inside = _by_boundary(sums).join(whole.select("unit_id", "epoch", F.col("built_m2").alias("whole_m2")), ["unit_id", "epoch"], "inner")
-    return with_people(inside, "built_m2", "whole_m2", whole, ancestry, ("boundary",), of_nothing=0.0).select(*EXTENT_STATISTICS.names)
+    shown = whole.select("unit_id", "epoch", F.col("built_m2").alias("whole_m2"), "valid_m2")
+    inside = _by_boundary(sums).join(shown, ["unit_id", "epoch"], "inner")
+    nobody = F.when(F.col("valid_m2") > 0, 0.0)  # where nothing is built; where nothing is seen people are not known
+    return with_people(inside, "built_m2", "whole_m2", whole, ancestry, ("boundary",), of_nothing=nobody).select(*EXTENT_STATISTICS.names)
 
 
 def _cut_extents(tables: Tables, place: Place) -> DataFrame:

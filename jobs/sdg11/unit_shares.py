@@ -71,7 +71,7 @@ def _of_maps(tables: Tables, settings: UnitSharesSettings, context: Context, anc
     told = (*near, *([INFORMAL] if informal else []))
     names = [share_name(what, side, epoch.name) for what in told for side in (PART, WHOLE) for epoch in context.place.epochs]
     sums = summed_up(area_sums(cut, tables["units"], names, settings.method), ancestry)
-    return with_people(_by_what(sums), "part_m2", "whole_m2", tables["unit_statistics"], ancestry, ("what",), of_nothing=None)
+    return with_people(_by_what(sums), "part_m2", "whole_m2", tables["unit_statistics"], ancestry, ("what",), of_nothing=F.lit(None))
 
 
 def _near(tables: Tables) -> tuple[str, ...]:
