@@ -19,6 +19,9 @@ Stack = list[Values]
 """Dates in order, each (bands, height, width), NaN in all bands where the date is not valid."""
 Shape = tuple[int, ...]
 CompositeName = Literal["median", "mean", "clear_mean", "latest", "best_date", "temporal_mean", "despeckled"]
+"""Those of one image."""
+MapCompositeName = Literal["median", "mean", "clear_mean", "latest", "best_date", "temporal_mean", "despeckled", "dates"]
+"""Also several dates one upon the other, for networks that see them so."""
 READING_BYTES = 400
 """Per pixel, while a scene is read onto another CRS, bands of three sizes; and up to 8 more per band (measured: 355 with 12)."""
 SORTED_FROM = 24

@@ -20,7 +20,7 @@ from jobs.unadapted import say_unadapted
 from models.devices import check_backend
 from models.predictor import read_spec
 from udfs.channels import BESIDE_COMPOSITE, Channels
-from udfs.composites import CompositeName
+from udfs.composites import MapCompositeName
 from udfs.compositing import suited
 from udfs.mapping import Recipe, built_up_batches
 from udfs.masks import PolygonFile, polygon_file, water_bands
@@ -39,8 +39,8 @@ class BuiltUpSettings(Settings):
     model: str | None = Field(
         None, json_schema_extra={"matters": False}, description="of a place with one layer; default: layers.<layer>.model"
     )
-    composite: CompositeName = Field("median", description="how an epoch's dates become one image, pixel by pixel")
-    beside_composite: CompositeName = Field(
+    composite: MapCompositeName = Field("median", description="how an epoch's dates become one image, pixel by pixel")
+    beside_composite: MapCompositeName = Field(
         BESIDE_COMPOSITE,
         json_schema_extra={"matters": UNLESS_USUAL},
         description="as composite, of a layer's second sensor",

@@ -11,9 +11,12 @@ from conf.place import Place
 from conf.sensors import SENSORS
 from conf.settings import Settings
 from conf.tables import INFORMALITY
+from jobs.arrow_batches import ROWS_WITH_RASTERS, rows_per_batch
 from jobs.job import Context, Tables, job
+from jobs.kept_rows import kept
 from jobs.planned_scenes import beside_neighbours, reading_of, scenes_named
 from udfs.composites import CompositeName
+from udfs.compositing import suited
 from udfs.earth import ground_resolution_m
 from udfs.informality import BANDS, Anchors
 from udfs.informality_cells import ALL_SUMS, CELLS_DDL, SUMS_DDL, CellReading, cell_frames, sums_frames
@@ -63,8 +66,14 @@ def cannot_tell(place: Place, settings: InformalitySettings) -> str | None:
     return f"sensor {layer.sensor} has no {', '.join(missing)}" if missing else None
 
 
+def suited_composite(place: Place, settings: InformalitySettings) -> None:
+    """Raises InputError where the composite is not one of the layer's sensor."""
+    suited(settings.composite, {place.layers[str(place.fed_layer)].sensor}, "informality.composite")
+
+
 @job(
     reads=("built_up", "tiles", "scenes"), writes="informality", settings=InformalitySettings, parallel_over="tiles", absent=cannot_tell,
+    sources=suited_composite,
 )  # fmt: skip
 def informality(tables: Tables, settings: InformalitySettings, context: Context) -> DataFrame:
     """One row for each cell of each epoch that has built-up land."""
@@ -74,7 +83,8 @@ def informality(tables: Tables, settings: InformalitySettings, context: Context)
     )
     scenes = scenes_named(tables["scenes"], planned)
     how = CellReading(settings.composite, LOOKS, settings.cell_m, reading_of(scenes, context))
-    parts = beside_neighbours(planned, context).mapInPandas(partial(sums_frames, how=how), SUMS_DDL)
+    with rows_per_batch(context.spark, ROWS_WITH_RASTERS):
+        parts = kept(beside_neighbours(planned, context).mapInPandas(partial(sums_frames, how=how), SUMS_DDL))
     named = {name: F.sum(name).alias(name) for name in ALL_SUMS} | {name: F.first(name).alias(name) for name in ("crs", "origin")}
     cells = parts.groupBy("epoch", "grid", "cell_px", "row", "col").agg(*named.values()).where("built_mm2 > 0")
     shell = partial(cell_frames, anchors=settings.anchors, threshold=settings.threshold)

@@ -18,7 +18,7 @@ from jobs.leaks import check_leaks
 from jobs.planned_scenes import beside_neighbours, reading_of, scenes_named
 from udfs.areas import named_areas
 from udfs.channels import BESIDE_COMPOSITE, Channels
-from udfs.composites import CompositeName
+from udfs.composites import MapCompositeName
 from udfs.compositing import suited
 from udfs.labels import Rule
 from udfs.sealed import check_sealed
@@ -39,8 +39,8 @@ class TrainingTilesSettings(Settings):
     """What is learned from, and how it is labelled."""
 
     bands: tuple[str, ...] = Field((), description="default: all bands of the layer's sensors")
-    composite: CompositeName = Field("median", description="as built_up.composite")
-    beside_composite: CompositeName = Field(
+    composite: MapCompositeName = Field("median", description="as built_up.composite")
+    beside_composite: MapCompositeName = Field(
         BESIDE_COMPOSITE, json_schema_extra={"matters": UNLESS_USUAL}, description="as built_up.beside_composite"
     )
     dates: int = Field(1, ge=1, le=12, description="with composite dates: images one upon the other, for a network that sees so many")

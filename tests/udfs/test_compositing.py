@@ -4,7 +4,7 @@ import datetime as dt
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -12,10 +12,13 @@ import rasterio
 
 from conf.errors import InputError
 from conf.place import Source
+from conf.settings import parse
+from jobs.mapping.built_up import BuiltUpSettings
+from jobs.training.training_tiles import TrainingTilesSettings
 from tests.images_on_disk import DAY, GRID, flip_block, tilted, write
 from udfs import composites, compositing
 from udfs.catalogs import scenes_of
-from udfs.composites import COMPOSITES
+from udfs.composites import COMPOSITES, CompositeName, MapCompositeName
 from udfs.compositing import HELD_BYTES, composite_region, pieces
 from udfs.grid import Grid, PixelBounds, Tile, utm_grid
 from udfs.images import ImagePool
@@ -309,3 +312,10 @@ def test_four_hundred_dates_in_bounded_memory(tmp_path: Path, name: str) -> None
     direct = getattr(np, name)(np.repeat(images.astype(float), times, axis=0), axis=0)
     np.testing.assert_allclose(region.values[0, ::7], direct, rtol=1e-6)
     assert set(region.pixels.values()) == {400 * 500} and len(region.used) == 400
+
+
+def test_every_composite_can_be_set_for_maps_and_training() -> None:
+    assert set(get_args(MapCompositeName)) == set(COMPOSITES)
+    assert set(get_args(CompositeName)) == set(COMPOSITES) - {"dates"}
+    for settings in (BuiltUpSettings, TrainingTilesSettings):
+        assert parse(settings, {"composite": "dates"}, "section").composite == "dates"
