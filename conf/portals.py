@@ -23,7 +23,7 @@ SERIES = {
     ("11.3.1-built-per-person", "built-per-person"): Series("UT_LND_PER_PERSON", "M2"),
     ("11.3.1-change", "change"): Series("UT_LND_CHANGE", "PERCENT", 100.0),
     ("11.7.1", "open-space-share"): Series("EN_URB_OPENSP", "PERCENT", 100.0),
-    ("11.7.1", "people-near-open-space"): Series("UT_URB_OPENSP_POP", "PERCENT", 100.0),
+    ("11.7.1", "people-near-open-space"): Series("EN_ACS_URB_OPENSP", "PERCENT", 100.0),
 }
 """By indicator and formula. UN codes: Global SDG Indicators Database; codes that begin with UT are ours."""
 MISSING, NORMAL = "M", "A"
