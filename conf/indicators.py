@@ -41,9 +41,7 @@ class Share:
     formula: str
     source: str
     text: str
-    kind: Literal["state"] = "state"
     unit_of_measure: str = "share"
-    regime: bool = False
 
 
 SYMBOLS = {

@@ -9,7 +9,7 @@ import pandas as pd
 from conf.indicators import SHARES, SURVEYED, Share
 from udfs.indicator_rows import PAIR_COLUMNS, pair_of, table_rows
 from udfs.lcrpgr import Values
-from udfs.null_reasons import MIDYEAR, Limits, Sums, Texts, null_reasons
+from udfs.null_reasons import MIDYEAR, Limits, Sums, Texts, is_null, null_reasons
 from udfs.share_maps import PUBLIC_SPACE
 
 SHARE_COLUMNS = (*PAIR_COLUMNS, "what", "part_m2", "whole_m2", "part_people")
@@ -37,10 +37,8 @@ def _share_rows(states: pd.DataFrame, declared: Share, limits: Limits) -> pd.Dat
     seen = (states["whole_m2"].to_numpy(np.float64) > 0) & (whole > 0)
     value = np.divide(part, whole, out=np.full(len(part), np.nan), where=seen)
     reasons = null_reasons(sums, ("land",) if declared.of == "land" else ("land", "people"))
-    unknown = np.isnan(value) & np.array([text is None for text in reasons], bool)
-    reasons[unknown] = "no built-up land of which that is known"
-    known = np.array([text is None for text in reasons], bool)
-    return table_rows(states, declared, _without_bounds(np.where(known, value, np.nan)), reasons)
+    reasons[np.isnan(value) & is_null(reasons)] = "no built-up land of which that is known"
+    return table_rows(states, declared, _without_bounds(np.where(is_null(reasons), value, np.nan)), reasons)
 
 
 def _without_bounds(value: Values) -> Values:

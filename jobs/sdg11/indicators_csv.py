@@ -32,12 +32,13 @@ def indicators_csv(tables: Tables, settings: IndicatorsCsvSettings, context: Con
     years = {epoch.name: epoch.reference.year for epoch in context.place.epochs}
     folder = context.storage / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
+    headline = headline_unit(units)
     found = sorted(row[0] for row in rows.select("indicator").distinct().collect())
     sheets: dict[str, list[pd.DataFrame]] = {}
     for number, indicator in enumerate(found):
         told = rows.where(F.col("indicator") == indicator).toPandas()
         _write(sdmx_rows(told, years), folder / SDMX_FILE, first=number == 0)
-        sheets.setdefault(portal_file(indicator), []).append(open_sdg_rows(told, years, headline_unit(units)))
+        sheets.setdefault(portal_file(indicator), []).append(open_sdg_rows(told, years, headline))
     for name, parts in sheets.items():
         _write(pd.concat(parts, ignore_index=True), folder / name, first=True)
     context.figures["indicators"] = float(len(found))
