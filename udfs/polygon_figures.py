@@ -8,11 +8,13 @@ from udfs.average_precision import CONFIDENCE_BINS, THRESHOLDS, average_precisio
 from udfs.polygon_matching import VALUES
 
 EVERYWHERE = "all"
+NANO = 1_000_000_000
+"""Values are summed as whole numbers of billionths: the same bytes in any order."""
 COUNTS = {
     "hits": "count(1)",
     "vertices": "sum(vertices)",
     "known_vertices": "sum(known_vertices)",
-    **{f"{name}_sum": f"sum({name})" for name in VALUES},
+    **{f"{name}_sum": f"sum(cast(round({name} * {NANO}) as bigint))" for name in VALUES},
     **{f"{name}_count": f"count({name})" for name in VALUES},
     **{f"hits_{number}": f"count_if(iou >= {least})" for number, least in enumerate(THRESHOLDS)},
     **{f"boundary_hits_{number}": f"count_if(least(iou, boundary_iou) >= {least})" for number, least in enumerate(THRESHOLDS)},
@@ -35,7 +37,7 @@ def _figures(counts: pd.DataFrame, faults: pd.DataFrame) -> dict[str, float]:
     found, known, hits = total["found"], total["known"], total["hits"]
     with np.errstate(divide="ignore", invalid="ignore"):
         shares = {"precision": hits / found, "recall": hits / known, "f1": 2 * hits / (found + known)}
-        means = {name: total[f"{name}_sum"] / total[f"{name}_count"] for name in VALUES}
+        means = {name: total[f"{name}_sum"] / NANO / total[f"{name}_count"] for name in VALUES}
         means["n_ratio"] = total["vertices"] / total["known_vertices"]
     faulty = {name: faults[name].sum() for name in ("invalid", "overlapping")}
     figures = {"found": found, "known": known, "hits": hits} | shares | _precisions(counts, int(known)) | means | faulty
