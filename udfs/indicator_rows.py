@@ -1,6 +1,6 @@
 """Rows of table `indicators` from the sums of a unit at the start and the end of a period."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,8 +9,8 @@ import pandas as pd
 from conf.indicators import INDICATORS, Indicator, Share
 from conf.tables import INDICATORS as TABLE
 from udfs.lcrpgr import FORMULAS, LAND_RATES, Pair, Values, population_growth, regimes
-from udfs.null_reasons import Limits, Rows, Sums, Texts, is_null, null_reasons
-from udfs.uncertainty import Errors, bounds, drawn_pair
+from udfs.null_reasons import Limits, Sums, Texts, is_null, null_reasons
+from udfs.uncertainty import Errors, settled_bounds
 
 PAIR_COLUMNS = (
     "unit_id", "period_start", "period_end", "years",
@@ -55,8 +55,8 @@ def indicator_rows(pairs: pd.DataFrame, limits: Limits, errors: Errors) -> pd.Da
     for kind, rows in (("period", ~is_state), ("state", is_state)):
         selected = pairs[rows].reset_index(drop=True)
         sums = Sums(selected, pair_of(selected), limits)
-        drawn = _drawn(sums, errors)
-        parts += [_rows_of(sums, drawn, declared, errors) for declared in INDICATORS if declared.kind == kind]
+        declared = [one for one in INDICATORS if one.kind == kind]
+        parts += [_rows_of(sums, one, told) for one, told in zip(declared, _bounds(sums, declared, errors), strict=True)]
     # An empty part would make pandas guess the types of the others.
     parts = [part for part in parts if len(part)] or parts[:1]
     return pd.concat(parts, ignore_index=True)
@@ -80,14 +80,12 @@ def _built(pairs: pd.DataFrame, end: str) -> Values:
     return np.where(valid == total, built, share * total)
 
 
-def _rows_of(sums: Sums, drawn: list[Pair] | None, declared: Indicator, errors: Errors) -> pd.DataFrame:
-    pairs = sums.pairs
+def _rows_of(sums: Sums, declared: Indicator, bounds: Values) -> pd.DataFrame:
     values = FORMULAS[declared.key](sums.pair)
     reasons = null_reasons(sums, declared.needs)
     reasons[np.isnan(values) & is_null(reasons)] = UNCOMPUTABLE
-    known = is_null(reasons)
-    lower, upper = _bounds(known, drawn, declared, errors)
-    return table_rows(pairs, declared, np.stack([np.where(known, values, np.nan), lower, upper]), reasons, _regimes(sums, declared))
+    numbers = np.where(is_null(reasons), np.stack([values, *bounds]), np.nan)
+    return table_rows(sums.pairs, declared, numbers, reasons, _regimes(sums, declared))
 
 
 def table_rows(
@@ -124,22 +122,24 @@ def _regimes(sums: Sums, declared: Indicator) -> Texts:
     return found
 
 
-def _drawn(sums: Sums, errors: Errors) -> list[Pair] | None:
-    if errors.built_sd is None and errors.people_sd is None:
-        return None
-    pairs = sums.pairs
-    keys = pairs["unit_id"] + "\n" + pairs["period_start"] + "\n" + pairs["period_end"]
-    keys += np.where(pairs["boundary"] == "unit", "", "\n" + pairs["boundary"] + "\n" + pairs["basis"])
-    rows = (Pair(*(values[i : i + 1] for values in sums.pair)) for i in range(len(pairs)))
-    return [drawn_pair(row, errors, key) for row, key in zip(rows, keys, strict=True)]
-
-
-def _bounds(known: Rows, drawn: list[Pair] | None, declared: Indicator, errors: Errors) -> Values:
-    """(2, n) bounds; NaN where there is no value or a quantity of the formula has no declared error."""
-    result = np.full((2, len(known)), np.nan)
-    undeclared = ("land" in declared.needs and errors.built_sd is None) or ("people" in declared.needs and errors.people_sd is None)
-    if drawn is None or undeclared:
-        return result
-    for i in np.flatnonzero(known):
-        result[:, i] = bounds(FORMULAS[declared.key], drawn[i])
+def _bounds(sums: Sums, declared: Sequence[Indicator], errors: Errors) -> Values:
+    """(declared, 2, n) bounds; NaN where a quantity of the formula has no declared error."""
+    result = np.full((len(declared), 2, len(sums.pairs)), np.nan)
+    for basis, rows in sums.pairs.groupby("basis").indices.items():
+        # How patches of wrong pixels move a city's edge is another matter.
+        known = errors if basis == "built_up" else errors._replace(patch_m2=None)
+        told = [number for number, one in enumerate(declared) if _has_errors(one, known)]
+        formulas = [FORMULAS[declared[number].key] for number in told]
+        for i, key in zip(rows, _keys(sums.pairs.iloc[rows]), strict=True) if told else ():
+            row = Pair(*(values[i : i + 1] for values in sums.pair))
+            result[told, :, i] = settled_bounds(row, formulas, known, key)
     return result
+
+
+def _has_errors(declared: Indicator, errors: Errors) -> bool:
+    return ("land" not in declared.needs or errors.of_built) and ("people" not in declared.needs or errors.of_people)
+
+
+def _keys(pairs: pd.DataFrame) -> list[str]:
+    keys = pairs["unit_id"] + "\n" + pairs["period_start"] + "\n" + pairs["period_end"]
+    return list(keys + np.where(pairs["boundary"] == "unit", "", "\n" + pairs["boundary"] + "\n" + pairs["basis"]))

@@ -12,7 +12,7 @@ from udfs.null_reasons import Limits
 from udfs.uncertainty import Errors
 
 LIMITS = Limits(0.5, 0.05, 1.5)
-NO_ERRORS = Errors(None, None, 0.0, 0.0, 4000)
+NO_ERRORS = Errors()
 
 
 def period(unit_id="A", **changes):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.udfs.test_indicator_rows import LCR, LIMITS, PGR, RATIO, period, row
+from tests.udfs.test_indicator_rows import LCR, LIMITS, PGR, RATIO, period, row, state
 from udfs.uncertainty import Errors
 
 
@@ -42,3 +42,25 @@ def test_seed_is_the_key():
     errors = Errors(0.05, 0.1, 0.0, 0.0, 1000)
     one, same, other = (row(period(unit), *RATIO, LIMITS, errors) for unit in ("A", "A", "B"))
     assert (one.lower, one.upper) == (same.lower, same.upper) != (other.lower, other.upper)
+
+
+def test_errors_in_patches_are_the_delta_methods_and_large_areas_err_less():
+    """var(V) = c V: var(V2 / V1) = (V2 / V1)^2 (c / V1 + c / V2)."""
+    half = [1.959964 * 61.5 / 53 * np.sqrt(5500 / v1 + 5500 / v2) / 10 for v1, v2 in ((53e6, 61.5e6), (53e4, 61.5e4))]
+    for scale, expected in zip((1, 0.01), half, strict=True):
+        found = row(period(built_start=53e6 * scale, built_end=61.5e6 * scale), *LCR, errors=Errors(patch_m2=5500.0))
+        assert found.upper - found.lower == pytest.approx(2 * expected, rel=0.02)
+    assert row(period(basis="urban_extent"), *LCR, errors=Errors(patch_m2=5500.0)).lower is None
+
+
+def test_errors_of_people_that_go_with_built_up_land_cancel_in_land_per_person():
+    """ln(V / P): variance s^2 + p^2 - 2 x s p."""
+    found = row(state(), "11.3.1-built-per-person", "built-per-person", errors=Errors(0.05, 0.1, cross_correlation=0.8))
+    sd = np.sqrt(np.log1p(0.05**2) + np.log1p(0.1**2) - 2 * 0.8 * np.sqrt(np.log1p(0.05**2) * np.log1p(0.1**2)))
+    assert np.log(found.upper / found.lower) == pytest.approx(2 * 1.959964 * sd, rel=0.02)
+
+
+def test_draws_are_doubled_until_bounds_settle():
+    """With a hundred to begin with the interval is as wide as with a hundred thousand."""
+    few, many = (row(period(), *PGR, errors=Errors(0.05, 0.1, draws=draws)) for draws in (100, 100_000))
+    assert few.upper - few.lower == pytest.approx(many.upper - many.lower, rel=0.15)

@@ -4,14 +4,16 @@ import datetime as dt
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
+from conf.errors import InputError
 from conf.place import Epoch, Layer, Place
 from conf.tables import INDICATORS, UNIT_STATISTICS
 from conf.views import VIEWS
 from jobs.job import Context
-from jobs.sdg11.indicators import IndicatorsSettings, indicators, shell_of
+from jobs.sdg11.indicators import IndicatorsSettings, indicators, repeats_source, shell_of
 from jobs.table_checks import check_rows, in_declared_order
 from tests.udfs.test_indicator_rows import period
 
@@ -52,6 +54,10 @@ def made(spark):
     return make
 
 
+def _shell(settings):
+    return shell_of(settings, settings.built_patch_m2)
+
+
 def test_city_a_rows_pass_the_tables_checks(made):
     frame, rows = made()
     # 4 + 2 + 1 formulas of a period x 3 periods, and a state x 3 epochs, of 3 units.
@@ -70,14 +76,45 @@ def test_the_same_with_one_and_seven_partitions(made):
     "change",
     [
         {"min_valid_share": 0.85}, {"max_valid_gap": 0.2}, {"max_people_gap_years": 9}, {"built_sd": 0.1}, {"people_sd": 0.2},
-        {"built_correlation": 0.5}, {"people_correlation": 0.5}, {"draws": 101},
+        {"built_correlation": 0.5}, {"people_correlation": 0.5}, {"cross_correlation": 0.5}, {"built_patch_m2": 1e5}, {"draws": 101},
     ],
 )  # fmt: skip
 def test_every_setting_changes_rows(change):
     base = {"built_sd": 0.05, "people_sd": 0.1, "draws": 100}
     pairs = pd.concat([period(), period("cut", valid_end=70e6), period("counted late", people_year_start="2014")], ignore_index=True)
-    before, after = (next(shell_of(IndicatorsSettings(**settings))(iter([pairs]))) for settings in (base, {**base, **change}))
+    before, after = (next(_shell(IndicatorsSettings(**settings))(iter([pairs]))) for settings in (base, {**base, **change}))
     assert not before.equals(after)
+
+
+def test_errors_told_by_maps_that_scatter(spark):
+    """Of smallest units alone: a parent adds them up. Three dates ten years apart: the middle one beside the mean of its neighbours."""
+    random = np.random.default_rng(2)
+    rows = [(f"u{n}", str(year), 1e6 + float(random.normal(0, 1e5)), 4e6, 4e6) for n in range(30) for year in (2000, 2010, 2020)]
+    parents = [("top", str(year), 30e6 + each * 1e6, 120e6, 120e6) for each, year in enumerate((2000, 2010, 2020))]
+    statistics = spark.createDataFrame([(*row, None, 9.0, "2000-2020") for row in rows + parents], UNIT_STATISTICS.ddl).repartition(3)
+    units = spark.createDataFrame([("top", None), *((f"u{n}", "top") for n in range(30))], "unit_id string, parent_id string")
+    context = Context(spark, PLACE, "run", Path("nowhere"))
+    made = indicators.run({"unit_statistics": statistics, "units": units}, IndicatorsSettings(built_patch_m2="repeats"), context)
+    first, middle, last = np.array([row[2] for row in rows]).reshape(30, 3).T
+    expected = ((first / 2 + last / 2 - middle) ** 2).sum() / (first / 4 + last / 4 + middle).sum()
+    assert context.figures["built_patch_m2"] == pytest.approx(expected, rel=1e-6)
+    assert made.where("indicator = '11.3.1-lcr' and unit_id = 'top' and (lower is null or upper is null)").count() == 0
+
+
+@pytest.mark.parametrize(
+    ("epochs", "source", "said"),
+    [(2, "built_up", "2 epochs, 3 are needed"), (3, "urban_series", "dates of a series are not read apart")],
+)
+def test_errors_that_maps_cannot_tell_are_refused(epochs, source, said):
+    layers = {"b": Layer(sensor="sentinel2_l2a", model="m", resolution=10, feeds="built_m2")}
+    place = PLACE.model_copy(
+        update={"epochs": PLACE.epochs[:epochs], "layers": layers, "sections": {"unit_statistics": {"source": source}}}
+    )
+    with pytest.raises(InputError, match=said):
+        repeats_source(place, IndicatorsSettings(built_patch_m2="repeats"))
+    repeats_source(place, IndicatorsSettings(built_patch_m2=100.0))
+    with pytest.raises(ValueError, match="is no area"):
+        IndicatorsSettings(built_patch_m2=-1.0)
 
 
 def test_periods_are_those_asked_for(made):
