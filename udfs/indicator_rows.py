@@ -126,20 +126,14 @@ def _bounds(sums: Sums, declared: Sequence[Indicator], errors: Errors) -> Values
     """(declared, 2, n) bounds; NaN where a quantity of the formula has no declared error."""
     result = np.full((len(declared), 2, len(sums.pairs)), np.nan)
     for basis, rows in sums.pairs.groupby("basis").indices.items():
-        # How patches of wrong pixels move a city's edge is another matter.
-        known = errors if basis == "built_up" else errors._replace(patch_m2=None)
+        # What stays wrong from date to date is not in it, nor how a city's edge moves.
+        known = errors if basis == "built_up" and declared[0].kind == "period" else errors._replace(growth=None)
         told = [number for number, one in enumerate(declared) if _has_errors(one, known)]
         formulas = [FORMULAS[declared[number].key] for number in told]
-        for i, key in zip(rows, _keys(sums.pairs.iloc[rows]), strict=True) if told else ():
-            row = Pair(*(values[i : i + 1] for values in sums.pair))
-            result[told, :, i] = settled_bounds(row, formulas, known, key)
+        for i in rows if told else ():
+            result[told, :, i] = settled_bounds(Pair(*(values[i : i + 1] for values in sums.pair)), formulas, known)
     return result
 
 
 def _has_errors(declared: Indicator, errors: Errors) -> bool:
     return ("land" not in declared.needs or errors.of_built) and ("people" not in declared.needs or errors.of_people)
-
-
-def _keys(pairs: pd.DataFrame) -> list[str]:
-    keys = pairs["unit_id"] + "\n" + pairs["period_start"] + "\n" + pairs["period_end"]
-    return list(keys + np.where(pairs["boundary"] == "unit", "", "\n" + pairs["boundary"] + "\n" + pairs["basis"]))

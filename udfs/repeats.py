@@ -1,32 +1,58 @@
-"""How far maps of one place err, told by the maps alone: growth is smooth, what scatters about it from date to date is error."""
+"""How far maps of one place err from date to date, told by the maps alone: growth is smooth, what scatters about it is error."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from conf.errors import InputError
 
+Doubles = NDArray[np.float64]
 LEAST = 20
 """Looks at a unit between two others: with fewer the variance itself is hardly known."""
 
 
-def patch_m2(years: NDArray[np.float64], built_m2: NDArray[np.float64]) -> float:
-    """Variance of a built-up area over the area, m2: the size of patches that a map has wrong, as it were.
+class Scatter(NamedTuple):
+    """Of a built-up area V: variance V patch_m2 + (V common_sd)^2, of patches that a map has wrong here and there, and of what it has
+    too much or too little of everywhere at a date."""
+
+    patch_m2: float
+    common_sd: float = 0.0
+
+
+def scatter(years: Doubles, built_m2: Doubles) -> Scatter:
+    """Errors that differ from date to date, in the smallest units of a place.
 
     `years`: dates (epochs,), rising; `built_m2`: (units, epochs), NaN where not known. Each value is held against the line between those
-    before and after it (Gasser, Sroka and Jennen-Steinmetz 1986, Biometrika 73:625), with a variance in proportion to the area, since
-    units hold many such patches. Errors that stay from date to date are not seen: they cancel in growth. Where growth itself bends the
-    variance comes out too large. The sum is exact: the same for any order of units. Raises InputError with fewer than LEAST values.
+    before and after it (Gasser, Sroka and Jennen-Steinmetz 1986, Biometrika 73:625): those of units tell patches, those of the sum of
+    all units what is left for the common part. Errors that stay from date to date are not seen: they cancel in growth. Where growth
+    itself bends the variance comes out too large. Sums are exact: the same for any order of units. Raises InputError with fewer than
+    LEAST values.
     """
-    before, after = years[1:-1] - years[:-2], years[2:] - years[1:-1]
-    first, last = after / (before + after), before / (before + after)
-    residual = first * built_m2[:, :-2] + last * built_m2[:, 2:] - built_m2[:, 1:-1]
-    weight = first**2 * built_m2[:, :-2] + last**2 * built_m2[:, 2:] + built_m2[:, 1:-1]
-    known = np.isfinite(residual) & (weight > 0)
+    first, last = _shares(years)
+    sides = np.stack([first**2 * built_m2[:, :-2], last**2 * built_m2[:, 2:], built_m2[:, 1:-1]])
+    squares = np.stack([first * built_m2[:, :-2], last * built_m2[:, 2:], built_m2[:, 1:-1]])
+    residual = squares[0] + squares[1] - squares[2]
+    known = np.isfinite(residual) & (built_m2[:, 1:-1] > 0)
     if known.sum() < LEAST:
         raise InputError(
-            f"indicators.built_patch_m2 = repeats: {int(known.sum())} values of smallest units have data at the epochs before and after, "
-            f"{LEAST} are needed; give a number of m2, or built_sd"
+            f"indicators.growth_errors = repeats: {int(known.sum())} values of smallest units have data at the epochs before and after, "
+            f"{LEAST} are needed; give patch_m2 and common_sd, or built_sd"
         )
-    return math.fsum(residual[known] ** 2) / math.fsum(weight[known])
+    apart, weight, own = math.fsum(residual[known] ** 2), math.fsum(sides[:, known].ravel()), math.fsum(squares[:, known].ravel() ** 2)
+    together = _of_sums(residual[None], known) - apart
+    common = max(together, 0.0) / max(_of_sums(squares, known) - own, math.ulp(own))
+    return Scatter(max(apart - common * own, 0.0) / weight, math.sqrt(common))
+
+
+def _of_sums(values: Doubles, known: NDArray[np.bool_]) -> float:
+    """Squares of the sums over known units, all dates together; `values` (n, units, dates)."""
+    sums = [math.fsum(part[:, date][known[:, date]]) for part in values for date in range(known.shape[1])]
+    return math.fsum(np.square(sums))
+
+
+def _shares(years: Doubles) -> tuple[Doubles, Doubles]:
+    """How much the values before and after weigh on the line between them."""
+    before, after = years[1:-1] - years[:-2], years[2:] - years[1:-1]
+    return after / (before + after), before / (before + after)

@@ -2,14 +2,13 @@
 Run: ./spark-submit.sh indicators --place mumbai"""
 
 import datetime as dt
-import math
 from collections.abc import Callable, Iterator
 from functools import partial, reduce
 from typing import Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import Field, field_validator
+from pydantic import Field
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -23,14 +22,22 @@ from jobs.series_maps import declared_source
 from udfs.indicator_rows import PAIR_COLUMNS, Period, indicator_batches, periods_of
 from udfs.lcrpgr import years_between
 from udfs.null_reasons import Limits
-from udfs.repeats import patch_m2
+from udfs.repeats import Scatter, scatter
 from udfs.share_rows import SHARE_COLUMNS, SURVEY_COLUMNS, share_batches, survey_batches
 from udfs.uncertainty import Errors
 
 SUMS = {"built_m2": "built", "valid_m2": "valid", "total_m2": "total", "people": "people", "people_year": "people_year"}
 REPEATS = "repeats"
+REFUSED = "indicators.growth_errors = repeats"
 BOUNDS = ("boundary", "basis")
 """Inside what a unit is summed, and whether what is built there or all land of its cities."""
+
+
+class GrowthErrors(Settings):
+    """Variance of a built-up area V: V patch_m2 + (V common_sd)^2."""
+
+    patch_m2: float = Field(gt=0, description="as errors come in patches, m2")
+    common_sd: float = Field(0.0, ge=0, lt=1, description="of all units alike, relative")
 
 
 class IndicatorsSettings(Settings):
@@ -43,32 +50,29 @@ class IndicatorsSettings(Settings):
     max_valid_gap: float = Field(0.05, ge=0, le=1, description="difference of that share between two epochs above which there is none")
     max_people_gap_years: float = Field(1.5, ge=0, description="years between census or survey and epoch above which there is no value")
     built_sd: float | None = Field(None, gt=0, lt=1, description="relative standard deviation of built-up area; null: no bounds")
-    built_patch_m2: float | Literal["repeats"] | None = Field(
-        None, description="variance of built-up area over the area, m2, as errors come in patches; repeats: from how the smallest units "
-        "scatter about steady growth, over three epochs or more"
+    growth_errors: Literal["repeats"] | GrowthErrors | None = Field(
+        None, description="of built-up area, what differs from date to date; repeats: from how the smallest units scatter about steady "
+        "growth, over three epochs or more"
     )  # fmt: skip
     people_sd: float | None = Field(None, gt=0, lt=1, description="relative standard deviation of people; null: no bounds")
     built_correlation: float = Field(0.0, ge=0, lt=1, description="of the errors of built-up area at two epochs")
     people_correlation: float = Field(0.0, ge=0, lt=1, description="of the errors of people at two epochs")
     cross_correlation: float = Field(0.0, gt=-1, lt=1, description="of the errors of built-up area and of people")
-    draws: int = Field(4000, ge=100, le=1_000_000, description="of the Monte Carlo behind lower and upper, at least; doubled until settled")
-
-    @field_validator("built_patch_m2")
-    @classmethod
-    def of_some_size(cls, patch: float | str | None) -> float | str | None:
-        if isinstance(patch, float) and not 0 < patch < math.inf:
-            raise ValueError("is no area; give m2 above 0, or repeats")
-        return patch
+    draws: int = Field(2048, ge=100, le=1_000_000, description="of the Monte Carlo behind lower and upper, at least; doubled until settled")
 
 
 def repeats_source(place: Place, settings: IndicatorsSettings) -> None:
     """Raises InputError where `repeats` cannot be told: with too few epochs, or of series, in which errors stay from date to date."""
-    if settings.built_patch_m2 != REPEATS:
+    if settings.growth_errors != REPEATS:
         return
     if len(place.epochs) < 3:
-        raise InputError(f"indicators.built_patch_m2 = repeats: {len(place.epochs)} epochs, 3 are needed; give a number of m2, or built_sd")
+        raise InputError(
+            f"indicators.growth_errors = repeats: {len(place.epochs)} epochs, 3 are needed; give patch_m2 and common_sd, or built_sd"
+        )
     if declared_source(place) != "built_up":
-        raise InputError("indicators.built_patch_m2 = repeats: the dates of a series are not read apart; give a number of m2, or built_sd")
+        raise InputError(
+            "indicators.growth_errors = repeats: the dates of a series are not read apart; give patch_m2 and common_sd, or built_sd"
+        )
 
 
 @job(
@@ -79,8 +83,8 @@ def indicators(tables: Tables, settings: IndicatorsSettings, context: Context) -
     """Pairs each unit's sums at the start and end of every period, in its own bounds and inside cities, and applies the formulas."""
     periods = periods_of([epoch.name for epoch in context.place.epochs], settings.periods)
     pairs = _pairs(_sums(tables), _period_rows(context.spark, context.place, periods))
-    patch = _patch_m2(tables, settings, context)
-    parts = [pairs.mapInPandas(shell_of(settings, patch), INDICATORS.ddl), *_shares(pairs, tables, settings)]
+    growth = _growth_errors(tables, settings, context)
+    parts = [pairs.mapInPandas(shell_of(settings, growth), INDICATORS.ddl), *_shares(pairs, tables, settings)]
     return reduce(DataFrame.unionByName, (part.select(*INDICATORS.names) for part in parts))
 
 
@@ -99,25 +103,27 @@ def _shares(pairs: DataFrame, tables: Tables, settings: IndicatorsSettings) -> I
         yield joined.mapInPandas(partial(survey_batches, most_years=settings.max_people_gap_years), INDICATORS.ddl)
 
 
-def _patch_m2(tables: Tables, settings: IndicatorsSettings, context: Context) -> float | None:
+def _growth_errors(tables: Tables, settings: IndicatorsSettings, context: Context) -> Scatter | None:
     """As set, or as the smallest units tell."""
-    if settings.built_patch_m2 != REPEATS:
-        return settings.built_patch_m2
+    if isinstance(settings.growth_errors, GrowthErrors):
+        return Scatter(settings.growth_errors.patch_m2, settings.growth_errors.common_sd)
+    if settings.growth_errors is None:
+        return None
     dates = {epoch.name: _decimal_year(epoch.reference) for epoch in context.place.epochs}
     rows = tables["unit_statistics"].join(leaves(tables["units"]).select("unit_id"), "unit_id", "left_semi")
     rows = rows.where((F.col("valid_m2") > 0) & (F.col("valid_m2") >= F.lit(settings.min_valid_share) * F.col("total_m2")))
     whole = rows.select("unit_id", "epoch", (F.col("built_m2") / F.col("valid_m2") * F.col("total_m2")).alias("built_m2")).toPandas()
     built = whole.pivot(index="unit_id", columns="epoch", values="built_m2").reindex(columns=list(dates))
-    found = patch_m2(np.array(list(dates.values())), built.to_numpy(np.float64))
-    context.figures["built_patch_m2"] = found
+    found = scatter(np.array(list(dates.values())), built.to_numpy(np.float64))
+    context.figures.update(found._asdict())
     return found
 
 
-def shell_of(settings: IndicatorsSettings, patch: float | None) -> Callable[[Iterator[pd.DataFrame]], Iterator[pd.DataFrame]]:
-    """The batch function that the settings ask for; `patch`: their built_patch_m2 as a number."""
+def shell_of(settings: IndicatorsSettings, growth: Scatter | None) -> Callable[[Iterator[pd.DataFrame]], Iterator[pd.DataFrame]]:
+    """The batch function that the settings ask for; `growth`: their growth_errors as numbers."""
     errors = Errors(
         settings.built_sd, settings.people_sd, settings.built_correlation, settings.people_correlation, settings.draws,
-        settings.cross_correlation, patch,
+        settings.cross_correlation, growth,
     )  # fmt: skip
     return partial(indicator_batches, limits=limits_of(settings), errors=errors)
 

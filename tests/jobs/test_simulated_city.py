@@ -16,7 +16,7 @@ from jobs.sdg11.units import UnitsSettings, units_sources
 from udfs.simulation.city import plan_city
 from udfs.simulation.truth import unit_truth
 
-SECTIONS = frozenset({"simulated_city", "scenes", "units", "population"})
+SECTIONS = frozenset({"simulated_city", "scenes", "units", "population", "indicators"})
 SMALL = ("simulated_city.seed=3", "simulated_city.size_m=1280", "simulated_city.rgb_m=100")
 
 

@@ -1,15 +1,16 @@
-"""Bounds against closed forms, seeds by key, and none where an error is not declared."""
+"""Bounds against closed forms and random draws, and none where an error is not declared."""
 
 import numpy as np
 import pytest
 
-from tests.udfs.test_indicator_rows import LCR, LIMITS, PGR, RATIO, period, row, state
+from tests.udfs.test_indicator_rows import LCR, PGR, RATIO, period, row, state
+from udfs.repeats import Scatter
 from udfs.uncertainty import Errors
 
 
 def test_bounds_of_city_a_match_the_log_normal_closed_form():
     """ln(P2/P1) of two independent log-normal counts is normal: sd = sqrt(2 ln(1 + 0.1^2)) / T."""
-    found = row(period(), *PGR, errors=Errors(0.05, 0.1, 0.0, 0.0, 200_000))
+    found = row(period(), *PGR, errors=Errors(0.05, 0.1, 0.0, 0.0, 65_536))
     half = 1.959964 * np.sqrt(2 * np.log1p(0.01)) / 10
     assert [found.lower, found.upper] == pytest.approx([found.value - half, found.value + half], abs=2e-4)
 
@@ -17,7 +18,7 @@ def test_bounds_of_city_a_match_the_log_normal_closed_form():
 @pytest.mark.parametrize(("key", "built_sd", "people_sd"), [(LCR, 0.01, 0.0005), (RATIO, 0.005, 0.0005)])
 def test_bounds_are_the_delta_methods_where_errors_are_small(key, built_sd, people_sd):
     """Independent errors: var(LCR) = (V2/V1)^2 2 s^2 / T^2, var(PGR) = 2 s^2 / T^2; of the ratio, relative variances add up."""
-    found = row(period(), *key, errors=Errors(built_sd, people_sd, 0.0, 0.0, 200_000))
+    found = row(period(), *key, errors=Errors(built_sd, people_sd, 0.0, 0.0, 65_536))
     land, people = (61.5 / 53) * np.sqrt(2) * built_sd / 10, np.sqrt(2) * people_sd / 10
     relative = np.hypot(land / 0.016037735849, people / 0.003077165867)
     half = 1.959964 * (land if key == LCR else found.value * relative)
@@ -38,19 +39,26 @@ def test_no_bounds_without_every_declared_error():
     assert row(period(), *PGR, errors=only_built).lower is None
 
 
-def test_seed_is_the_key():
-    errors = Errors(0.05, 0.1, 0.0, 0.0, 1000)
-    one, same, other = (row(period(unit), *RATIO, LIMITS, errors) for unit in ("A", "A", "B"))
-    assert (one.lower, one.upper) == (same.lower, same.upper) != (other.lower, other.upper)
+def test_bounds_are_those_of_random_draws():
+    """Of a ratio that is far from normal: a million draws of another generator."""
+    found = row(period(), *RATIO, errors=Errors(0.05, 0.1))
+    random = np.random.default_rng(9)
+    v1, v2 = (np.exp(random.normal(0, np.sqrt(np.log1p(0.05**2)), 1_000_000)) for _ in range(2))
+    p1, p2 = (np.exp(random.normal(0, np.sqrt(np.log1p(0.1**2)), 1_000_000)) for _ in range(2))
+    lower, upper = np.quantile((61.5 * v2 / (53 * v1) - 1) / np.log(330 * p2 / (320 * p1)), (0.025, 0.975))
+    assert [found.lower, found.upper] == pytest.approx([lower, upper], abs=0.02 * (upper - lower))
 
 
 def test_errors_in_patches_are_the_delta_methods_and_large_areas_err_less():
     """var(V) = c V: var(V2 / V1) = (V2 / V1)^2 (c / V1 + c / V2)."""
     half = [1.959964 * 61.5 / 53 * np.sqrt(5500 / v1 + 5500 / v2) / 10 for v1, v2 in ((53e6, 61.5e6), (53e4, 61.5e4))]
     for scale, expected in zip((1, 0.01), half, strict=True):
-        found = row(period(built_start=53e6 * scale, built_end=61.5e6 * scale), *LCR, errors=Errors(patch_m2=5500.0))
+        found = row(period(built_start=53e6 * scale, built_end=61.5e6 * scale), *LCR, errors=Errors(growth=Scatter(5500.0)))
         assert found.upper - found.lower == pytest.approx(2 * expected, rel=0.02)
-    assert row(period(basis="urban_extent"), *LCR, errors=Errors(patch_m2=5500.0)).lower is None
+    common = row(period(), *LCR, errors=Errors(growth=Scatter(1e-6, 0.01)))
+    assert (common.lower, common.upper) == pytest.approx(tuple(row(period(), *LCR, errors=Errors(0.01))[["lower", "upper"]]), abs=1e-9)
+    for other, key in ((period(basis="urban_extent"), LCR), (state(), ("11.3.1-built-per-person", "built-per-person"))):
+        assert row(other, *key, errors=Errors(people_sd=0.1, growth=Scatter(5500.0))).lower is None, "not what it is measured for"
 
 
 def test_errors_of_people_that_go_with_built_up_land_cancel_in_land_per_person():
@@ -62,5 +70,5 @@ def test_errors_of_people_that_go_with_built_up_land_cancel_in_land_per_person()
 
 def test_draws_are_doubled_until_bounds_settle():
     """With a hundred to begin with the interval is as wide as with a hundred thousand."""
-    few, many = (row(period(), *PGR, errors=Errors(0.05, 0.1, draws=draws)) for draws in (100, 100_000))
+    few, many = (row(period(), *PGR, errors=Errors(0.05, 0.1, draws=draws)) for draws in (100, 65_536))
     assert few.upper - few.lower == pytest.approx(many.upper - many.lower, rel=0.15)

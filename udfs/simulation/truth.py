@@ -33,7 +33,7 @@ def unit_truth(city: City, year: int) -> pd.DataFrame:
     built_m2: geodesic area of the 10 m pixels labelled built, weighted by the exact share of each pixel inside the unit."""
     districts = city_districts(city)
     area = pixel_areas(city)
-    built = _sums(city, districts, area * built_label(city, year, PIXEL_M))
+    built = unit_sums(city, built_label(city, year, PIXEL_M))
     leaf, footprint = _leaf_footprints(city)
     standing = (city.standing.built <= year) & (city.standing.gone > year)
     return pd.DataFrame(
@@ -71,6 +71,11 @@ def pixel_areas(city: City) -> Doubles:
     middle = (np.arange(side) + 0.5) * PIXEL_M
     by_column = np.stack([np.interp(middle, nodes, row) for row in scale])
     return PIXEL_M**2 / np.stack([np.interp(middle, nodes, by_column[:, c]) for c in range(side)], -1)
+
+
+def unit_sums(city: City, pixels: NDArray[np.bool_]) -> Doubles:
+    """Geodesic area, m2, of 10 m pixels (rows, cols) in every unit, by the exact share of each pixel inside."""
+    return _sums(city, city_districts(city), pixel_areas(city) * pixels)
 
 
 def _areal_scale(points: Doubles) -> Doubles:

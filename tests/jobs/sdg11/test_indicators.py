@@ -16,6 +16,7 @@ from jobs.job import Context
 from jobs.sdg11.indicators import IndicatorsSettings, indicators, repeats_source, shell_of
 from jobs.table_checks import check_rows, in_declared_order
 from tests.udfs.test_indicator_rows import period
+from udfs.repeats import Scatter
 
 KEY = ["unit_id", "indicator", "formula_id", "period_start", "period_end"]
 
@@ -55,7 +56,7 @@ def made(spark):
 
 
 def _shell(settings):
-    return shell_of(settings, settings.built_patch_m2)
+    return shell_of(settings, Scatter(settings.growth_errors.patch_m2) if settings.growth_errors else None)
 
 
 def test_city_a_rows_pass_the_tables_checks(made):
@@ -76,7 +77,8 @@ def test_the_same_with_one_and_seven_partitions(made):
     "change",
     [
         {"min_valid_share": 0.85}, {"max_valid_gap": 0.2}, {"max_people_gap_years": 9}, {"built_sd": 0.1}, {"people_sd": 0.2},
-        {"built_correlation": 0.5}, {"people_correlation": 0.5}, {"cross_correlation": 0.5}, {"built_patch_m2": 1e5}, {"draws": 101},
+        {"built_correlation": 0.5}, {"people_correlation": 0.5}, {"cross_correlation": 0.5}, {"draws": 300},
+        {"growth_errors": {"patch_m2": 1e5}},
     ],
 )  # fmt: skip
 def test_every_setting_changes_rows(change):
@@ -94,10 +96,12 @@ def test_errors_told_by_maps_that_scatter(spark):
     statistics = spark.createDataFrame([(*row, None, 9.0, "2000-2020") for row in rows + parents], UNIT_STATISTICS.ddl).repartition(3)
     units = spark.createDataFrame([("top", None), *((f"u{n}", "top") for n in range(30))], "unit_id string, parent_id string")
     context = Context(spark, PLACE, "run", Path("nowhere"))
-    made = indicators.run({"unit_statistics": statistics, "units": units}, IndicatorsSettings(built_patch_m2="repeats"), context)
+    made = indicators.run({"unit_statistics": statistics, "units": units}, IndicatorsSettings(growth_errors="repeats"), context)
     first, middle, last = np.array([row[2] for row in rows]).reshape(30, 3).T
-    expected = ((first / 2 + last / 2 - middle) ** 2).sum() / (first / 4 + last / 4 + middle).sum()
-    assert context.figures["built_patch_m2"] == pytest.approx(expected, rel=1e-6)
+    scattered = ((first / 2 + last / 2 - middle) ** 2).sum()
+    figures, squares = context.figures, (first**2 / 4 + last**2 / 4 + middle**2).sum()
+    told = figures["patch_m2"] * (first / 4 + last / 4 + middle).sum() + figures["common_sd"] ** 2 * squares
+    assert told == pytest.approx(scattered, rel=1e-6)
     assert made.where("indicator = '11.3.1-lcr' and unit_id = 'top' and (lower is null or upper is null)").count() == 0
 
 
@@ -111,10 +115,8 @@ def test_errors_that_maps_cannot_tell_are_refused(epochs, source, said):
         update={"epochs": PLACE.epochs[:epochs], "layers": layers, "sections": {"unit_statistics": {"source": source}}}
     )
     with pytest.raises(InputError, match=said):
-        repeats_source(place, IndicatorsSettings(built_patch_m2="repeats"))
-    repeats_source(place, IndicatorsSettings(built_patch_m2=100.0))
-    with pytest.raises(ValueError, match="is no area"):
-        IndicatorsSettings(built_patch_m2=-1.0)
+        repeats_source(place, IndicatorsSettings(growth_errors="repeats"))
+    repeats_source(place, IndicatorsSettings(growth_errors={"patch_m2": 100.0}))
 
 
 def test_periods_are_those_asked_for(made):
