@@ -1,6 +1,7 @@
 """Every table, declared once: schema, key, checks. Geometry columns are WKB in EPSG:4326 with four bbox columns."""
 
 from conf.table import Check, Column, Table, bbox_columns, geometry_column
+from conf.tables_areas import ADJUSTED_AREAS, UNIT_STATISTICS
 from conf.tables_buildings import BRIDGE, BUILDINGS, CONFLATION
 from conf.tables_change import CHANGE_EVENTS, CHANGE_STATISTICS, urban_series_table
 from conf.tables_extent import DEGREE_OF_URBANISATION, EXTENT_STATISTICS, URBAN_EXTENT
@@ -174,23 +175,6 @@ POPULATION = Table(
     (Check("people >= 0", "negative people"),),
 )
 
-UNIT_STATISTICS = Table(
-    "unit_statistics",
-    "sums of a unit in an epoch",
-    ("unit_id", "epoch"),
-    (
-        Column("unit_id", "string", "as in units"),
-        Column("epoch", "string", "epoch of the place"),
-        Column("built_m2", "double", "built-up area, geodesic, m2"),
-        Column("valid_m2", "double", "area with data, m2"),
-        Column("total_m2", "double", "area of the unit from the same pixel sum, m2"),
-        Column("buildings", "bigint", "footprints whose representative point lies inside; null: no such layer", nullable=True),
-        Column("people", "double", "at the epoch's reference date; null: none declared", nullable=True),
-        Column("people_year", "string", "census years it comes from, e.g. 2010-2020 or 2011", nullable=True),
-    ),
-    (Check("0 <= built_m2 and built_m2 <= valid_m2 and valid_m2 <= total_m2", "built <= valid <= total is broken"),),
-)
-
 INDICATORS = Table(
     "indicators",
     "a unit x period x indicator x formula x boundary x basis x disaggregation",
@@ -280,6 +264,7 @@ TABLES = {
         UNITS,
         POPULATION,
         UNIT_STATISTICS,
+        ADJUSTED_AREAS,
         CHANGE_STATISTICS,
         URBAN_EXTENT,
         EXTENT_STATISTICS,

@@ -96,10 +96,15 @@ def index_maps(ground: Ground, counts: dict[str, Counts], points: pd.DataFrame, 
 def built_up_map(built_up: DataFrame, layer: str, epoch: str, points: pd.DataFrame) -> tuple[pd.Series, list[dict[str, Any]]]:
     """Whether the table calls points built-up, by point_id, without those where it has no data; and the models that made it."""
     done = built_up.where((F.col("layer") == layer) & (F.col("epoch") == epoch) & (F.col("status") == "done"))
+    models = done.select("model_name", "model_version", "model_sha256", "threshold").distinct().orderBy("model_sha256").collect()
+    return mapped_at(done, points), [row.asDict() for row in models]
+
+
+def mapped_at(done: DataFrame, points: pd.DataFrame) -> pd.Series:
+    """Whether maps of one layer and epoch call points built-up, by point_id, without those where they have no data."""
     rows = _with_points(done, points).select("tile_px", "threshold", "probability", "points").mapInPandas(map_batches, MAP_DDL)
     known = rows.where(F.col("probability") != NO_DATA).orderBy("point_id").toPandas().set_index("point_id")
-    models = done.select("model_name", "model_version", "model_sha256", "threshold").distinct().orderBy("model_sha256").collect()
-    return known["probability"] >= known["threshold"], [row.asDict() for row in models]
+    return known["probability"] >= known["threshold"]
 
 
 def _with_points(tiles: DataFrame, points: pd.DataFrame) -> DataFrame:

@@ -58,11 +58,11 @@ def ratio(sample: Sample, y: Whole, x: Whole) -> Estimate:
     Such an interval stays inside 0-1; without any variance it is that of the points with x, so that few right answers do not prove a
     perfect map. Wilson 1927; Korn and Graubard 1998, Survey Methodology 24:193, for the effective number.
     """
-    above, below = _mean(sample, y), _mean(sample, x)
+    above, below = mean_of(sample, y), mean_of(sample, x)
     if below == 0:
         return Estimate(np.nan, np.nan, np.nan)
     value = min(above / below, 1.0)
-    variance = _variance(sample, y - value * x) / below**2
+    variance = variance_of(sample, y - value * x) / below**2
     spread = value * (1 - value)
     points = spread / variance if variance > 0 and spread > 0 else float(np.count_nonzero(x))
     return Estimate(value, *_wilson(value, points))
@@ -94,7 +94,7 @@ def error_matrix(sample: Sample) -> dict[str, float]:
     """Share of the ground of each pair of map and reference; their sum is 1."""
     names = {True: "built", False: "other"}
     return {
-        f"map_{names[mapped]}_reference_{names[reference]}": _mean(
+        f"map_{names[mapped]}_reference_{names[reference]}": mean_of(
             sample, ((sample.mapped == mapped) & (sample.reference == reference)).astype(np.int64)
         )
         for mapped in names
@@ -118,12 +118,13 @@ def judged(points: pd.DataFrame, strata: pd.DataFrame, found: Interpreted, mappe
     return {name: value for name, value in figures.items() if not np.isnan(value)}
 
 
-def _mean(sample: Sample, values: Whole) -> float:
+def mean_of(sample: Sample, values: Whole | NDArray[np.float64]) -> float:
+    """Over all pixels."""
     counts = np.bincount(sample.stratum, minlength=len(sample.share))
     return float((sample.share * np.bincount(sample.stratum, values, len(sample.share)) / counts).sum())
 
 
-def _variance(sample: Sample, residual: NDArray[np.float64]) -> float:
+def variance_of(sample: Sample, residual: NDArray[np.float64]) -> float:
     """Of the mean of a value: the ratio's residual y - R x has s2y + R2 s2x - 2 R sxy as its variance."""
     total = 0.0
     for number, (share, pixels) in enumerate(zip(sample.share, sample.pixels, strict=True)):

@@ -14,10 +14,13 @@ from pyproj import CRS, Transformer
 from pyproj.exceptions import CRSError
 
 from conf.errors import InputError
+from udfs.geoparquet_attributes import read_geoparquet
 from udfs.pixel_areas import band_m2
 
 POLYGONAL = (3, 6)
 """shapely's type ids of Polygon and MultiPolygon."""
+
+GEOPARQUET = (".parquet", ".geoparquet")
 
 OVERLAP_SHARE = 1e-6
 """Overlaps of less than this share of the smaller unit are digitising noise and not noted."""
@@ -51,11 +54,14 @@ def read_attributes(path: Path, columns: Sequence[str], geometry: bool, encoding
     Raises InputError on a missing or unreadable file, a missing column, no rows.
     """
     file_digest(path)
+    if path.suffix.lower() in GEOPARQUET:
+        table, found = read_geoparquet(path, columns, geometry)
+        return _with_rows(table, path), {"crs": found}
     try:
         meta, _, wkb, values = pyogrio.raw.read(path, read_geometry=geometry, encoding=encoding)
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"{path} cannot be read: {reason}; give GeoJSON, GeoPackage, shapefile or CSV") from None
+        raise InputError(f"{path} cannot be read: {reason}; give GeoJSON, GeoPackage, GeoParquet, shapefile or CSV") from None
     fields = [str(field) for field in meta["fields"]]
     for column in columns:
         if column not in fields:
@@ -63,9 +69,13 @@ def read_attributes(path: Path, columns: Sequence[str], geometry: bool, encoding
     frame = pd.DataFrame({column: values[fields.index(column)] for column in columns})
     if geometry:
         frame["geometry"] = wkb
+    return _with_rows(frame, path), meta
+
+
+def _with_rows(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
     if frame.empty:
         raise InputError(f"{path.name} has no rows; give a file with at least one")
-    return frame, meta
+    return frame
 
 
 def identifiers(values: pd.Series) -> pd.Series:
@@ -84,33 +94,35 @@ def read_units(path: Path, columns: Columns, crs: str | None = None, encoding: s
     """
     names = [name for name in columns if name]
     frame, meta = read_attributes(path, list(dict.fromkeys(names)), geometry=True, encoding=encoding)
-    units = pd.DataFrame({"unit_id": _unique_ids(frame[columns.unit_id], path, columns.unit_id)})
-    units["name"] = _text(frame[columns.name]) if columns.name else None
+    units = pd.DataFrame({"unit_id": unique_ids(frame[columns.unit_id], path.name, columns.unit_id)})
+    units["name"] = text_of(frame[columns.name]) if columns.name else None
     units["parent_id"] = identifiers(frame[columns.parent]) if columns.parent else None
-    units["parent_name"] = _text(frame[columns.parent_name]) if columns.parent_name else None
-    shapes = _located(shapely.from_wkb(frame["geometry"].to_numpy()), crs or meta["crs"], path.name)
-    units["geometry"], units["note"] = _repaired(shapes, units["unit_id"], path.name)
+    units["parent_name"] = text_of(frame[columns.parent_name]) if columns.parent_name else None
+    shapes = located(shapely.from_wkb(frame["geometry"].to_numpy()), crs or meta["crs"], path.name)
+    units["geometry"], units["note"] = repaired(shapes, units["unit_id"], path.name)
     units = _with_parents(units, path.name)
-    units["level"] = _levels(dict(zip(units["unit_id"], units["parent_id"], strict=True)), path.name)
+    units["level"] = levels_of(dict(zip(units["unit_id"], units["parent_id"], strict=True)), path.name)
     return units.sort_values(["level", "unit_id"], ignore_index=True)[["unit_id", "parent_id", "level", "name", "geometry", "note"]]
 
 
-def _text(values: pd.Series) -> pd.Series:
+def text_of(values: pd.Series) -> pd.Series:
+    """Nulls kept."""
     return values.astype(object).where(values.notna(), None).map(lambda value: None if value is None else str(value))
 
 
-def _unique_ids(values: pd.Series, path: Path, column: str) -> pd.Series:
+def unique_ids(values: pd.Series, title: str, column: str) -> pd.Series:
+    """As text. Raises InputError where one is null or comes twice."""
     ids = identifiers(values)
     if ids.isna().any():
-        raise InputError(f"{path.name}: {int(ids.isna().sum())} of {len(ids)} rows have no {column}; name a column that is never empty")
+        raise InputError(f"{title}: {int(ids.isna().sum())} of {len(ids)} rows have no {column}; name a column that is never empty")
     repeated = ids[ids.duplicated()]
     if len(repeated):
-        raise InputError(f"{path.name}: {column} {repeated.iloc[0]!r} occurs more than once; name a column of unique ids")
+        raise InputError(f"{title}: {column} {repeated.iloc[0]!r} occurs more than once; name a column of unique ids")
     return ids
 
 
-def _located(shapes: Any, crs: str | None, name: str) -> Any:
-    """Polygons in EPSG:4326, 2D; a bare or empty geometry is refused by `_repaired`."""
+def located(shapes: Any, crs: str | None, name: str) -> Any:
+    """Polygons in EPSG:4326, 2D; a bare or empty geometry is refused by `repaired`."""
     if not crs:
         raise InputError(f"{name} has no CRS; set the section's crs, e.g. EPSG:4326")
     try:
@@ -128,7 +140,7 @@ def _located(shapes: Any, crs: str | None, name: str) -> Any:
     return shapes
 
 
-def _repaired(shapes: Any, ids: pd.Series, name: str) -> tuple[list[Any], list[str | None]]:
+def repaired(shapes: Any, ids: pd.Series, name: str) -> tuple[list[Any], list[str | None]]:
     """Valid polygons and what was done to each. Raises InputError where nothing polygonal is left."""
     notes: list[str | None] = [None] * len(shapes)
     shapes = np.array(shapes, dtype=object)
@@ -169,7 +181,7 @@ def _with_parents(units: pd.DataFrame, name: str) -> pd.DataFrame:
     return pd.concat([parents, units.astype(object)], ignore_index=True) if missing else units
 
 
-def _levels(parent_of: dict[str, str | None], name: str) -> list[int]:
+def levels_of(parent_of: dict[str, str | None], name: str) -> list[int]:
     """Steps to the top. Raises InputError on a circle."""
     levels = []
     for unit in parent_of:
@@ -199,10 +211,12 @@ def geodesic_area_m2(shapes: Any) -> NDArray[np.float64]:
     return np.bincount(owner, height * np.radians(end[:, 0] - start[:, 0]), len(shapes)).astype(np.float64)
 
 
-def overlap_share(shapes: Any) -> float:
-    """Sum of areas over the area of the union, less 1: 0 where units do not overlap."""
-    union = geodesic_area_m2(np.array([shapely.union_all(shapes)], dtype=object))
-    return float(geodesic_area_m2(shapes).sum() / union[0] - 1)
+def coverage_faults(shapes: Any) -> tuple[float, float]:
+    """Shares of the union: what is in several units, counted again each time, and what holes and slivers between them leave out."""
+    union = shapely.union_all(shapes)
+    filled = shapely.union_all(shapely.polygons(shapely.get_exterior_ring(shapely.get_parts(union))))
+    every, area, whole = (geodesic_area_m2(np.atleast_1d(np.asarray(each, dtype=object))).sum() for each in (shapes, union, filled))
+    return float(every / area - 1), float(whole / area - 1)
 
 
 def overlaps(shapes: Any) -> list[tuple[int, int, float]]:

@@ -2,7 +2,7 @@
 Run: ./spark-submit.sh units --place mumbai"""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -10,17 +10,24 @@ import shapely
 from pydantic import Field
 from pyspark.sql import DataFrame
 
+from conf.errors import InputError
 from conf.place import STORAGE, Place
 from conf.settings import Settings
 from conf.tables import UNITS
 from jobs.job import Context, Tables, job
-from udfs.units import Columns, file_digest, geodesic_area_m2, overlap_share, overlaps, read_units
+from udfs.unit_layouts import LayoutName, read_layout
+from udfs.units import Columns, coverage_faults, file_digest, geodesic_area_m2, overlaps, read_units
 
 
 class UnitsSettings(Settings):
     """Where the units lie and which attributes mean what."""
 
     path: str | None = Field(None, description="vector file; {storage} is the place's folder", json_schema_extra={"matters": False})
+    more: tuple[str, ...] = Field((), description="further files of the layout", json_schema_extra={"matters": False})
+    layout: Literal["columns", LayoutName] = Field(
+        "columns", description="columns: those named below; or a publisher's own, whose levels are nested by where units lie"
+    )
+    levels: tuple[str, ...] = Field((), description="of the layout, that are taken; none: those there are")
     id: str = Field("unit_id", description="column of unique ids")
     name: str | None = Field(None, description="column of names")
     parent: str | None = Field(None, description="column of parent ids; parents that are no rows are dissolved from their children")
@@ -43,8 +50,22 @@ def units_sources(place: Place, settings: UnitsSettings) -> Any:
     path = _file(place, settings)
     if path is None or (STORAGE in str(settings.path) and not path.exists()):
         return {"pending": True}
-    shapes = read_units(path, settings.columns, settings.crs, settings.encoding)["geometry"].to_numpy()
-    return {"sha256": file_digest(path), "bounds": [float(edge) for edge in shapely.total_bounds(shapes)]}
+    if settings.layout == "columns" and (settings.more or settings.levels):
+        raise InputError("units.more and units.levels are of a layout; set units.layout, or leave them out")
+    shapes = _read(place, settings)["geometry"].to_numpy()
+    digests = [file_digest(each) for each in _files(place, settings)]
+    return {"sha256": digests[0] if len(digests) == 1 else digests, "bounds": [float(edge) for edge in shapely.total_bounds(shapes)]}
+
+
+def _read(place: Place, settings: UnitsSettings) -> pd.DataFrame:
+    files = _files(place, settings)
+    if settings.layout == "columns":
+        return read_units(files[0], settings.columns, settings.crs, settings.encoding)
+    return read_layout(files, settings.layout, settings.levels, settings.crs, settings.encoding)
+
+
+def _files(place: Place, settings: UnitsSettings) -> list[Path]:
+    return [place.located(str(path)) for path in (settings.path, *settings.more)]
 
 
 def _file(place: Place, settings: UnitsSettings) -> Path | None:
@@ -54,13 +75,12 @@ def _file(place: Place, settings: UnitsSettings) -> Path | None:
 @job(writes="units", settings=UnitsSettings, parallel_over="nothing", after=("simulated_city",), absent=no_units, sources=units_sources)
 def units(tables: Tables, settings: UnitsSettings, context: Context) -> DataFrame:
     """Reads, repairs and measures the units; overlaps are noted and counted, never cut away."""
-    path = _file(context.place, settings)
-    if path is None:
+    if settings.path is None:
         raise ValueError("units.path is not set; the job is absent here")
-    frame = read_units(path, settings.columns, settings.crs, settings.encoding)
+    frame = _read(context.place, settings)
     shapes = frame["geometry"].to_numpy()
     leaf = np.flatnonzero(~frame["unit_id"].isin(frame["parent_id"]))
-    context.figures["overlap_share"] = overlap_share(shapes[leaf])
+    context.figures["overlap_share"], context.figures["gap_share"] = coverage_faults(shapes[leaf])
     frame["note"] = _with_overlaps(frame, leaf)
     bounds = shapely.bounds(shapes)
     frame = frame.assign(**{name: bounds[:, k] for k, name in enumerate(("xmin", "ymin", "xmax", "ymax"))})

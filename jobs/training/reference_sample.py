@@ -6,7 +6,7 @@ Run: ./spark-submit.sh reference_sample --place mumbai
 import json
 import logging
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,20 +15,19 @@ from pydantic import Field
 from conf.errors import InputError
 from conf.place import Place
 from conf.settings import Settings
+from jobs.answered_samples import POINTS, STRATA_FILE, AnsweredSample, answered_sample
 from jobs.job import Context, Tables, job
 from jobs.reference_points import Ground, built_up_map, composites_at, counts_of, drawn_points, ground_of, index_maps
 from udfs.accuracy import judged
 from udfs.composites import CompositeName
 from udfs.compositing import suited
 from udfs.files import write_whole
-from udfs.interpretation import Interpreted, interpreted, read_answers
 from udfs.reference_sample import indices_of, shown_bands
 from udfs.sample_sheets import Shown, sheets
 from udfs.speckle import LOOKS
 from udfs.strata import Counts, cuts_of
 
 LOG = logging.getLogger(__name__)
-POINTS, STRATA_FILE = "points.csv", "strata.csv"
 COLUMNS = ("point_id", "stratum", "lon", "lat", "layer", "epoch", "grid", "crs", "row", "col", "scenes", "dates")
 
 
@@ -57,7 +56,7 @@ def sample_sources(place: Place, settings: ReferenceSampleSettings) -> Any:
     sensor, folder = place.layers[layer].sensor, _folder(place, settings)
     suited(settings.composite, {sensor})
     if settings.answers:
-        _answered(folder, layer, epoch, settings)
+        _answered(place, layer, epoch, settings)
     elif (folder / POINTS).exists():
         raise InputError(f"{folder / POINTS} is there; give its answers by reference_sample.answers, or another reference_sample.name")
     return [layer, epoch, shown_bands(sensor)]
@@ -77,7 +76,7 @@ def reference_sample(tables: Tables, settings: ReferenceSampleSettings, context:
     if not settings.answers:
         _draw(ground, counts, layer, epoch, settings, context)
         return
-    answered = _answered(_folder(context.place, settings), layer, epoch, settings)
+    answered = _answered(context.place, layer, epoch, settings)
     maps = index_maps(ground, counts, answered.points, context.place.layers[layer].sensor)
     models: list[dict[str, Any]] = []
     if "built_up" in tables:
@@ -130,27 +129,12 @@ def _write_csv(frame: pd.DataFrame, path: Path) -> None:
     write_whole(path, lambda fresh: frame.to_csv(fresh, index=False, lineterminator="\n"))
 
 
-class _Answered(NamedTuple):
-    points: pd.DataFrame
-    strata: pd.DataFrame
-    interpreted: Interpreted
-
-
-def _answered(folder: Path, layer: str, epoch: str, settings: ReferenceSampleSettings) -> _Answered:
-    """Raises InputError where the sample is of other ground, or an answer does not fit."""
-    if not (folder / POINTS).is_file():
-        raise InputError(f"{folder / POINTS}: no such file; draw the sample first, without reference_sample.answers")
-    points, strata = pd.read_csv(folder / POINTS, dtype={"epoch": str}), pd.read_csv(folder / STRATA_FILE)
-    drawn = points.loc[0, "layer"], points.loc[0, "epoch"]
-    if drawn != (layer, epoch):
-        raise InputError(f"{folder / POINTS} is of layer {drawn[0]}, epoch {drawn[1]}; set reference_sample.layer and .epoch to these")
-    passes = [read_answers(folder / name, points["point_id"]) for name in settings.answers]
-    resolved = read_answers(folder / settings.resolved, points["point_id"], every=False) if settings.resolved else None
-    return _Answered(points, strata, interpreted(passes, resolved))
+def _answered(place: Place, layer: str, epoch: str, settings: ReferenceSampleSettings) -> AnsweredSample:
+    return answered_sample(_folder(place, settings), layer, epoch, settings.answers, settings.resolved)
 
 
 def _tell(
-    answered: _Answered, maps: dict[str, pd.Series], models: list[dict[str, Any]], settings: ReferenceSampleSettings, context: Context
+    answered: AnsweredSample, maps: dict[str, pd.Series], models: list[dict[str, Any]], settings: ReferenceSampleSettings, context: Context
 ) -> None:
     """Figures to the summary, and with the error matrices as JSON to the place's folder `evaluation`."""
     found = answered.interpreted

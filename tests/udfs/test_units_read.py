@@ -10,7 +10,7 @@ import shapely
 from pyproj import Geod
 
 from conf.errors import InputError
-from udfs.units import Columns, geodesic_area_m2, overlap_share, overlaps, read_units
+from udfs.units import Columns, coverage_faults, geodesic_area_m2, overlaps, read_units
 
 PLAIN = Columns("code", "label", None, None)
 ID = PLAIN._replace(name=None)
@@ -96,8 +96,17 @@ def test_areas_equal_proj_on_a_dense_outline() -> None:
 def test_overlaps_are_found_and_measured() -> None:
     shapes = np.array([shapely.box(0, 0, 1, 1), shapely.box(1, 0, 3, 1), shapely.box(2.9, 0, 3.9, 1)], dtype=object)
     assert overlaps(shapes) == [(1, 2, pytest.approx(0.1))]
-    assert overlap_share(shapes) == pytest.approx(0.1 / 3.9, rel=1e-3)
-    assert overlap_share(shapes[:2]) == pytest.approx(0, abs=1e-12)
+    assert coverage_faults(shapes) == pytest.approx((0.1 / 3.9, 0), rel=1e-3)
+    assert coverage_faults(shapes[:2]) == pytest.approx((0, 0), abs=1e-12)
+
+
+def test_gaps_between_units_are_measured() -> None:
+    """A sliver that two units leave open between them; what lies outside of both is no gap."""
+    shapes = np.array(
+        [shapely.Polygon([(0, 0), (2, 0), (2, 1), (1, 1.1), (0, 1)]), shapely.box(0, 1, 2, 2).difference(shapely.box(0.5, 1, 1.5, 1.2))]
+    )
+    hole = shapely.Polygon(shapely.union_all(shapes).interiors[0])
+    assert coverage_faults(shapes)[1] == pytest.approx(hole.area / shapely.union_all(shapes).area, rel=1e-2)
 
 
 @pytest.mark.parametrize(
@@ -112,4 +121,5 @@ def test_real_units_make_up_their_union(real_data: Path, file: str, columns: Col
     units = read_units(real_data / file, columns)
     shapes = units["geometry"][~units["unit_id"].isin(units["parent_id"])].to_numpy()
     assert len(shapes) == leaves
-    assert abs(overlap_share(shapes)) < limit
+    overlap, gap = coverage_faults(shapes)
+    assert abs(overlap) < limit and abs(gap) < 0.02
