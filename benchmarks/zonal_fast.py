@@ -1,12 +1,18 @@
-"""Zonal sums of whole pixels, and of exact shares of pixels, ÷ exactextract at its best, one core, on the same ground.
+"""Zonal sums of whole pixels, and of exact shares of pixels, ÷ exactextract at its best, one core, on the same ground; and of whole
+pixels ÷ rasterstats, both from files.
 
-Both give built, valid and total area of each unit. Ours thresholds and weights by geodesic area within the time taken;
-exactextract is handed the three finished rasters."""
+All give built, valid and total area of each unit. Ours threshold and weigh by geodesic area within the time taken; exactextract and
+rasterstats are handed the three finished rasters."""
 
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import rasterio
+import rasterstats
 import shapely
 from exactextract import exact_extract
 from exactextract.feature import JSONFeatureSource
@@ -104,12 +110,44 @@ def equal(ours: Sums, theirs: Sums) -> None:
         raise ValueError(f"difference {worst:.2g} (1e-6 allowed)")
 
 
+def written(path: Path, layers: list[NDArray[Any]], nodata: float | None) -> Path:
+    """A GeoTIFF, tiled and packed."""
+    with rasterio.open(
+        path, "w", driver="GTiff", width=SIDE, height=SIDE, count=len(layers), dtype=layers[0].dtype, crs=GRID.crs, nodata=nodata,
+        transform=GRID.transform(GROUND.top, GROUND.left), tiled=True, blockxsize=256, blockysize=256, compress="deflate",
+    ) as file:  # fmt: skip
+        file.write(np.stack(layers))
+    return path
+
+
+def ours_of(path: Path, units: NDArray[np.object_]) -> Sums:
+    """As `ours`, with whole pixels, of a file."""
+    with rasterio.open(path) as file:
+        return ours(units, file.read(1), "fast")
+
+
+def rasterstats_of(path: Path, units: NDArray[np.object_]) -> Sums:
+    """Built, valid and total m2 (3, units) of the finished rasters."""
+    found = (rasterstats.zonal_stats(list(units), str(path), band=band, stats=["sum"], nodata=-1) for band in (1, 2, 3))
+    return np.array([[each["sum"] for each in band] for band in found], np.float64)
+
+
+def measure_of_files(units: NDArray[np.object_], probability: NDArray[np.uint8], note: str) -> Measure:
+    """Whole pixels beside rasterstats."""
+    with tempfile.TemporaryDirectory() as folder:
+        town, areas = Path(folder) / "town.tif", Path(folder) / "areas.tif"
+        written(town, [probability], 255)
+        written(areas, [layer.astype(np.float32) for layer in finished(probability)], None)
+        return speed_ratio("zonal_rasterstats", lambda: ours_of(town, units), lambda: rasterstats_of(areas, units), near, 20.0, note=note)
+
+
 def measure() -> list[Measure]:
-    """Both methods."""
+    """Both methods, and whole pixels of a file."""
     units, probability = wards(UNITS), town()
     reference = theirs(units, finished(probability))
     note = f"{len(units)} units, {SIDE} x {SIDE} pixels"
-    return [
+    beside_exactextract = [
         speed_ratio(f"zonal_{method}", lambda m=method: ours(units, probability, m), reference, agree, reach, note=note)
         for method, agree, reach in (("fast", near, 3.0), ("exact", equal, 0.9))
     ]
+    return [*beside_exactextract, measure_of_files(units, probability, note)]
