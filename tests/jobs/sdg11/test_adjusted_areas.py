@@ -13,6 +13,7 @@ from jobs.job import Context
 from jobs.sdg11.adjusted_areas import AdjustedAreasSettings, adjusted_areas, no_samples, samples_answered
 from jobs.table_checks import check_rows, in_declared_order
 from tests.done_tiles import PLACE, TILE, built_up_rows, filled, pixels
+from udfs.rasters import NO_DATA
 
 STRATA = pd.DataFrame({"stratum": ["edge", "wet"], "pixels": [3000, 9000], "area_m2": [3e5, 9e5]})
 SUMS = [("A", "2018", 4e5, 9e5, 1e6), ("empty", "2018", 0.0, 0.0, 1e6), ("A", "2021", 5e5, 9e5, 1e6)]
@@ -50,7 +51,8 @@ def test_every_unit_has_an_area_by_the_shares_of_the_sample(spark, folder):
     frame = adjusted_areas.run(tables, settings(folder), Context(spark, PLACE, "run", folder))
     assert check_rows(in_declared_order(frame, ADJUSTED_AREAS), ADJUSTED_AREAS) == 2
     points, built = drawn()
-    known = points.assign(value=values_at(points), built=built).query("value != @NO_DATA")
+    known = points.assign(value=values_at(points), built=built)
+    known = known[known["value"] != NO_DATA]
     weight = known["stratum"].map(STRATA.set_index("stratum")["area_m2"] / known["stratum"].value_counts())
     shares = {
         name: np.average(known.built[on], weights=weight[on])
