@@ -57,7 +57,7 @@ def adjusted(built_m2: Doubles, valid_m2: Doubles, rates: Rates) -> Doubles:
     area = built_m2 * rates.users + rest * rates.omitted
     variance = built_m2**2 * rates.users_variance + rest**2 * rates.omitted_variance + 2 * built_m2 * rest * rates.covariance
     half = float(norm.ppf(0.5 + LEVEL / 2)) * np.sqrt(variance.clip(min=0))
-    return np.stack([area, (area - half).clip(min=0), np.minimum(area + half, valid_m2)])
+    return np.stack([area, (area - half).clip(min=0), np.maximum(np.minimum(area + half, valid_m2), area)])
 
 
 def adjusted_batches(frames: Iterable[pd.DataFrame], rates: Rates) -> Iterator[pd.DataFrame]:
