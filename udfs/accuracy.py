@@ -102,11 +102,15 @@ def error_matrix(sample: Sample) -> dict[str, float]:
     }
 
 
+def beside_map(points: pd.DataFrame, found: Interpreted, mapped: pd.Series) -> pd.DataFrame:
+    """Rows [stratum, reference, mapped] by point_id, null where there is no answer or no map data."""
+    return pd.concat({"stratum": points.set_index("point_id")["stratum"], "reference": found.built, "mapped": mapped}, axis=1)
+
+
 def judged(points: pd.DataFrame, strata: pd.DataFrame, found: Interpreted, mapped: pd.Series) -> dict[str, float]:
     """Figures of a map (bool by point_id) at points [point_id, stratum], area in km2: values, `_lower` and `_upper` bounds, the error
     matrix, points without map data, and F1 if the map were wrong at each point that was left out. What no point tells is absent."""
-    ids = points.set_index("point_id")["stratum"]
-    told = pd.concat({"stratum": ids, "reference": found.built, "mapped": mapped}, axis=1)
+    told = beside_map(points, found, mapped)
     sample = sample_of(told.dropna(), strata)
     figures: dict[str, float] = error_matrix(sample) | {"no_map_data": int(told["mapped"].isna().sum())}
     for name, estimate in accuracy(sample).items():

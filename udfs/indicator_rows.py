@@ -9,7 +9,7 @@ import pandas as pd
 from conf.indicators import INDICATORS, Indicator, Share
 from conf.tables import INDICATORS as TABLE
 from udfs.lcrpgr import FORMULAS, LAND_RATES, Pair, Values, population_growth, regimes
-from udfs.null_reasons import Limits, Sums, Texts, is_null, null_reasons
+from udfs.null_reasons import Limits, Rows, Sums, Texts, is_null, null_reasons
 from udfs.uncertainty import Errors, settled_bounds
 
 PAIR_COLUMNS = (
@@ -56,7 +56,9 @@ def indicator_rows(pairs: pd.DataFrame, limits: Limits, errors: Errors) -> pd.Da
         selected = pairs[rows].reset_index(drop=True)
         sums = Sums(selected, pair_of(selected), limits)
         declared = [one for one in INDICATORS if one.kind == kind]
-        parts += [_rows_of(sums, one, told) for one, told in zip(declared, _bounds(sums, declared, errors), strict=True)]
+        told = [_values(sums, one) for one in declared]
+        bounds = _bounds(sums, declared, np.any([is_null(reasons) for _, reasons in told], axis=0), errors)
+        parts += [_rows_of(sums, one, *each, pair) for one, each, pair in zip(declared, told, bounds, strict=True)]
     # An empty part would make pandas guess the types of the others.
     parts = [part for part in parts if len(part)] or parts[:1]
     return pd.concat(parts, ignore_index=True)
@@ -80,10 +82,15 @@ def _built(pairs: pd.DataFrame, end: str) -> Values:
     return np.where(valid == total, built, share * total)
 
 
-def _rows_of(sums: Sums, declared: Indicator, bounds: Values) -> pd.DataFrame:
+def _values(sums: Sums, declared: Indicator) -> tuple[Values, Texts]:
+    """What the formula gives, and why a row has no value."""
     values = FORMULAS[declared.key](sums.pair)
     reasons = null_reasons(sums, declared.needs)
     reasons[np.isnan(values) & is_null(reasons)] = UNCOMPUTABLE
+    return values, reasons
+
+
+def _rows_of(sums: Sums, declared: Indicator, values: Values, reasons: Texts, bounds: Values) -> pd.DataFrame:
     numbers = np.where(is_null(reasons), np.stack([values, *bounds]), np.nan)
     return table_rows(sums.pairs, declared, numbers, reasons, _regimes(sums, declared))
 
@@ -122,16 +129,16 @@ def _regimes(sums: Sums, declared: Indicator) -> Texts:
     return found
 
 
-def _bounds(sums: Sums, declared: Sequence[Indicator], errors: Errors) -> Values:
-    """(declared, 2, n) bounds; NaN where a quantity of the formula has no declared error."""
+def _bounds(sums: Sums, declared: Sequence[Indicator], known: Rows, errors: Errors) -> Values:
+    """(declared, 2, n) bounds of the rows `known`; NaN where a quantity of the formula has no declared error."""
     result = np.full((len(declared), 2, len(sums.pairs)), np.nan)
     for basis, rows in sums.pairs.groupby("basis").indices.items():
         # What stays wrong from date to date is not in it, nor how a city's edge moves.
-        known = errors if basis == "built_up" and declared[0].kind == "period" else errors._replace(growth=None)
-        told = [number for number, one in enumerate(declared) if _has_errors(one, known)]
+        applied = errors if basis == "built_up" and declared[0].kind == "period" else errors._replace(growth=None)
+        told = [number for number, one in enumerate(declared) if _has_errors(one, applied)]
         formulas = [FORMULAS[declared[number].key] for number in told]
-        for i in rows if told else ():
-            result[told, :, i] = settled_bounds(Pair(*(values[i : i + 1] for values in sums.pair)), formulas, known)
+        for i in np.asarray(rows)[known[rows]] if told else ():
+            result[told, :, i] = settled_bounds(Pair(*(values[i : i + 1] for values in sums.pair)), formulas, applied)
     return result
 
 

@@ -21,6 +21,11 @@ class Scatter(NamedTuple):
     common_sd: float = 0.0
 
 
+def refusal(why: str) -> InputError:
+    """That a place's maps cannot tell their errors."""
+    return InputError(f"indicators.growth_errors = repeats: {why}; give patch_m2 and common_sd, or built_sd")
+
+
 def scatter(years: Doubles, built_m2: Doubles) -> Scatter:
     """Errors that differ from date to date, in the smallest units of a place.
 
@@ -31,18 +36,15 @@ def scatter(years: Doubles, built_m2: Doubles) -> Scatter:
     LEAST values.
     """
     first, last = _shares(years)
-    sides = np.stack([first**2 * built_m2[:, :-2], last**2 * built_m2[:, 2:], built_m2[:, 1:-1]])
-    squares = np.stack([first * built_m2[:, :-2], last * built_m2[:, 2:], built_m2[:, 1:-1]])
-    residual = squares[0] + squares[1] - squares[2]
+    weights = np.stack([first**2 * built_m2[:, :-2], last**2 * built_m2[:, 2:], built_m2[:, 1:-1]])
+    terms = np.stack([first * built_m2[:, :-2], last * built_m2[:, 2:], built_m2[:, 1:-1]])
+    residual = terms[0] + terms[1] - terms[2]
     known = np.isfinite(residual) & (built_m2[:, 1:-1] > 0)
     if known.sum() < LEAST:
-        raise InputError(
-            f"indicators.growth_errors = repeats: {int(known.sum())} values of smallest units have data at the epochs before and after, "
-            f"{LEAST} are needed; give patch_m2 and common_sd, or built_sd"
-        )
-    apart, weight, own = math.fsum(residual[known] ** 2), math.fsum(sides[:, known].ravel()), math.fsum(squares[:, known].ravel() ** 2)
+        raise refusal(f"{int(known.sum())} values of smallest units have data at the epochs before and after, {LEAST} are needed")
+    apart, weight, own = math.fsum(residual[known] ** 2), math.fsum(weights[:, known].ravel()), math.fsum(terms[:, known].ravel() ** 2)
     together = _of_sums(residual[None], known) - apart
-    common = max(together, 0.0) / max(_of_sums(squares, known) - own, math.ulp(own))
+    common = max(together, 0.0) / max(_of_sums(terms, known) - own, math.ulp(own))
     return Scatter(max(apart - common * own, 0.0) / weight, math.sqrt(common))
 
 

@@ -13,7 +13,7 @@ from udfs.repeats import Scatter
 
 Formula = Callable[[Pair], Values]
 
-LOWER, MEDIAN, UPPER = QUANTILES = (0.025, 0.5, 0.975)
+QUANTILES = (0.025, 0.5, 0.975)
 SETTLED = 0.01
 """Draws are doubled until neither the median nor a bound moves by more than this share of the interval."""
 MOST_DOUBLINGS = 4

@@ -95,10 +95,9 @@ def parents_by_place(
         near = tree.query(shapes[index], predicate="intersects")
         near = near[rank[near] < rank[index]]
         inside = shapely.area(shapely.intersection(shapes[near], shapes[index])) / area[index]
-        held = near[inside >= INSIDE]
+        held = np.flatnonzero(inside >= INSIDE)
         if not len(held):
             raise InputError(f"{title}: unit {ids[index]!r} lies in no unit of a coarser level; add that, or choose units.levels")
-        finest = held[rank[held] == rank[held].max()]
-        shares[index] = inside[np.isin(near, finest)].max()
-        parents[index] = finest[np.argmax(inside[np.isin(near, finest)])]
+        best = max(held, key=lambda one: (rank[near[one]], inside[one]))
+        parents[index], shares[index] = near[best], inside[best]
     return parents, shares

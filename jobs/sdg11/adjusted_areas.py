@@ -5,7 +5,6 @@ Parallel over tiles that hold points. Run: ./spark-submit.sh adjusted_areas --pl
 from functools import partial, reduce
 from typing import Any
 
-import pandas as pd
 from pydantic import Field
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -18,7 +17,7 @@ from jobs.answered_samples import AnsweredSample, answered_sample
 from jobs.job import Context, Tables, job
 from jobs.reference_points import mapped_at
 from jobs.series_maps import declared_source, fed_maps, no_sums
-from udfs.accuracy import sample_of
+from udfs.accuracy import beside_map, sample_of
 from udfs.adjusted_areas import ADJUSTED_DDL, adjusted_batches, rates_of
 
 SUMS = ("unit_id", "epoch", "built_m2", "valid_m2")
@@ -70,9 +69,8 @@ def adjusted_areas(tables: Tables, settings: AdjustedAreasSettings, context: Con
 
 def _of_epoch(maps: DataFrame, statistics: DataFrame, sample: SampleOfEpoch, context: Context) -> DataFrame:
     answered = _answered(context.place, sample)
-    ids = answered.points.set_index("point_id")["stratum"]
     mapped = mapped_at(maps.where(F.col("epoch") == sample.epoch), answered.points)
-    told = pd.concat({"stratum": ids, "reference": answered.interpreted.built, "mapped": mapped}, axis=1).dropna()
+    told = beside_map(answered.points, answered.interpreted, mapped).dropna()
     rates = rates_of(sample_of(told, answered.strata))
     context.figures |= {f"{name}_{sample.epoch}": value for name, value in rates._asdict().items() if name in ("users", "omitted")}
     rows = statistics.where(F.col("epoch") == sample.epoch).select(*SUMS)

@@ -12,7 +12,6 @@ from pydantic import Field
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from conf.errors import InputError
 from conf.place import Place
 from conf.settings import Settings
 from conf.tables import INDICATORS
@@ -22,13 +21,12 @@ from jobs.series_maps import declared_source
 from udfs.indicator_rows import PAIR_COLUMNS, Period, indicator_batches, periods_of
 from udfs.lcrpgr import years_between
 from udfs.null_reasons import Limits
-from udfs.repeats import Scatter, scatter
+from udfs.repeats import Scatter, refusal, scatter
 from udfs.share_rows import SHARE_COLUMNS, SURVEY_COLUMNS, share_batches, survey_batches
 from udfs.uncertainty import Errors
 
 SUMS = {"built_m2": "built", "valid_m2": "valid", "total_m2": "total", "people": "people", "people_year": "people_year"}
 REPEATS = "repeats"
-REFUSED = "indicators.growth_errors = repeats"
 BOUNDS = ("boundary", "basis")
 """Inside what a unit is summed, and whether what is built there or all land of its cities."""
 
@@ -66,13 +64,9 @@ def repeats_source(place: Place, settings: IndicatorsSettings) -> None:
     if settings.growth_errors != REPEATS:
         return
     if len(place.epochs) < 3:
-        raise InputError(
-            f"indicators.growth_errors = repeats: {len(place.epochs)} epochs, 3 are needed; give patch_m2 and common_sd, or built_sd"
-        )
+        raise refusal(f"{len(place.epochs)} epochs, 3 are needed")
     if declared_source(place) != "built_up":
-        raise InputError(
-            "indicators.growth_errors = repeats: the dates of a series are not read apart; give patch_m2 and common_sd, or built_sd"
-        )
+        raise refusal("the dates of a series are not read apart")
 
 
 @job(

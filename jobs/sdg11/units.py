@@ -47,13 +47,13 @@ def no_units(place: Place, settings: UnitsSettings) -> str | None:
 
 def units_sources(place: Place, settings: UnitsSettings) -> Any:
     """Digest and bounds (degrees) of the file after a full check of it. Raises InputError."""
-    path = _file(place, settings)
-    if path is None or (STORAGE in str(settings.path) and not path.exists()):
+    files = _files(place, settings)
+    if not settings.path or (STORAGE in settings.path and not files[0].exists()):
         return {"pending": True}
     if settings.layout == "columns" and (settings.more or settings.levels):
         raise InputError("units.more and units.levels are of a layout; set units.layout, or leave them out")
     shapes = _read(place, settings)["geometry"].to_numpy()
-    digests = [file_digest(each) for each in _files(place, settings)]
+    digests = [file_digest(each) for each in files]
     return {"sha256": digests[0] if len(digests) == 1 else digests, "bounds": [float(edge) for edge in shapely.total_bounds(shapes)]}
 
 
@@ -66,10 +66,6 @@ def _read(place: Place, settings: UnitsSettings) -> pd.DataFrame:
 
 def _files(place: Place, settings: UnitsSettings) -> list[Path]:
     return [place.located(str(path)) for path in (settings.path, *settings.more)]
-
-
-def _file(place: Place, settings: UnitsSettings) -> Path | None:
-    return place.located(settings.path) if settings.path else None
 
 
 @job(writes="units", settings=UnitsSettings, parallel_over="nothing", after=("simulated_city",), absent=no_units, sources=units_sources)

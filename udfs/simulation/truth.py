@@ -33,7 +33,7 @@ def unit_truth(city: City, year: int) -> pd.DataFrame:
     built_m2: geodesic area of the 10 m pixels labelled built, weighted by the exact share of each pixel inside the unit."""
     districts = city_districts(city)
     area = pixel_areas(city)
-    built = unit_sums(city, built_label(city, year, PIXEL_M))
+    built = _sums(city, districts, area * built_label(city, year, PIXEL_M))
     leaf, footprint = _leaf_footprints(city)
     standing = (city.standing.built <= year) & (city.standing.gone > year)
     return pd.DataFrame(
