@@ -4,6 +4,7 @@ One row in state `running` holds the place. It is taken by a MERGE that inserts 
 at once, Delta lets one commit. A holder is dead when its process on this host is gone or its heartbeat is stale."""
 
 import datetime as dt
+import logging
 import os
 import socket
 import threading
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from delta.tables import DeltaTable
-from py4j.protocol import Py4JJavaError
+from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
@@ -23,6 +24,7 @@ from jobs.warehouse import Warehouse
 HEARTBEAT_SECONDS = 60.0
 STALE_AFTER = dt.timedelta(minutes=5)
 ATTEMPTS = 5
+LOG = logging.getLogger(__name__)
 
 
 class PlaceHeld(RuntimeError):
@@ -129,10 +131,18 @@ class Runs:
         merge.withSchemaEvolution().whenMatchedUpdateAll("new.state != 'running'").whenNotMatchedInsertAll().execute()
 
     def _keep_beating(self) -> None:
+        """A beat that fails is tried again with the next: a storage's bad minute must not make a living run pass for dead."""
         while not self._stop.wait(HEARTBEAT_SECONDS):
-            with self._lock:
-                if self.current:
-                    self._update({"heartbeat": now()})
+            try:
+                self._beat()
+            except (Py4JError, PySparkException) as error:
+                reason = str(error).split("\n", 1)[0]
+                LOG.warning("runs: a heartbeat was not written (%s); the next is tried in %.0f s", reason, HEARTBEAT_SECONDS)
+
+    def _beat(self) -> None:
+        with self._lock:
+            if self.current:
+                self._update({"heartbeat": now()})
 
     def _update(self, values: dict[str, Any]) -> None:
         run_id = (self.current or {})["run_id"]

@@ -1,5 +1,6 @@
 """The runner on small jobs of its own: what is missing is made, what is there stays, and two runs never mix."""
 
+import logging
 import multiprocessing
 import os
 import threading
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import shapely
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -16,6 +18,7 @@ from conf.errors import InputError
 from conf.place import Place
 from conf.settings import Settings
 from conf.tables import POPULATION, RUNS, TABLES
+from jobs import runs as jobs_runs
 from jobs.fingerprint import table_fingerprint
 from jobs.job import Context, Job, Tables
 from jobs.job import job as declare
@@ -154,6 +157,30 @@ def test_a_held_place_is_refused_and_a_dead_holder_is_not_in_the_way(spark: Spar
         first.check_hold()
     second.finish("done")
     second.release()
+    first.release()
+
+
+def test_a_heartbeat_that_fails_is_said_and_tried_again(
+    spark: SparkSession, place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(jobs_runs, "HEARTBEAT_SECONDS", 0.1)
+    runs, written, update = Runs(spark, Warehouse(spark, place.folder)), threading.Event(), Runs._update
+    failures = iter([PySparkException("the storage is away\n\tat org.apache")])
+
+    def fail_once(self: Runs, values: dict[str, Any]) -> None:
+        for failure in failures:
+            raise failure
+        update(self, values)
+        written.set()
+
+    monkeypatch.setattr(Runs, "_update", fail_once)
+    with caplog.at_level(logging.WARNING, "jobs"):
+        runs.begin(_run_row("a"))
+        assert written.wait(60)
+    runs.release()
+    assert [record.getMessage() for record in caplog.records][:1] == [
+        "runs: a heartbeat was not written (the storage is away); the next is tried in 0 s"
+    ]
 
 
 def test_of_runs_that_begin_at_once_at_an_empty_place_one_takes_it(spark: SparkSession, place: Place) -> None:
