@@ -11,6 +11,7 @@ from jobs.declared_area import Area, AreaFile, area_polygon
 from jobs.declared_scenes import declared_scenes
 from jobs.layer_models import check_images, pin_of
 from jobs.runner import Prepared
+from jobs.sdg11.units import declared_units
 from models.predictor import read_spec
 from udfs.planning import layer_grid
 from udfs.population import is_raster, read_population
@@ -95,17 +96,29 @@ def check_area(place: Place, area: Area | None, images: dict[str, list[Scene]]) 
 
 
 def check_people(place: Place, units: Any, population: Any) -> None:
-    """Raises InputError when a count's unit is not among the units, by the files' attributes. Arguments are the jobs' settings."""
+    """Raises InputError when a count's unit is not among the units. Arguments are the jobs' settings."""
     path = place.located(population.path)
     if is_raster(path):
         return
-    columns = [column for column in (units.id, units.parent) if column]
-    frame, _ = read_attributes(place.located(units.path), list(dict.fromkeys(columns)), geometry=False, encoding=units.encoding)
-    known = pd.concat([identifiers(frame[column]) for column in columns])
-    counted = read_population(path, population.id, population.people, population.year)["unit_id"]
-    unknown = counted[~counted.isin(known)]
+    unknown = read_population(path, population.id, population.people, population.year)["unit_id"]
+    # Attributes are read in no time; outlines must be for units that are made of others.
+    for known in (_ids_in_columns, _all_ids):
+        if not unknown.empty:
+            unknown = unknown[~unknown.isin(known(place, units))]
     if len(unknown):
         raise InputError(f"{path.name}: unit {min(unknown)!r} is not among the units; set population.id to the column that holds their ids")
+
+
+def _ids_in_columns(place: Place, units: Any) -> "pd.Series[str]":
+    columns = list(dict.fromkeys(column for column in (units.id, units.parent) if column)) if units.layout == "columns" else []
+    if not columns:
+        return pd.Series(dtype=str)
+    frame, _ = read_attributes(place.located(units.path), columns, geometry=False, encoding=units.encoding)
+    return pd.concat([identifiers(frame[column]) for column in columns])
+
+
+def _all_ids(place: Place, units: Any) -> "pd.Series[str]":
+    return declared_units(place, units)["unit_id"]
 
 
 def check_overlap(place: Place, sources: dict[str, Any]) -> None:

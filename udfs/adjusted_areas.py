@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from conf.errors import InputError
-from udfs.accuracy import LEVEL, Sample, mean_of, variance_of
+from udfs.accuracy import LEVEL, Sample, mean_of, ratio, variance_of
 
 Doubles = NDArray[np.float64]
+Z = float(norm.ppf(0.5 + LEVEL / 2))
 ADJUSTED_DDL = (
     "unit_id string, epoch string, built_m2 double, adjusted_m2 double, lower_m2 double, upper_m2 double, users double, omitted double"
 )
@@ -41,7 +42,14 @@ def rates_of(sample: Sample) -> Rates:
             raise InputError(f"no point of the sample lies where the map says {name}; draw more points (reference_sample.points)")
     (users, of_users), (omitted, of_omitted) = _ratio(sample, built), _ratio(sample, other)
     variance, elsewhere = variance_of(sample, of_users), variance_of(sample, of_omitted)
-    return Rates(users, omitted, variance, elsewhere, (variance_of(sample, of_users + of_omitted) - variance - elsewhere) / 2)
+    covariance = (variance_of(sample, of_users + of_omitted) - variance - elsewhere) / 2
+    return Rates(users, omitted, variance or _unseen(sample, sample.mapped), elsewhere or _unseen(sample, ~sample.mapped), covariance)
+
+
+def _unseen(sample: Sample, on: NDArray[np.bool_]) -> float:
+    """Variance of a share that all points agree on, by the farther of Wilson's bounds: few right answers do not prove a perfect map."""
+    value, lower, upper = ratio(sample, (sample.reference & on).astype(np.int64), on.astype(np.int64))
+    return float((max(value - lower, upper - value) / Z) ** 2)
 
 
 def _ratio(sample: Sample, on: Doubles) -> tuple[float, Doubles]:
@@ -56,7 +64,7 @@ def adjusted(built_m2: Doubles, valid_m2: Doubles, rates: Rates) -> Doubles:
     rest = valid_m2 - built_m2
     area = built_m2 * rates.users + rest * rates.omitted
     variance = built_m2**2 * rates.users_variance + rest**2 * rates.omitted_variance + 2 * built_m2 * rest * rates.covariance
-    half = float(norm.ppf(0.5 + LEVEL / 2)) * np.sqrt(variance.clip(min=0))
+    half = Z * np.sqrt(variance.clip(min=0))
     return np.stack([area, (area - half).clip(min=0), np.maximum(np.minimum(area + half, valid_m2), area)])
 
 

@@ -71,9 +71,13 @@ def _rows(path: Path, layout: Layout, crs: str | None, encoding: str | None) -> 
     only = [layout.only[0]] if layout.only else []
     frame, meta = read_attributes(path, [layout.unit_id, layout.name, layout.level, *only], geometry=True, encoding=encoding)
     if layout.only:
-        frame = frame[frame[layout.only[0]] == layout.only[1]]
+        frame = frame[frame[layout.only[0]] == layout.only[1]].reset_index(drop=True)
+    if frame.empty:
+        raise InputError(f"{path.name}: no row has {' = '.join(layout.only or ())}; it holds no unit, leave it out")
+    if blank := int(frame[layout.level].isna().sum()):
+        raise InputError(f"{path.name}: {blank} of {len(frame)} rows have no {layout.level}; give each its level")
     shapes = located(shapely.from_wkb(frame["geometry"].to_numpy()), crs or meta["crs"], path.name)
-    columns = {"unit_id": frame[layout.unit_id], "name": text_of(frame[layout.name]), "layout_level": frame[layout.level]}
+    columns = {"unit_id": frame[layout.unit_id], "name": text_of(frame[layout.name]), "layout_level": text_of(frame[layout.level])}
     return pd.DataFrame(columns).assign(geometry=shapes)
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, model_validator
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -21,9 +21,9 @@ from jobs.series_maps import declared_source
 from udfs.indicator_rows import PAIR_COLUMNS, Period, indicator_batches, periods_of
 from udfs.lcrpgr import years_between
 from udfs.null_reasons import Limits
-from udfs.repeats import Scatter, refusal, scatter
+from udfs.repeats import Scatter, comparable_dates, refusal, scatter
 from udfs.share_rows import SHARE_COLUMNS, SURVEY_COLUMNS, share_batches, survey_batches
-from udfs.uncertainty import Errors
+from udfs.uncertainty import Errors, most_cross_correlation
 
 SUMS = {"built_m2": "built", "valid_m2": "valid", "total_m2": "total", "people": "people", "people_year": "people_year"}
 REPEATS = "repeats"
@@ -53,10 +53,20 @@ class IndicatorsSettings(Settings):
         "growth, over three epochs or more"
     )  # fmt: skip
     people_sd: float | None = Field(None, gt=0, lt=1, description="relative standard deviation of people; null: no bounds")
-    built_correlation: float = Field(0.0, ge=0, lt=1, description="of the errors of built-up area at two epochs")
+    built_correlation: float = Field(0.0, ge=0, lt=1, description="of the errors that built_sd tells at two epochs")
     people_correlation: float = Field(0.0, ge=0, lt=1, description="of the errors of people at two epochs")
-    cross_correlation: float = Field(0.0, gt=-1, lt=1, description="of the errors of built-up area and of people")
+    cross_correlation: float = Field(0.0, gt=-1, lt=1, description="of the errors of built-up area and of people at one epoch")
     draws: int = Field(2048, ge=100, le=1_000_000, description="of the Monte Carlo behind lower and upper, at least; doubled until settled")
+
+    @model_validator(mode="after")
+    def _correlations_fit(self) -> "IndicatorsSettings":
+        of_built = {self.built_correlation, 0.0} if self.growth_errors else {self.built_correlation}
+        most = min(most_cross_correlation(each, self.people_correlation) for each in of_built)
+        if abs(self.cross_correlation) > most:
+            raise ValueError(
+                f"cross_correlation {self.cross_correlation} cannot be beside such correlations in time; {most:.3f} is the most"
+            )
+        return self
 
 
 def repeats_source(place: Place, settings: IndicatorsSettings) -> None:
@@ -106,9 +116,10 @@ def _growth_errors(tables: Tables, settings: IndicatorsSettings, context: Contex
     dates = {epoch.name: _decimal_year(epoch.reference) for epoch in context.place.epochs}
     rows = tables["unit_statistics"].join(leaves(tables["units"]).select("unit_id"), "unit_id", "left_semi")
     rows = rows.where((F.col("valid_m2") > 0) & (F.col("valid_m2") >= F.lit(settings.min_valid_share) * F.col("total_m2")))
-    whole = rows.select("unit_id", "epoch", (F.col("built_m2") / F.col("valid_m2") * F.col("total_m2")).alias("built_m2")).toPandas()
-    built = whole.pivot(index="unit_id", columns="epoch", values="built_m2").reindex(columns=list(dates))
-    found = scatter(np.array(list(dates.values())), built.to_numpy(np.float64))
+    shares = {"valid": F.col("valid_m2") / F.col("total_m2"), "built": F.col("built_m2") / F.col("valid_m2") * F.col("total_m2")}
+    known = rows.withColumns(shares).select("unit_id", "epoch", *shares).toPandas().pivot(index="unit_id", columns="epoch")
+    valid, built = (known[name].reindex(columns=list(dates)).to_numpy(np.float64) for name in shares)
+    found = scatter(np.array(list(dates.values())), built, comparable_dates(valid, settings.max_valid_gap))
     context.figures.update(found._asdict())
     return found
 

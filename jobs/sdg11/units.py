@@ -15,6 +15,7 @@ from conf.place import STORAGE, Place
 from conf.settings import Settings
 from conf.tables import UNITS
 from jobs.job import Context, Tables, job
+from udfs.rest_units import with_rests
 from udfs.unit_layouts import LayoutName, read_layout
 from udfs.units import Columns, coverage_faults, file_digest, geodesic_area_m2, overlaps, read_units
 
@@ -30,7 +31,10 @@ class UnitsSettings(Settings):
     levels: tuple[str, ...] = Field((), description="of the layout, that are taken; none: those there are")
     id: str = Field("unit_id", description="column of unique ids")
     name: str | None = Field(None, description="column of names")
-    parent: str | None = Field(None, description="column of parent ids; parents that are no rows are dissolved from their children")
+    parent: str | None = Field(
+        None, description="column of parent ids; parents that are no rows are dissolved from their children, of the others what no child "
+        "holds becomes a unit of its own"
+    )  # fmt: skip
     parent_name: str | None = Field(None, description="column of the names of dissolved parents")
     crs: str | None = Field(None, description="overrides the file's CRS, e.g. EPSG:4674")
     encoding: str | None = Field(None, description="of a shapefile that declares none")
@@ -52,28 +56,34 @@ def units_sources(place: Place, settings: UnitsSettings) -> Any:
         return {"pending": True}
     if settings.layout == "columns" and (settings.more or settings.levels):
         raise InputError("units.more and units.levels are of a layout; set units.layout, or leave them out")
-    shapes = _read(place, settings)["geometry"].to_numpy()
+    shapes = declared_units(place, settings)["geometry"].to_numpy()
     digests = [file_digest(each) for each in files]
     return {"sha256": digests[0] if len(digests) == 1 else digests, "bounds": [float(edge) for edge in shapely.total_bounds(shapes)]}
 
 
-def _read(place: Place, settings: UnitsSettings) -> pd.DataFrame:
+def declared_units(place: Place, settings: UnitsSettings) -> pd.DataFrame:
+    """All units as the settings name them, with those that parents need to be whole. Raises InputError."""
     files = _files(place, settings)
     if settings.layout == "columns":
-        return read_units(files[0], settings.columns, settings.crs, settings.encoding)
-    return read_layout(files, settings.layout, settings.levels, settings.crs, settings.encoding)
+        found = read_units(files[0], settings.columns, settings.crs, settings.encoding)
+    else:
+        found = read_layout(files, settings.layout, settings.levels, settings.crs, settings.encoding)
+    return with_rests(found, " and ".join(path.name for path in files)).sort_values(["level", "unit_id"], ignore_index=True)
 
 
 def _files(place: Place, settings: UnitsSettings) -> list[Path]:
     return [place.located(str(path)) for path in (settings.path, *settings.more)]
 
 
-@job(writes="units", settings=UnitsSettings, parallel_over="nothing", after=("simulated_city",), absent=no_units, sources=units_sources)
+@job(
+    writes="units", settings=UnitsSettings, parallel_over="nothing", after=("simulated_city",), absent=no_units, sources=units_sources,
+    data_version=2,
+)  # fmt: skip
 def units(tables: Tables, settings: UnitsSettings, context: Context) -> DataFrame:
     """Reads, repairs and measures the units; overlaps are noted and counted, never cut away."""
     if settings.path is None:
         raise ValueError("units.path is not set; the job is absent here")
-    frame = _read(context.place, settings)
+    frame = declared_units(context.place, settings)
     shapes = frame["geometry"].to_numpy()
     leaf = np.flatnonzero(~frame["unit_id"].isin(frame["parent_id"]))
     context.figures["overlap_share"], context.figures["gap_share"] = coverage_faults(shapes[leaf])

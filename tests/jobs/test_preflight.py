@@ -15,6 +15,11 @@ import pystac
 import pytest
 import shapely
 
+from conf.errors import InputError
+from conf.place import Place
+from jobs.preflight import check_people
+from jobs.sdg11.population import PopulationSettings
+from jobs.sdg11.units import UnitsSettings
 from models.bundle import Tensors, read_spec, read_tensors, write_bundle
 from models.registry import WEIGHTS
 from tests.jobs.toy_place import refused, write_image
@@ -196,3 +201,25 @@ def test_people_of_units_that_are_not_there(capsys: pytest.CaptureFixture[str], 
     people.write_text("unit_id,year,people\na,2020,5\nall,2020,5\nz,2020,1\n", encoding="utf-8")
     for job in ("flow", "population"):
         assert "unit 'z' is not among the units" in refused(capsys, tmp_path / "warehouse", job, "--place", place_file(**declared))
+
+
+def test_people_of_units_in_a_layout_and_of_what_units_leave(tmp_path: Path) -> None:
+    """Ids are a layout's own, and that of ground which no other unit holds; the file has no column unit_id."""
+    units, people = tmp_path / "units.geojson", tmp_path / "people.csv"
+    parts = [("a", "ADM0", shapely.box(73, 18, 74, 20)), ("b", "ADM1", shapely.box(73, 18, 74, 19))]
+    features = [
+        {
+            "type": "Feature", "geometry": json.loads(shapely.to_geojson(box)),
+            "properties": {"shapeID": name, "shapeName": name, "shapeType": level},
+        }
+        for name, level, box in parts
+    ]  # fmt: skip
+    units.write_text(json.dumps({"type": "FeatureCollection", "features": features}), encoding="utf-8")
+    people.write_text("unit_id,year,people\na,2020,5\nb,2020,4\na:rest,2020,1\n", encoding="utf-8")
+    epoch = {"name": "2020", "start": "2020-01-01", "end": "2020-12-31", "reference": "2020-07-01"}
+    place = Place.model_validate({"name": "toy", "epochs": [epoch], "layers": {"x": {"sensor": "rgb", "model": "m", "resolution": 1.0}}})
+    declared = UnitsSettings(path=str(units), layout="geoboundaries"), PopulationSettings(path=str(people))
+    check_people(place, *declared)
+    people.write_text("unit_id,year,people\nb:rest,2020,5\n", encoding="utf-8")
+    with pytest.raises(InputError, match="unit 'b:rest' is not among the units"):
+        check_people(place, *declared)

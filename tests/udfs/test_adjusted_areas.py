@@ -41,3 +41,12 @@ def test_a_sample_on_one_class_alone_tells_nothing() -> None:
     sample = drawn(population(4), np.random.default_rng(1))
     with pytest.raises(InputError, match="no point of the sample lies where the map says built-up"):
         rates_of(Sample(sample.stratum, sample.reference, np.zeros_like(sample.mapped), sample.share, sample.pixels))
+
+
+def test_few_right_answers_do_not_prove_a_perfect_map() -> None:
+    """Thirty points of each class, all right: 95 % bounds of 30 of 30 are 0.887 and 1 (Wilson 1927)."""
+    mapped = np.repeat([True, False], 30)
+    sample = Sample(np.repeat([0, 1], 30), mapped, mapped, np.array([0.5, 0.5]), np.array([10_000, 10_000]))
+    area, lower, upper = adjusted(np.array([1.0, 0.0]), np.array([1.0, 1.0]), rates_of(sample))
+    assert area.tolist() == [1, 0] and lower[1] == 0 and upper[0] == 1
+    assert lower[0] == pytest.approx(0.8865, abs=1e-4) and upper[1] == pytest.approx(1 - 0.8865, abs=1e-4)

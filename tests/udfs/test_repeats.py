@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from conf.errors import InputError
-from udfs.repeats import scatter
+from udfs.repeats import comparable_dates, scatter
 
 YEARS = np.array([2000.0, 2004.0, 2005.5, 2012.0, 2013.0])
 
@@ -42,3 +42,12 @@ def test_what_is_not_known_is_left_out_and_few_values_tell_nothing():
     assert scatter(YEARS, cut) == scatter(YEARS, whole)
     with pytest.raises(InputError, match=r"18 values of smallest units .* 20 are needed"):
         scatter(YEARS, found[:6])
+
+
+def test_dates_with_other_shares_of_data_are_not_held_together():
+    """Clouds over half of a unit at one date: its share of built-up land is then that of other ground."""
+    random = np.random.default_rng(6)
+    found, valid = 1e6 + random.normal(0, 5e4, (40, 5)), np.full((40, 5), 1.0)
+    found[10:, 2], valid[10:, 2] = 4e6, 0.6
+    assert comparable_dates(valid, 0.05)[10:].sum() == 0 and comparable_dates(valid, 0.05)[:10].all()
+    assert scatter(YEARS, found, comparable_dates(valid, 0.05)) == scatter(YEARS, found[:10])

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from tests.udfs.test_indicator_rows import LCR, PGR, RATIO, period, row, state
+from udfs.indicator_rows import pair_of
 from udfs.repeats import Scatter
-from udfs.uncertainty import Errors
+from udfs.uncertainty import Errors, drawn_pair, most_cross_correlation
 
 
 def test_bounds_of_city_a_match_the_log_normal_closed_form():
@@ -72,3 +73,33 @@ def test_draws_are_doubled_until_bounds_settle():
     """With a hundred to begin with the interval is as wide as with a hundred thousand."""
     few, many = (row(period(), *PGR, errors=Errors(0.05, 0.1, draws=draws)) for draws in (100, 65_536))
     assert few.upper - few.lower == pytest.approx(many.upper - many.lower, rel=0.15)
+
+
+def logs_of(**errors):
+    """Covariance of ln of built-up area and people, each at start and end, drawn by another generator."""
+    normal = np.random.default_rng(4).normal(size=(4, 400_000))
+    return np.cov(np.log(np.stack(drawn_pair(pair_of(period()), Errors(**errors), normal)[:4])))
+
+
+def test_errors_that_stay_cancel_in_growth_and_errors_of_growth_do_not():
+    """ln(V2 / V1): 2 (1 - r) of what stays, all of what changes."""
+    told = logs_of(built_sd=0.05, built_correlation=0.9, growth=Scatter(5500.0, 0.01))
+    kept, changing = np.log1p(0.05**2), [np.log1p(0.01**2 + 5500 / area) for area in (53e6, 61.5e6)]
+    assert told[0, 0] + told[1, 1] - 2 * told[0, 1] == pytest.approx(2 * 0.1 * kept + sum(changing), rel=0.02)
+    assert told[0, 0] == pytest.approx(kept + changing[0], rel=0.02) and told[1, 1] == pytest.approx(kept + changing[1], rel=0.02)
+
+
+def test_what_built_up_area_and_people_have_in_common_is_so_at_both_dates():
+    told = logs_of(built_sd=0.05, people_sd=0.1, built_correlation=0.8, people_correlation=0.1, cross_correlation=0.6)
+    sd = np.sqrt(np.diag(told))
+    correlation = told / np.outer(sd, sd)
+    pairs = [(0, 1), (2, 3), (0, 2), (1, 3)]
+    assert [correlation[pair] for pair in pairs] == pytest.approx([0.8, 0.1, 0.6, 0.6], abs=0.01)
+    least = np.linalg.eigvalsh([[1, 0.8, 0.6, 0.6], [0.8, 1, 0.6, 0.6], [0.6, 0.6, 1, 0.1], [0.6, 0.6, 0.1, 1]])[0]
+    assert least > 0 and most_cross_correlation(0.5, 0.5) == pytest.approx(1) and most_cross_correlation(0.9, 0.0) < 0.9
+
+
+def test_nothing_built_at_the_end_has_no_bounds():
+    for errors in (Errors(growth=Scatter(5500.0)), Errors(0.05)):
+        found = row(period(built_end=0.0), *LCR, errors=errors)
+        assert found.value == pytest.approx(-0.1) and found.lower is None and found.upper is None

@@ -6,12 +6,14 @@ from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import shapely
 
 from conf.errors import InputError
+from udfs.rest_units import with_rests
 from udfs.unit_layouts import read_layout
 from udfs.units import read_attributes
 
@@ -96,6 +98,76 @@ def test_overture_areas_are_its_land_under_the_next_coarser_level(areas: Path) -
     assert units["name"].to_dict() == {"d-c": "Land", "d-w": "West", "d-l": "Town"}
     theirs = gpd.read_parquet(areas).set_index("id")
     assert shapely.equals(units.loc["d-c", "geometry"], theirs.geometry["1"])
+
+
+def test_what_children_leave_of_a_unit_is_a_unit(areas: Path) -> None:
+    """The county fills half of the country, the town little of the rest of it."""
+    units = with_rests(read_layout([areas], "overture", ()), "areas").set_index("unit_id")
+    assert set(units.index) == {"d-c", "d-w", "d-l", "d-c:rest"}, "nobody lies in the county: it is a smallest unit"
+    assert units.loc["d-c:rest", "parent_id"] == "d-c" and units.loc["d-c:rest", "level"] == 1
+    smallest = units[~units.index.isin(units["parent_id"])]["geometry"].to_numpy()
+    assert shapely.area(smallest).sum() == pytest.approx(shapely.area(COUNTRY))
+    assert shapely.equals(shapely.union_all(smallest), COUNTRY)
+    assert units.loc["d-c:rest", "note"] == "50 % of d-c lies in no unit inside it"
+
+
+def test_a_little_that_children_leave_is_noted_and_what_sticks_out_is_nobodys_rest() -> None:
+    """West's child reaches 0.005 degrees over the border into East, whose own child begins 0.01 degrees behind it."""
+    rows = [
+        ("c", None, 0, COUNTRY), ("w", "c", 1, WEST), ("e", "c", 1, EAST),
+        ("w1", "w", 2, shapely.box(10, 50, 12.005, 52)), ("e1", "e", 2, shapely.box(12.01, 50, 14, 52)),
+    ]  # fmt: skip
+    units = pd.DataFrame(rows, columns=["unit_id", "parent_id", "level", "geometry"]).assign(name=None, note=None)
+    told = with_rests(units, "units").set_index("unit_id")
+    assert told["note"].to_dict() == {"c": None, "w": None, "e": "0.25 % of e lies in no unit inside it",
+                                      "w1": None, "e1": None}  # fmt: skip
+    units.loc[4, "geometry"] = shapely.box(13, 50, 14, 52)
+    told = with_rests(units, "units").set_index("unit_id")
+    assert told.loc["e:rest", "geometry"].equals(shapely.box(12.005, 50, 13, 52))
+    with pytest.raises(InputError, match="units: id 'e:rest' names the ground of its parent"):
+        with_rests(units.replace({"unit_id": {"w1": "e:rest"}}), "units")
+
+
+def test_files_without_units_and_units_without_a_level_are_refused(areas: Path, files: list[Path]) -> None:
+    table = pq.read_table(areas)
+    pq.write_table(table.filter(np.array(table["class"].to_pylist()) != "land"), areas)
+    with pytest.raises(InputError, match=r"division_area\.parquet: no row has class = land"):
+        read_layout([areas], "overture", ())
+    pq.write_table(table.set_column(table.schema.get_field_index("subtype"), "subtype", [["country", "country", None, "locality"]]), areas)
+    with pytest.raises(InputError, match=r"division_area\.parquet: 1 of 3 rows have no subtype"):
+        read_layout([areas], "overture", ())
+
+
+def test_flattened_names_are_read_as_structs_are(areas: Path) -> None:
+    table = pq.read_table(areas)
+    flat = table.append_column("names.primary", [[names["primary"] for names in table["names"].to_pylist()]]).drop_columns("names")
+    wanted = read_layout([areas], "overture", ())
+    pq.write_table(flat.replace_schema_metadata(table.schema.metadata), areas)
+    assert read_layout([areas], "overture", ()).equals(wanted)
+
+
+@pytest.mark.parametrize(
+    "geo",
+    ["{", "[]", "{}", '{"version": "1.1.0", "primary_column": "outline", "columns": {}}', '{"primary_column": "geometry", "columns": {}}'],
+)
+def test_geo_metadata_that_is_broken(areas: Path, geo: str) -> None:
+    pq.write_table(pq.read_table(areas).replace_schema_metadata({"geo": geo}), areas)
+    with pytest.raises(InputError, match=r"division_area\.parquet cannot be read: .*; give GeoParquet"):
+        read_attributes(areas, ["id"], geometry=True)
+
+
+def test_outlines_and_pages_that_are_damaged(areas: Path) -> None:
+    table = pq.read_table(areas)
+    broken = table.set_column(table.schema.get_field_index("geometry"), "geometry", [[b"\x01\x03", *table["geometry"].to_pylist()[1:]]])
+    pq.write_table(broken.replace_schema_metadata(table.schema.metadata), areas)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_attributes(areas, ["id"], geometry=True)
+    pq.write_table(table, areas, compression="snappy")
+    content = bytearray(areas.read_bytes())
+    content[4:400] = bytes(396)
+    areas.write_bytes(content)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_attributes(areas, ["id"], geometry=True)
 
 
 def test_geoparquet_that_cannot_be_read(areas: Path, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from conf.errors import InputError
 from conf.place import Place
 from conf.tables import ADJUSTED_AREAS, BUILT_UP, UNIT_STATISTICS
+from jobs.answered_samples import answered_sample
 from jobs.job import Context
 from jobs.sdg11.adjusted_areas import AdjustedAreasSettings, adjusted_areas, no_samples, samples_answered
 from jobs.table_checks import check_rows, in_declared_order
@@ -73,6 +74,26 @@ def test_every_unit_has_an_area_by_the_shares_of_the_sample(spark, folder):
 def test_samples_that_do_not_fit_are_refused(folder, change, said):
     with pytest.raises(InputError, match=said):
         samples_answered(PLACE, settings(folder, **change))
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "said"),
+    [("points.csv", None, "no such file; draw the sample first"), ("strata.csv", None, "no such file; draw the sample first"),
+     ("points.csv", "", "no table of points or strata"), ("points.csv", "point_id,stratum,grid,row,col,layer,epoch\n", "has no row"),
+     ("points.csv", "point_id,grid,row,col,layer,epoch\n1,g,2,3,a,2018\n", "has no column stratum"),
+     ("strata.csv", "stratum,pixels,area_m2\nedge,many,9\n", "no table of points or strata"),
+     ("strata.csv", "stratum,pixels,area_m2\nedge,9,\n", "or one without a value")],
+)  # fmt: skip
+def test_files_of_a_sample_that_are_none_are_refused(folder, file, content, said):
+    (folder / file).unlink() if content is None else (folder / file).write_text(content)
+    with pytest.raises(InputError, match=f"{file}.*{said}"):
+        samples_answered(PLACE, settings(folder))
+
+
+def test_a_layer_may_be_named_like_a_number(folder):
+    points = pd.read_csv(folder / "points.csv", dtype=str).assign(layer="10")
+    points.to_csv(folder / "points.csv", index=False)
+    assert answered_sample(folder, "10", "2018", ["one.csv"], None).points.loc[0, "layer"] == "10"
 
 
 def test_where_the_job_is_absent(folder):

@@ -77,7 +77,7 @@ def test_the_same_with_one_and_seven_partitions(made):
     "change",
     [
         {"min_valid_share": 0.85}, {"max_valid_gap": 0.2}, {"max_people_gap_years": 9}, {"built_sd": 0.1}, {"people_sd": 0.2},
-        {"built_correlation": 0.5}, {"people_correlation": 0.5}, {"cross_correlation": 0.5}, {"draws": 300},
+        {"built_correlation": 0.5}, {"people_correlation": 0.5}, {"cross_correlation": 0.5}, {"draws": 9000},
         {"growth_errors": {"patch_m2": 1e5}},
     ],
 )  # fmt: skip
