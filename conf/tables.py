@@ -171,6 +171,7 @@ POPULATION = Table(
         Column("year", "int", "of the count"),
         Column("people", "double", "residents"),
         Column("source", "string", "census or raster", nullable=True),
+        Column("note", "string", "why it may be of another definition, or wrong", nullable=True),
     ),
     (Check("people >= 0", "negative people"),),
 )

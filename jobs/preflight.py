@@ -11,10 +11,11 @@ from jobs.declared_area import Area, AreaFile, area_polygon
 from jobs.declared_scenes import declared_scenes
 from jobs.layer_models import check_images, pin_of
 from jobs.runner import Prepared
+from jobs.sdg11.population import declared_rasters
 from jobs.sdg11.units import declared_units
 from models.predictor import read_spec
 from udfs.planning import layer_grid
-from udfs.population import is_raster, read_population
+from udfs.population import read_population
 from udfs.scenes import Scene
 from udfs.units import identifiers, read_attributes
 
@@ -97,9 +98,9 @@ def check_area(place: Place, area: Area | None, images: dict[str, list[Scene]]) 
 
 def check_people(place: Place, units: Any, population: Any) -> None:
     """Raises InputError when a count's unit is not among the units. Arguments are the jobs' settings."""
-    path = place.located(population.path)
-    if is_raster(path):
+    if declared_rasters(place, population):
         return
+    path = place.located(population.path)
     unknown = read_population(path, population.id, population.people, population.year)["unit_id"]
     # Attributes are read in no time; outlines must be for units that are made of others.
     for known in (_ids_in_columns, _all_ids):

@@ -46,11 +46,23 @@ def read_population(path: Path, id_column: str, people_column: str, year: int | 
     return read.assign(year=read["year"].astype("int32")).sort_values(["unit_id", "year"], ignore_index=True)
 
 
+def check_raster(path: Path) -> None:
+    """Raises InputError where a file is no raster of numbers with a CRS, or its rows do not run from west to east."""
+    try:
+        with rasterio.open(path) as source:
+            crs, (_, b, _, d, *_) = source.crs, source.transform
+    except rasterio.errors.RasterioError as error:
+        raise InputError(f"{path} cannot be read: {str(error).splitlines()[0]}; give a GeoTIFF of people per pixel") from None
+    if crs is None:
+        raise InputError(f"{path.name} has no CRS; give the raster one, e.g. gdal_edit.py -a_srs EPSG:4326")
+    if b or d:
+        raise InputError(f"{path.name} is turned against its CRS; warp it, e.g. gdalwarp -r sum")
+
+
 def people_in_outline(path: str, outline: Any) -> float:
-    """Sum of a north-up raster of people per pixel over a unit (EPSG:4326), by exact pixel coverage; no data counts 0."""
+    """Sum of a north-up raster of people per pixel over a unit (EPSG:4326), by exact pixel coverage; no data counts 0.
+    The raster is as `check_raster` wants it."""
     with rasterio.open(path) as source:
-        if source.crs is None:
-            raise InputError(f"{Path(path).name} has no CRS; give the raster one, e.g. gdal_edit.py -a_srs EPSG:4326")
         found = covered(source, outline)
         if found is None:
             return 0.0

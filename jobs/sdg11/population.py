@@ -1,10 +1,12 @@
 """Population: people per unit and census year, from a column, a table or a raster.
 Parallel over units where a raster is summed. Run: ./spark-submit.sh population --place olinda"""
 
-from functools import partial
+import logging
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from pydantic import Field
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -12,10 +14,14 @@ from pyspark.sql import functions as F
 from conf.errors import InputError
 from conf.place import STORAGE, Place
 from conf.settings import Settings
+from conf.tables import POPULATION
 from jobs.hierarchy import leaves
 from jobs.job import Context, Tables, job
-from udfs.population import is_raster, raster_batches, read_population
+from udfs.population import check_raster, is_raster, raster_batches, read_population
+from udfs.population_checks import count_notes, year_notes
 from udfs.units import file_digest
+
+LOG = logging.getLogger(__name__)
 
 
 class PopulationSettings(Settings):
@@ -23,6 +29,9 @@ class PopulationSettings(Settings):
 
     path: str | None = Field(
         None, description="CSV, vector file or GeoTIFF; {storage} is the place's folder", json_schema_extra={"matters": False}
+    )
+    rasters: dict[int, str] = Field(
+        {}, description="in place of path: year to GeoTIFF of people per pixel", json_schema_extra={"matters": False}
     )
     id: str = Field("unit_id", description="column of unit ids; a raster needs none")
     people: str = Field("people", description="column of residents; a raster needs none")
@@ -32,51 +41,73 @@ class PopulationSettings(Settings):
 
 def no_population(place: Place, settings: PopulationSettings) -> str | None:
     """Why the place does not run the job."""
-    return None if settings.path else "no population.path is declared"
+    return None if settings.path or settings.rasters else "neither population.path nor population.rasters is declared"
 
 
 def population_sources(place: Place, settings: PopulationSettings) -> Any:
-    """Digest of the file after a full check of it. Raises InputError."""
-    path = _file(place, settings)
-    if path is None or (STORAGE in str(settings.path) and not path.exists()):
+    """Digests of the files after a full check of them. Raises InputError."""
+    if settings.path and settings.rasters:
+        raise InputError("population.path and population.rasters are both set; leave one out")
+    if settings.path and STORAGE in settings.path and not place.located(settings.path).exists():
         return {"pending": True}
+    if rasters := declared_rasters(place, settings):
+        for path in rasters.values():
+            check_raster(path)
+        return {"sha256": {year: file_digest(path) for year, path in sorted(rasters.items())}}
+    path = place.located(str(settings.path))
     sha256 = file_digest(path)
-    if is_raster(path) and not isinstance(settings.year, int):
-        raise InputError(f"setting population.year = {settings.year!r}: a raster has no columns; give the year as a number")
-    if not is_raster(path):
-        read_population(path, settings.id, settings.people, settings.year)
+    read_population(path, settings.id, settings.people, settings.year)
     return {"sha256": sha256}
 
 
-def _file(place: Place, settings: PopulationSettings) -> Path | None:
-    """Absolute: workers open a raster from other folders than the driver's."""
-    return place.located(settings.path) if settings.path else None
+def declared_rasters(place: Place, settings: PopulationSettings) -> dict[int, Path]:
+    """Year to raster, absolute: workers open it from other folders than the driver's. None where people are in a table."""
+    rasters: dict[Any, str] = dict(settings.rasters)
+    if settings.path and is_raster(place.located(settings.path)):
+        if not isinstance(settings.year, int):
+            raise InputError(f"setting population.year = {settings.year!r}: a raster has no columns; give the year as a number")
+        rasters = {settings.year: settings.path}
+    return {year: place.located(path) for year, path in rasters.items()}
 
 
 @job(
     reads=("units",), writes="population", settings=PopulationSettings, parallel_over="units",
-    after=("simulated_city",), absent=no_population, sources=population_sources,
+    after=("simulated_city",), absent=no_population, sources=population_sources, data_version=2,
 )  # fmt: skip
 def population(tables: Tables, settings: PopulationSettings, context: Context) -> DataFrame:
     """The counts as given, of units of any level; `unit_statistics` adds them up."""
-    path = _file(context.place, settings)
-    if path is None:
-        raise ValueError("population.path is not set; the job is absent here")
-    units = tables["units"]
-    given = _raster(units, path, settings) if is_raster(path) else _table(units, path, settings, context)
-    return given.withColumn("source", F.lit(settings.source or path.name)).select("unit_id", "year", "people", "source")
+    rasters, units = declared_rasters(context.place, settings), tables["units"]
+    if rasters:
+        parts = [_raster(units, path, year, settings.source) for year, path in sorted(rasters.items())]
+        counts = reduce(DataFrame.unionByName, parts).toPandas()
+    else:
+        counts = _table(units, context.place.located(str(settings.path)), settings)
+    counts = counts.sort_values(["unit_id", "year"], ignore_index=True)
+    parent_of = {row["unit_id"]: row["parent_id"] for row in units.select("unit_id", "parent_id").collect()}
+    counts["note"] = count_notes(counts, parent_of)
+    _say(counts, context)
+    return context.spark.createDataFrame(counts[list(POPULATION.names)].astype(object).to_numpy().tolist(), POPULATION.ddl)
 
 
-def _table(units: DataFrame, path: Path, settings: PopulationSettings, context: Context) -> DataFrame:
+def _say(counts: pd.DataFrame, context: Context) -> None:
+    context.figures["odd_counts"] = int(counts["note"].notna().sum())
+    for note in year_notes(counts):
+        LOG.warning("population: %s", note)
+    if odd := context.figures["odd_counts"]:
+        first = counts[counts["note"].notna()].iloc[0]
+        LOG.warning("population: %d odd counts (see population.note); %s in %s: %s", odd, first["unit_id"], first["year"], first["note"])
+
+
+def _table(units: DataFrame, path: Path, settings: PopulationSettings) -> pd.DataFrame:
     counts = read_population(path, settings.id, settings.people, settings.year)
-    given = context.spark.createDataFrame(counts.astype(object).to_numpy().tolist(), "unit_id string, year int, people double")
-    unknown = given.join(units, on="unit_id", how="left_anti").agg(F.min("unit_id")).first()
-    if unknown and unknown[0] is not None:
+    known = {row["unit_id"] for row in units.select("unit_id").collect()}
+    if unknown := sorted(set(counts["unit_id"]) - known):
         raise InputError(f"{path.name}: unit {unknown[0]!r} is not among the units; set population.id to the column that holds their ids")
-    return given
+    return counts.assign(source=settings.source or path.name)
 
 
-def _raster(units: DataFrame, path: Path, settings: PopulationSettings) -> DataFrame:
-    summing = partial(raster_batches, path=str(path))
-    summed = leaves(units).select("unit_id", "geometry").mapInPandas(summing, "unit_id string, people double")
-    return summed.select("unit_id", F.lit(settings.year).cast("int").alias("year"), "people")
+def _raster(units: DataFrame, path: Path, year: int, source: str | None) -> DataFrame:
+    summed = (
+        leaves(units).select("unit_id", "geometry").mapInPandas(partial(raster_batches, path=str(path)), "unit_id string, people double")
+    )
+    return summed.select("unit_id", F.lit(year).cast("int").alias("year"), "people", F.lit(source or path.name).alias("source"))

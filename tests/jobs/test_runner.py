@@ -37,7 +37,7 @@ class NoSettings(Settings):
 
 
 def _rows(context: Context, people: list[float]) -> DataFrame:
-    rows = [(f"u{n}", 2020, value, "census") for n, value in enumerate(people)]
+    rows = [(f"u{n}", 2020, value, "census", None) for n, value in enumerate(people)]
     return context.spark.createDataFrame(rows, POPULATION.ddl)
 
 

@@ -42,7 +42,7 @@ def runner_of(spark: SparkSession, place: Place, job: Job) -> tuple[Runner, list
 
 def people() -> Job:
     def population(tables: Any, settings: NamedSettings, context: Context) -> Any:
-        return context.spark.createDataFrame([("u", 2020, 1.0, "census")], POPULATION.ddl)
+        return context.spark.createDataFrame([("u", 2020, 1.0, "census", None)], POPULATION.ddl)
 
     return declare(writes="population", settings=NamedSettings, parallel_over="units")(population)
 
@@ -105,7 +105,7 @@ def test_a_stopped_run_cancels_its_batch_and_frees_the_place(spark: SparkSession
     monkeypatch.setattr(tracking, "_ensure", lambda *_: None)
 
     def population(tables: Any, settings: NamedSettings, context: Context) -> Any:
-        frame = context.spark.createDataFrame([("u", 2020, 1.0, "census")], POPULATION.ddl)
+        frame = context.spark.createDataFrame([("u", 2020, 1.0, "census", None)], POPULATION.ddl)
         signal.setitimer(signal.ITIMER_REAL, 5)
         return frame.mapInPandas(_slow, POPULATION.ddl)
 

@@ -33,7 +33,9 @@ def read_again(frame: DataFrame) -> DataFrame:
 
 
 def statistics(spark: SparkSession, maps: dict[str, NDArray[np.uint8]]) -> DataFrame:
-    counts = [(unit, year, people * growth, "census") for unit, people in PEOPLE.items() for year, growth in ((2015, 1.0), (2020, 1.3))]
+    counts = [
+        (unit, year, people * growth, "census", None) for unit, people in PEOPLE.items() for year, growth in ((2015, 1.0), (2020, 1.3))
+    ]
     tables = {
         "built_up": spark.createDataFrame(filled(BUILT_UP, rows_of(512, IMAGE, maps)), BUILT_UP.ddl),
         "units": units_table(spark), "population": spark.createDataFrame(counts, POPULATION.ddl),

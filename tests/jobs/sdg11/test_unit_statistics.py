@@ -115,7 +115,7 @@ def buildings_table(spark: SparkSession) -> DataFrame:
 
 def population_table(spark: SparkSession) -> DataFrame:
     people = {"ring": 1000.0, "hole": 0.0, "thin": 10.0, "wide": 5000.0, "low": 7.0}
-    rows = [(unit, year, count * growth, "census") for unit, count in people.items() for year, growth in ((2014, 1.0), (2018, 1.21))]
+    rows = [(unit, year, count * growth, "census", None) for unit, count in people.items() for year, growth in ((2014, 1.0), (2018, 1.21))]
     return spark.createDataFrame(rows, POPULATION.ddl)
 
 

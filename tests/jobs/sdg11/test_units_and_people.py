@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -101,21 +102,62 @@ def test_bad_people_are_refused_without_spark(place: Place) -> None:
         population_sources(place, PopulationSettings(path="{storage}/people.tif"))
 
 
+def test_people_are_in_a_table_or_in_rasters_that_can_be_read(place: Place) -> None:
+    written(place)
+    for settings, said in (
+        (PopulationSettings(path="a.csv", rasters={2020: "a.tif"}), "leave one out"),
+        (PopulationSettings(rasters={2020: str(place.folder / "none.tif")}), "none.tif cannot be read"),
+        (PopulationSettings(rasters={2020: str(place.folder / "units.geojson")}), "cannot be read"),
+        (PopulationSettings(rasters={2020: str(raster(place.folder / "bare.tif", 1.0, crs=None))}), "bare.tif has no CRS"),
+    ):
+        with pytest.raises(InputError, match=said):
+            population_sources(place, settings)
+
+
 def test_places_without_units_or_people_say_so(place: Place) -> None:
     assert no_units(place, UnitsSettings()) == "no units.path is declared"
-    assert no_population(place, PopulationSettings()) == "no population.path is declared"
+    assert no_population(place, PopulationSettings()) == "neither population.path nor population.rasters is declared"
 
 
-def test_workers_get_the_absolute_path_of_a_raster(spark: SparkSession, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+def raster(path: Path, each: float, crs: str | None = "EPSG:4326") -> Path:
+    """Four by two pixels of a degree with `each` people."""
+    profile = {"driver": "GTiff", "width": 4, "height": 2, "count": 1, "dtype": "float32", "crs": crs}
+    with rasterio.open(path, "w", transform=Affine(1, 0, 10, 0, -1, 52), **profile) as file:
+        file.write(np.full((1, 2, 4), each, "float32"))
+    return path
+
+
+def test_rasters_of_several_years_are_summed_by_workers_of_any_folder(
+    spark: SparkSession, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = Path(place.warehouse)
-    profile = {"driver": "GTiff", "width": 4, "height": 2, "count": 1, "dtype": "float32", "crs": "EPSG:4326"}
-    with rasterio.open(folder / "people.tif", "w", transform=Affine(1, 0, 10, 0, -1, 52), **profile) as file:
-        file.write(np.full((1, 2, 4), 3, "float32"))
+    for year, each in ((2015, 2000.0), (2020, 3000.0)):
+        raster(folder / f"people_{year}.tif", each)
     monkeypatch.chdir(folder)
-    box = shapely.box(10, 50, 12, 52)
-    table = spark.createDataFrame(
-        [("a", None, 0, None, box.wkb)], "unit_id string, parent_id string, level int, name string, geometry binary"
-    )
-    settings = PopulationSettings(path="people.tif", year=2020)
-    rows = population.run({"units": table}, settings, Context(spark, place, "run", place.folder)).collect()
-    assert [(row.unit_id, row.year, row.people, row.source) for row in rows] == [("a", 2020, 12.0, "people.tif")]
+    boxes = {"a": ("z", shapely.box(10, 50, 12, 52)), "b": ("z", shapely.box(12, 50, 12.5, 52)), "z": (None, shapely.box(10, 50, 12.5, 52))}
+    rows = [(name, parent, int(parent is not None), None, box.wkb) for name, (parent, box) in boxes.items()]
+    table = spark.createDataFrame(rows, "unit_id string, parent_id string, level int, name string, geometry binary")
+    settings = PopulationSettings(rasters={2020: "people_2020.tif", 2015: "people_2015.tif"})
+    assert set(population_sources(place, settings)["sha256"]) == {2015, 2020}
+    frame = in_declared_order(population.run({"units": table}, settings, Context(spark, place, "run", place.folder)), POPULATION)
+    assert check_rows(frame, POPULATION) == 4, "of smallest units"
+    assert [tuple(row) for row in frame.orderBy("unit_id", "year").collect()] == [
+        ("a", 2015, 8000.0, "people_2015.tif", None), ("a", 2020, 12000.0, "people_2020.tif", None),
+        ("b", 2015, 2000.0, "people_2015.tif", None), ("b", 2020, 3000.0, "people_2020.tif", None),
+    ]  # fmt: skip
+
+
+def test_odd_counts_are_noted_and_said(spark: SparkSession, place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    context = Context(spark, place, "run", place.folder)
+    table = in_declared_order(units.run({}, written(place), context), UNITS).persist()
+    settings = people(place, "a,2010,10\nb,2010,20\nX,2010,31\nc,2010,2000\nc,2020,2000\n")
+    with caplog.at_level(logging.WARNING, "jobs"):
+        rows = population.run({"units": table}, settings, context).where("note is not null").collect()
+    assert {(row.unit_id, row.year): row.note for row in rows} == {
+        ("X", 2010): "its 2 units have 30 together", ("c", 2020): "the same number as in 2010",
+    }  # fmt: skip
+    assert context.figures["odd_counts"] == 2
+    assert [record.getMessage() for record in caplog.records] == [
+        "population: 2020: 3 of 4 units have no count, but have one in another year",
+        "population: 2 odd counts (see population.note); X in 2010: its 2 units have 30 together",
+    ]
