@@ -4,7 +4,7 @@ from conf.table import Check, Column, Table, bbox_columns, geometry_column
 from conf.tables_areas import ADJUSTED_AREAS, UNIT_STATISTICS
 from conf.tables_buildings import BRIDGE, BUILDINGS, CONFLATION
 from conf.tables_change import CHANGE_EVENTS, CHANGE_STATISTICS, urban_series_table
-from conf.tables_extent import DEGREE_OF_URBANISATION, EXTENT_STATISTICS, URBAN_EXTENT
+from conf.tables_extent import AGGLOMERATIONS, DEGREE_OF_URBANISATION, EXTENT_STATISTICS, URBAN_EXTENT
 from conf.tables_shares import DEPRIVATION, INFORMALITY, SERVICES, UNIT_SHARES
 from conf.tables_training import FOOTPRINTS, TRAINING_TILES
 
@@ -269,6 +269,7 @@ TABLES = {
         CHANGE_STATISTICS,
         URBAN_EXTENT,
         EXTENT_STATISTICS,
+        AGGLOMERATIONS,
         DEGREE_OF_URBANISATION,
         DEPRIVATION,
         INFORMALITY,

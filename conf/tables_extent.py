@@ -45,6 +45,30 @@ EXTENT_STATISTICS = Table(
     ),
 )
 
+AGGLOMERATIONS = Table(
+    "agglomerations",
+    "a city of an epoch in three bounds: the unit that is its core, its own ground, the units that lie in it for the most part",
+    ("epoch", "extent_id", "level"),
+    (
+        Column("epoch", "string", "epoch of the place"),
+        Column("extent_id", "string", "as in urban_extent"),
+        Column("level", "string", "city: its core; agglomeration: its own ground; region: its core and the units mostly in it"),
+        Column("name", "string", "of its core; null: no unit holds most of it, and it most of no unit", nullable=True),
+        Column("unit_id", "string", "of its core, of level city", nullable=True),
+        Column("units", "bigint", "units that are summed; of level agglomeration smallest units with built-up land in it"),
+        Column("area_m2", "double", "of units, or of the outline of a city, m2"),
+        Column("built_m2", "double", "built-up area, geodesic, m2"),
+        Column("people", "double", "of units; of a city theirs by the share of their built-up land in it; null: not known", nullable=True),
+        Column("people_year", "string", "census years they come from", nullable=True),
+        Column("held_share", "double", "of the built-up land: what lies in units"),
+    ),
+    (
+        Check("level in ('city', 'agglomeration', 'region')", "unknown"),
+        Check("0 <= held_share and held_share <= 1", "no share"),
+        Check("(level = 'city') = (unit_id is not null)", "a core is one unit"),
+    ),
+)
+
 DEGREE_OF_URBANISATION = Table(
     "degree_of_urbanisation",
     "what a unit is by where its people live",
