@@ -13,13 +13,12 @@ from pyspark.sql import DataFrame, SparkSession
 
 from conf.tables import BUILT_UP, INDICATORS, POPULATION
 from jobs.job import Context
-from jobs.sdg11.extent_statistics import ExtentStatisticsSettings, extent_statistics
 from jobs.sdg11.indicators import IndicatorsSettings, indicators
 from jobs.sdg11.unit_statistics import UnitStatisticsSettings, unit_statistics
 from jobs.table_checks import check_rows, in_declared_order
 from tests.done_tiles import filled
 from tests.jobs.sdg11.test_unit_statistics import IMAGE, units_table
-from tests.jobs.sdg11.test_urban_extent import CAPTURED, EPOCHS, FRINGE, MAPS, SUBURBAN, URBAN, extents, place, rows_of, whole
+from tests.jobs.sdg11.test_urban_extent import CAPTURED, EPOCHS, FRINGE, MAPS, SUBURBAN, URBAN, place, rows_of, whole
 from udfs.earth import to_lonlat
 from udfs.extent_masks import mask_of
 from udfs.rasters import NO_DATA, ONE
@@ -43,21 +42,9 @@ def statistics(spark: SparkSession, maps: dict[str, NDArray[np.uint8]]) -> DataF
     return read_again(unit_statistics.run(tables, UnitStatisticsSettings(), Context(spark, place(), "run", Path())))
 
 
-@pytest.fixture(scope="module")
-def tables(spark: SparkSession) -> Any:
-    made = {
-        "built_up": spark.createDataFrame(filled(BUILT_UP, rows_of(512, IMAGE)), BUILT_UP.ddl).persist(),
-        "units": units_table(spark).persist(), "urban_extent": read_again(extents(spark, 512, 2)),
-        "unit_statistics": statistics(spark, MAPS),
-    }  # fmt: skip
-    found = extent_statistics.run(made, ExtentStatisticsSettings(), Context(spark, place(), "run", Path()))
-    yield {**made, "extent_statistics": read_again(found)}
-    spark.catalog.clearCache()
-
-
-def test_sums_inside_cities_are_those_of_maps_that_end_there(spark: SparkSession, tables: dict[str, Any]) -> None:
+def test_sums_inside_cities_are_those_of_maps_that_end_there(spark: SparkSession, city_tables: dict[str, Any]) -> None:
     cities = {epoch: np.isin(whole(values), (URBAN, SUBURBAN, FRINGE, CAPTURED)) for epoch, values in MAPS.items()}
-    found = {(row["unit_id"], row["epoch"], row["boundary"]): row for row in tables["extent_statistics"].collect()}
+    found = {(row["unit_id"], row["epoch"], row["boundary"]): row for row in city_tables["extent_statistics"].collect()}
     assert len(found) == 8 * len(EPOCHS) * 2
     for boundary, inside in (("fixed", dict.fromkeys(EPOCHS, cities[EPOCHS[0]])), ("moving", cities)):
         for column, chosen in (("built_m2", lambda values: values >= 125), ("extent_m2", lambda values: values >= 0)):
@@ -68,10 +55,10 @@ def test_sums_inside_cities_are_those_of_maps_that_end_there(spark: SparkSession
     assert max(row["built_m2"] for row in found.values()) > 1e6
 
 
-def test_people_inside_are_those_of_the_smallest_units_shared_by_what_is_built(tables: dict[str, Any]) -> None:
+def test_people_inside_are_those_of_the_smallest_units_shared_by_what_is_built(city_tables: dict[str, Any]) -> None:
     """Of `far` nothing is seen: its people are not known, and its parent's are told by what is built in the whole of it."""
-    units = tables["unit_statistics"].selectExpr("unit_id", "epoch", "people AS of_unit", "built_m2 AS whole_m2", "valid_m2")
-    rows = tables["extent_statistics"].join(units, ["unit_id", "epoch"]).toPandas().set_index("unit_id")
+    units = city_tables["unit_statistics"].selectExpr("unit_id", "epoch", "people AS of_unit", "built_m2 AS whole_m2", "valid_m2")
+    rows = city_tables["extent_statistics"].join(units, ["unit_id", "epoch"]).toPandas().set_index("unit_id")
     share = (rows["built_m2"] / rows["whole_m2"]).where(rows["whole_m2"] > 0, 0.0).clip(upper=1)
     told = (rows["of_unit"] * share).where(rows["valid_m2"] > 0)
     alone = ~rows.index.isin(["west"])
@@ -96,13 +83,13 @@ def test_a_city_beside_a_tile_is_not_in_it() -> None:
     assert mask_of([shapely.to_wkb(city)], row, 256).sum() == pytest.approx(50 * 100 / 2, rel=0.02)
 
 
-def test_indicators_are_told_in_all_bounds(spark: SparkSession, tables: dict[str, Any]) -> None:
-    rows = indicators.run(tables, IndicatorsSettings(), Context(spark, place(), "run", Path()))
+def test_indicators_are_told_in_all_bounds(spark: SparkSession, city_tables: dict[str, Any]) -> None:
+    rows = indicators.run(city_tables, IndicatorsSettings(), Context(spark, place(), "run", Path()))
     check_rows(in_declared_order(rows, INDICATORS), INDICATORS)
     told = rows.where("unit_id = 'west' AND indicator = '11.3.1-lcr' AND formula_id = 'un-2021'").toPandas()
     values = {(row.boundary, row.basis): row.value for row in told.itertuples()}
     assert set(values) == {("unit", "built_up"), ("fixed", "built_up"), ("moving", "built_up"), ("moving", "urban_extent")}
-    sums = {(row["epoch"], row["boundary"]): row for row in tables["extent_statistics"].where("unit_id = 'west'").collect()}
+    sums = {(row["epoch"], row["boundary"]): row for row in city_tables["extent_statistics"].where("unit_id = 'west'").collect()}
     for (boundary, basis), value in values.items():
         if boundary != "unit":
             column = "built_m2" if basis == "built_up" else "extent_m2"
