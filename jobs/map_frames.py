@@ -1,5 +1,6 @@
 """What a map needs from the tables, brought to the driver at the map's resolution: its size bounds the memory."""
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -9,6 +10,8 @@ from pyspark.sql import functions as F
 
 from udfs.map_pixels import MAP_PIXELS_DDL, MapGrid, map_grid, map_pixel_batches
 from udfs.report_coverage import STATES
+
+UNIT_ORDER = ("unit_id", "period_start", "period_end", "epoch", "indicator", "formula_id")
 
 
 def grid_of(built_up: DataFrame, layer: str, most_px: int) -> MapGrid | None:
@@ -66,6 +69,13 @@ def scenes_of(scenes: DataFrame, built_up: DataFrame, layer: str, epoch: str) ->
     used = _done(built_up, layer).where(F.col("epoch") == epoch).select(F.explode("scenes_used").alias("scene_id")).distinct()
     columns = ("scene_id", "sensor", "hrefs", "band_indexes", "nodata", "cloud")
     return [row.asDict() for row in scenes.join(used, on="scene_id", how="left_semi").select(*columns).orderBy("scene_id").collect()]
+
+
+def rows_of_units(table: DataFrame, ids: Iterable[str]) -> pd.DataFrame:
+    """Rows of these units, by unit and period or epoch."""
+    wanted = table.sparkSession.createDataFrame([(unit,) for unit in ids], "unit_id string")
+    rows = table.join(F.broadcast(wanted), on="unit_id", how="left_semi").toPandas()
+    return rows.sort_values([name for name in UNIT_ORDER if name in rows], ignore_index=True)
 
 
 def building_counts(buildings: DataFrame) -> dict[tuple[str, str], int]:

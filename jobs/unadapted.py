@@ -2,6 +2,10 @@
 
 from collections.abc import Iterable
 
+import pandas as pd
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
 from jobs.job import Context
 from models.bundle import UNKNOWN
 from udfs.scenes import Scene
@@ -30,3 +34,12 @@ def unadapted_note(layer: str, model: str, labels: str | None) -> str | None:
         return None
     doubt = "its pattern is worth more than its areas and probabilities"
     return f"layer {layer}: model {model} learned from {origin} and was not adapted to this place (job adapt); {doubt}"
+
+
+def unadapted_notes(models: pd.DataFrame, images: DataFrame) -> list[str]:
+    """Sentences about the maps of real ground; `models` has rows of `built_up` (layer and the model's columns), `images` of `scenes`."""
+    if images.where(F.coalesce("attribution", F.lit("")) != PRODUCER).isEmpty():
+        return []
+    rows = models.to_dict("records")
+    notes = (unadapted_note(row["layer"], f"{row['model_name']} version {row['model_version']}", row["model_labels"]) for row in rows)
+    return [f"{note[0].upper()}{note[1:]}." for note in dict.fromkeys(notes) if note]

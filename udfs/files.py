@@ -49,9 +49,14 @@ def write_cog(path: Path, bands: Sequence[NDArray[Any]], names: Sequence[str], c
     write_whole(path, write)
 
 
+def write_bytes(path: Path, data: bytes) -> None:
+    """Bytes as they are."""
+    write_whole(path, lambda fresh: fresh.write_bytes(data))
+
+
 def write_text(path: Path, text: str) -> None:
     """UTF-8 text with plain line ends."""
-    write_whole(path, lambda fresh: fresh.write_bytes(text.encode()))
+    write_bytes(path, text.encode())
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -68,16 +68,20 @@ def pair_of(pairs: pd.DataFrame) -> Pair:
     """The quantities of the formulas. Built-up area is its share of the ground with data, times the whole unit: two epochs
     with a little less data at one of them then compare like with like."""
     return Pair(
-        _built(pairs, "start"),
-        _built(pairs, "end"),
+        built_of_whole(*_areas(pairs, "start")),
+        built_of_whole(*_areas(pairs, "end")),
         pairs["people_start"].to_numpy(np.float64),
         pairs["people_end"].to_numpy(np.float64),
         pairs["years"].to_numpy(np.float64),
     )
 
 
-def _built(pairs: pd.DataFrame, end: str) -> Values:
-    built, valid, total = (pairs[f"{name}_{end}"].to_numpy(np.float64) for name in ("built", "valid", "total"))
+def _areas(pairs: pd.DataFrame, end: str) -> tuple[Values, ...]:
+    return tuple(pairs[f"{name}_{end}"].to_numpy(np.float64) for name in ("built", "valid", "total"))
+
+
+def built_of_whole(built: Values, valid: Values, total: Values) -> Values:
+    """Built-up share of the ground with data, times the unit, m2; NaN without data. All are sums of unit_statistics, m2, (n,)."""
     share = np.divide(built, valid, out=np.full_like(built, np.nan), where=valid > 0)
     return np.where(valid == total, built, share * total)
 

@@ -72,7 +72,7 @@ def built_map(frame: Frame, shares: Shares, image: MapImage | None, borders: NDA
     last = axes[-1]
     last.imshow(_masked(shares), cmap=SOFT_BUILT, vmin=0, vmax=1, extent=frame.extent, interpolation="nearest")
     last.imshow(np.where(shares == NO_DATA, 1.0, np.nan), cmap=ListedColormap([NO_VALUE]), extent=frame.extent, interpolation="nearest")
-    _draw_borders(last, frame, borders)
+    draw_borders(last, frame, borders)
     last.set_title(f"Built-up, {title}")
     last.legend(handles=[Patch(color=BUILT, label="built-up"), Patch(color=NO_VALUE, label="no data")], loc="lower right", fontsize=8)
     return png(figure)
@@ -85,7 +85,7 @@ def first_built_map(frame: Frame, first: NDArray[np.int16], epochs: list[str], b
     palette = ListedColormap([NO_VALUE, "#ffffff", *colours])
     norm = BoundaryNorm(np.arange(-2.5, len(epochs) + 0.5), palette.N)
     axes[0].imshow(first, cmap=palette, norm=norm, extent=frame.extent, interpolation="nearest")
-    _draw_borders(axes[0], frame, borders)
+    draw_borders(axes[0], frame, borders)
     labels = [Patch(color=colour, label=name) for colour, name in zip(colours, epochs, strict=True)]
     labels += [Patch(facecolor="#ffffff", edgecolor="#888888", label="not built-up"), Patch(color=NO_VALUE, label="no data")]
     axes[0].legend(handles=labels, loc="upper left", bbox_to_anchor=(1.01, 1), fontsize=8, title="first built-up")
@@ -97,7 +97,7 @@ def buildings_map(frame: Frame, image: MapImage | None, polygons: NDArray[np.obj
     figure, axes = _figure(frame, 1, 9.0)
     if image is not None:
         axes[0].imshow(image.rgb, extent=frame.extent, interpolation="antialiased")
-    paths = [_outline(polygon, frame) for polygon in polygons]
+    paths = [outline_path(polygon, frame) for polygon in polygons]
     axes[0].add_collection(PathCollection(paths, facecolors=(1.0, 0.82, 0.0, 0.25), edgecolors="#ffd100", linewidths=0.7))
     axes[0].set_title(title)
     return png(figure)
@@ -113,7 +113,7 @@ def unit_map(frame: Frame, outlines: NDArray[np.object_], values: NDArray[np.flo
         reach = max(abs(low), abs(high), 1e-9)
         norm, palette = TwoSlopeNorm(0, -reach, reach), "PuOr_r"
     colours = [mpl.colormaps[palette](norm(v)) if np.isfinite(v) else mpl.colors.to_rgba(NO_VALUE) for v in values]
-    paths = [_outline(outline, frame) for outline in outlines]
+    paths = [outline_path(outline, frame) for outline in outlines]
     axes[0].add_collection(PathCollection(paths, facecolors=colours, edgecolors=BORDER, linewidths=0.4))
     bar = figure.colorbar(mpl.cm.ScalarMappable(norm, palette), ax=axes[0], shrink=0.8, extend="both")
     bar.set_label(label)
@@ -121,10 +121,10 @@ def unit_map(frame: Frame, outlines: NDArray[np.object_], values: NDArray[np.flo
     return png(figure)
 
 
-def png(figure: Figure) -> bytes:
+def png(figure: Figure, dpi: int = DPI) -> bytes:
     """PNG bytes without date or version in them."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None}, facecolor="white")
+    figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None}, facecolor="white")
     return buffer.getvalue()
 
 
@@ -143,12 +143,13 @@ def _masked(shares: Shares) -> NDArray[np.float64]:
     return np.where(shares == NO_DATA, np.nan, shares / ONE)
 
 
-def _outline(geometry: Any, frame: Frame) -> Outline:
+def outline_path(geometry: Any, frame: Frame) -> Outline:
     """All rings of a polygon as one path, so that holes stay open."""
     rings = [frame.km(shapely.get_coordinates(ring)) for part in shapely.get_parts(geometry) for ring in shapely.get_rings(part)]
     return Outline.make_compound_path(*(Outline(ring, closed=True) for ring in rings))
 
 
-def _draw_borders(axis: Axes, frame: Frame, borders: NDArray[np.object_]) -> None:
+def draw_borders(axis: Axes, frame: Frame, borders: NDArray[np.object_], width: float = 0.5) -> None:
+    """Every ring of polygons in the map's CRS as a line; `width` in points."""
     rings = [frame.km(shapely.get_coordinates(ring)) for ring in shapely.get_rings(shapely.get_parts(borders))]
-    axis.add_collection(LineCollection(rings, colors=BORDER, linewidths=0.5, alpha=0.8))
+    axis.add_collection(LineCollection(rings, colors=BORDER, linewidths=width, alpha=0.8))

@@ -1,4 +1,4 @@
-"""The report's HTML: one file that loads nothing. Every text from a place or a table is escaped here and nowhere else."""
+"""HTML of the report and of country sheets, which load nothing. Every text from a place or a table is escaped here and nowhere else."""
 
 import base64
 import html
@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from udfs.report_style import SCRIPT, STYLE
 
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+RUNS_OWN = "script-src 'unsafe-inline'"
 
 
 class Number(NamedTuple):
@@ -26,12 +27,17 @@ def page(title: str, lead: str, sections: Sequence[Section]) -> str:
     """A whole HTML document. `title` and `lead` are plain text."""
     links = "".join(f'<a href="#{anchor}">{escaped(heading)}</a>' for anchor, heading, _ in sections)
     body = "".join(f'<section id="{anchor}"><h2>{escaped(heading)}</h2>{content}</section>' for anchor, heading, content in sections)
+    header = f"<header><h1>{escaped(title)}</h1><p>{escaped(lead)}</p><nav>{links}</nav></header>"
+    return document(title, STYLE, f"{header}<main>{body}</main><script>{SCRIPT}</script>", f"{POLICY}; {RUNS_OWN}")
+
+
+def document(title: str, style: str, body: str, policy: str = POLICY) -> str:
+    """HTML that loads nothing; `title` is plain text, `body` HTML, `policy` what a browser lets it do."""
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escaped(title)}</title><style>{STYLE}</style></head><body><header><h1>{escaped(title)}</h1><p>{escaped(lead)}</p>"
-        f"<nav>{links}</nav></header><main>{body}</main><script>{SCRIPT}</script></body></html>\n"
+        f"<title>{escaped(title)}</title><style>{style}</style></head><body>{body}</body></html>\n"
     )
 
 
@@ -58,10 +64,7 @@ def figure(png: bytes, alt: str, caption: str) -> str:
 
 def table(headings: Sequence[str], rows: Sequence[Sequence[Cell]], caption: str, searchable: bool = False) -> str:
     """A table sorted by a click on its headings; one search field over a section's table."""
-    numeric = [bool(rows) and all(isinstance(row[index], Number) for row in rows) for index in range(len(headings))]
-    marks = [" class=n" if is_number else "" for is_number in numeric]
-    head = "".join(f"<th scope=col{mark}><button>{escaped(text)}</button></th>" for mark, text in zip(marks, headings, strict=True))
-    body = "".join(f"<tr>{''.join(_cell(cell) for cell in row)}</tr>" for row in rows)
+    head, body = _head(headings, rows, "<button>", "</button>"), _body(rows)
     find = f'<input class=find type=search placeholder="find" aria-label="find in {escaped(caption)}">' if searchable else ""
     return (
         f'{find}<div class=scroll tabindex=0><table class=sortable aria-label="{escaped(caption)}"><thead><tr>{head}</tr></thead>'
@@ -69,9 +72,25 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[Cell]], caption: str,
     )
 
 
+def printed_table(headings: Sequence[str], rows: Sequence[Sequence[Cell]], caption: str) -> str:
+    """A table to be read on paper, under its caption."""
+    head = f"<caption>{escaped(caption)}</caption><thead><tr>{_head(headings, rows)}</tr></thead>"
+    return f"<table>{head}<tbody>{_body(rows)}</tbody></table>"
+
+
 def preformatted(text: str) -> str:
     """Plain text as it stands."""
     return f"<pre>{escaped(text)}</pre>"
+
+
+def _head(headings: Sequence[str], rows: Sequence[Sequence[Cell]], before: str = "", after: str = "") -> str:
+    numeric = [bool(rows) and all(isinstance(row[index], Number) for row in rows) for index in range(len(headings))]
+    marks = [" class=n" if is_number else "" for is_number in numeric]
+    return "".join(f"<th scope=col{mark}>{before}{escaped(text)}{after}</th>" for mark, text in zip(marks, headings, strict=True))
+
+
+def _body(rows: Sequence[Sequence[Cell]]) -> str:
+    return "".join(f"<tr>{''.join(_cell(cell) for cell in row)}</tr>" for row in rows)
 
 
 def _cell(cell: Cell) -> str:

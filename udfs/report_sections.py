@@ -52,39 +52,55 @@ def _headline(whole: pd.DataFrame, epochs: list[str]) -> list[tuple[str, str]]:
     for heading, indicator, formula, factor, decimals in MEASURES:
         for row in known[(known["indicator"] == indicator) & (known["formula_id"] == formula)].to_dict("records"):
             regime = f" ({REGIME_TEXT[row['regime']]})" if row["regime"] else ""
-            pairs.append((_bounded(row, decimals, factor).text, f"{heading}{regime}, {epochs[0]} to {epochs[-1]}"))
+            pairs.append((bounded(row, decimals, factor).text, f"{heading}{regime}, {epochs[0]} to {epochs[-1]}"))
     return pairs
 
 
 def indicator_table(rows: pd.DataFrame, names: Mapping[str, str], caption: str) -> str:
     """A line per unit and period: both formulas, the regime beside each ratio, reasons for nulls. `rows` is long."""
-    headings = ["unit", "period"]
-    for heading, indicator, _, _, _ in MEASURES:
-        headings += [heading, "regime"] if indicator == "11.3.1" else [heading]
+    headings = ["unit", "period", *measure_headings()]
     lines = [_indicator_line(group, names) for _, group in rows.groupby(["unit_id", "period_start", "period_end"], sort=False)]
     return table([*headings, "why null"], lines, caption, searchable=True)
 
 
+def measure_headings() -> list[str]:
+    """Of the cells of `measure_cells`."""
+    headings = []
+    for heading, indicator, _, _, _ in MEASURES:
+        headings += [heading, "regime"] if indicator == "11.3.1" else [heading]
+    return headings
+
+
 def _indicator_line(group: pd.DataFrame, names: Mapping[str, str]) -> list[Cell]:
-    by_key = {(row["indicator"], row["formula_id"]): row for row in group.to_dict("records")}
     first = group.iloc[0]
-    cells: list[Cell] = [_label(first["unit_id"], names), f"{first['period_start']} to {first['period_end']}"]
+    label = _label(first["unit_id"], names)
+    return [label, f"{first['period_start']} to {first['period_end']}", *measure_cells(group), reasons_of(group)]
+
+
+def measure_cells(group: pd.DataFrame, most_decimals: int = 3) -> list[Cell]:
+    """Every measure of one unit and period, the regime beside each ratio."""
+    by_key = {(row["indicator"], row["formula_id"]): row for row in group.to_dict("records")}
+    cells: list[Cell] = []
     for _, indicator, formula, factor, decimals in MEASURES:
         row = by_key[indicator, formula]
-        cells.append(_bounded(row, decimals, factor))
+        cells.append(bounded(row, min(decimals, most_decimals), factor))
         if indicator == "11.3.1":
             cells.append(REGIME_TEXT.get(row["regime"], "–"))
-    # The ratio repeats the reasons of its parts: one line says each once.
-    reasons = dict.fromkeys(reason for reason in group["reason"] if isinstance(reason, str))
-    return [*cells, "; ".join(reasons)]
+    return cells
 
 
-def _bounded(row: Mapping[Hashable, Any], decimals: int, factor: float) -> Number:
+def reasons_of(group: pd.DataFrame) -> str:
+    """Why values are null, each reason once: a ratio repeats those of its parts."""
+    return "; ".join(dict.fromkeys(reason for reason in group["reason"] if isinstance(reason, str)))
+
+
+def bounded(row: Mapping[Hashable, Any], decimals: int, factor: float) -> Number:
+    """A cell with the 95 % bounds behind its value, where it has any."""
     cell = number(row["value"], decimals, factor)
     if cell.value is None or pd.isna(row["lower"]):
         return cell
     low, high = number(row["lower"], decimals, factor).text, number(row["upper"], decimals, factor).text
-    return Number(cell.value, f"{cell.text} [{low}; {high}]")
+    return Number(cell.value, f"{cell.text} [{low};\N{NO-BREAK SPACE}{high}]")
 
 
 def unit_table(statistics: pd.DataFrame, per_person: pd.DataFrame, names: Mapping[str, str]) -> str:

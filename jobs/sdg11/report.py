@@ -1,8 +1,6 @@
 """Report: one HTML page that loads nothing, and its pictures, in the place's folder `report`. Parallel over tiles.
 Run: ./spark-submit.sh report --place mumbai"""
 
-from pathlib import Path
-
 import pandas as pd
 from pydantic import Field
 from pyspark.sql import DataFrame
@@ -12,18 +10,17 @@ from conf.place import Place
 from conf.settings import Settings
 from jobs.coverage_rows import coverage_rows
 from jobs.job import Context, Tables, job
-from jobs.map_frames import building_counts, grid_of, map_pixels, polygons_of, scenes_of, states_of
-from jobs.unadapted import unadapted_note
+from jobs.map_frames import building_counts, grid_of, map_pixels, polygons_of, rows_of_units, scenes_of, states_of
+from jobs.unadapted import unadapted_notes
+from udfs.files import write_bytes
 from udfs.map_pixels import MapGrid, pictures
 from udfs.report_coverage import coverage_picture, coverage_table, reason_table, state_maps
 from udfs.report_page import figure, page, paragraph
 from udfs.report_pictures import Drawn, Scene, building_picture, built_pictures, change_picture, layer_scene, truth_picture, value_picture
 from udfs.report_provenance import limits, model_table, scene_table, settings_text
 from udfs.report_sections import indicator_table, regime_table, summary, unit_table
-from udfs.simulation.catalog import PRODUCER
 
 FOLDER = "report"
-ORDER = ("unit_id", "period_start", "period_end", "epoch", "indicator", "formula_id")
 Sections = list[tuple[str, str, str]]
 
 
@@ -56,17 +53,10 @@ def report(tables: Tables, settings: ReportSettings, context: Context) -> None:
     drawn += holes
     sections += covered + _origin(tables, settings, context.place)
     lead = f"{context.place.attribution} Made by UrbanTrace from satellite images; every number is in the place's SQL tables."
-    write_files(context.storage / FOLDER, {f"{item.name}.png": item.png for item in drawn})
-    write_files(context.storage / FOLDER, {"index.html": page(context.place.title or context.place.name, lead.strip(), sections).encode()})
-
-
-def write_files(folder: Path, files: dict[str, bytes]) -> None:
-    """Each file is old or new, never half."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, data in files.items():
-        fresh = folder / f".{name}.new"
-        fresh.write_bytes(data)
-        fresh.replace(folder / name)
+    folder = context.storage / FOLDER
+    for item in drawn:
+        write_bytes(folder / f"{item.name}.png", item.png)
+    write_bytes(folder / "index.html", page(context.place.title or context.place.name, lead.strip(), sections).encode())
 
 
 def shown_units(units: DataFrame, most: int) -> pd.DataFrame:
@@ -110,8 +100,8 @@ def _units(tables: Tables, place: Place, units: pd.DataFrame, grid: MapGrid | No
     epochs = [epoch.name for epoch in place.epochs]
     names = {row["unit_id"]: row["name"] or row["unit_id"] for row in units.to_dict("records")}
     top = list(units[units["level"] == units["level"].min()]["unit_id"])
-    statistics = _of_units(tables["unit_statistics"], names)
-    rows = _of_units(tables["indicators"].where("boundary = 'unit'"), names)
+    statistics = rows_of_units(tables["unit_statistics"], names)
+    rows = rows_of_units(tables["indicators"].where("boundary = 'unit'"), names)
     whole = rows[(rows["period_start"] == epochs[0]) & (rows["period_end"] == epochs[-1]) & (epochs[0] != epochs[-1])]
     grid_unit = "m" if place.grid == "utm" else "grid units"
     layers = {name: f"{layer.resolution:g} {grid_unit} ({' and '.join(layer.sensors)})" for name, layer in place.layers.items()}
@@ -178,25 +168,12 @@ def _origin(tables: Tables, settings: ReportSettings, place: Place) -> Sections:
     text = paragraph(f"Attribution: {place.attribution or 'none declared'}")
     models = built_up.select(*key).distinct().orderBy(*key).toPandas()
     text += model_table(models)
-    if not images.where(F.coalesce("attribution", F.lit("")) != PRODUCER).isEmpty():
-        text += "".join(paragraph(f"{note[0].upper()}{note[1:]}.") for note in _unadapted(models))
+    text += "".join(paragraph(note) for note in unadapted_notes(models, images))
     text += paragraph(f"{len(listed)} of {images.count()} images are listed.", note=True) + scene_table(listed)
     chosen = place.model_dump(mode="json", exclude={"warehouse", "tracking_uri"})
     origin = ("origin", "Where it comes from", text + settings_text(chosen))
     regimes = ("regimes", "How to read the regimes", regime_table())
     return [regimes, origin, ("limits", "Limits", limits())]
-
-
-def _unadapted(models: pd.DataFrame) -> list[str]:
-    rows = models.to_dict("records")
-    notes = (unadapted_note(row["layer"], f"{row['model_name']} version {row['model_version']}", row["model_labels"]) for row in rows)
-    return list(dict.fromkeys(note for note in notes if note))
-
-
-def _of_units(table: DataFrame, names: dict[str, str]) -> pd.DataFrame:
-    wanted = table.sparkSession.createDataFrame([(unit,) for unit in names], "unit_id string")
-    rows = table.join(F.broadcast(wanted), on="unit_id", how="left_semi").toPandas()
-    return rows.sort_values([name for name in ORDER if name in rows], ignore_index=True)
 
 
 def _figure(item: Drawn) -> str:
