@@ -31,6 +31,10 @@ install_packages() {
   "$venv/bin/python" -m pip install --quiet --constraint "$root/constraints.txt" --editable "$root$extra" >&2
 }
 
+check_pango() {
+  "$venv/bin/python" -c 'import weasyprint' 2>/dev/null || refuse "Pango is missing, which PDF pages are set with; on Debian: apt-get install libpango-1.0-0 libpangoft2-1.0-0"
+}
+
 fetch_jars() {
   echo "urbantrace: fetching the jars of Delta and Sedona (once)" >&2
   PYTHONPATH=$root "$venv/bin/python" -m jobs.fetch_jars >&2
@@ -44,6 +48,7 @@ wanted=$(cat "$root/pyproject.toml" "$root/constraints.txt" | sha256sum | cut -c
   flock 9
   [ -e "$venv/.ready-$kind-$wanted" ] && exit 0
   install_packages
+  if [ "$kind" = dev ]; then check_pango; fi
   [ -e "$venv/jars/.complete" ] || fetch_jars
   touch "$venv/.ready-$kind-$wanted"
 ) 9>"$root/.set_up.lock"

@@ -85,10 +85,15 @@ def _number(axis: Axes, frame: Frame, outlines: NDArray[np.object_]) -> None:
 
 def _furniture(axis: Axes, width_km: float) -> None:
     """Scale bar and north arrow."""
-    length = bar_length(width_km)
-    label = f"{length:g} km" if length >= 1 else f"{length * 1000:g} m"
+    length, small = bar_length(width_km), FontProperties(size=7)
     bar = AnchoredSizeBar(
-        axis.transData, length, label, "lower left", pad=0.4, size_vertical=width_km / 250, fontproperties=FontProperties(size=7)
+        axis.transData,
+        length,
+        _distance(length),
+        "lower left",
+        pad=0.4,
+        size_vertical=width_km / 250,
+        fontproperties=small,
     )
     bar.patch.set(alpha=0.8, edgecolor="none")
     axis.add_artist(bar)
@@ -96,6 +101,10 @@ def _furniture(axis: Axes, width_km: float) -> None:
     halo = [withStroke(linewidth=2.2, foreground="white")]
     axis.annotate("", (0.955, 0.975), (0.955, 0.875), "axes fraction", "axes fraction", arrowprops=arrow)
     axis.text(0.955, 0.85, "N", transform=axis.transAxes, ha="center", va="center", fontsize=8, fontweight="bold", path_effects=halo)
+
+
+def _distance(km: float) -> str:
+    return f"{km:g} km" if km >= 1 else f"{km * 1000:g} m"
 
 
 def bar_length(width_km: float) -> float:
@@ -161,7 +170,7 @@ def map_picture(grid: MapGrid, shares: dict[str, Shares], told: SheetUnit, most_
     parts = told.parts
     data = sheet_map(grid, shares, told.unit["geometry"], list(parts["geometry"]), min(most_parts, len(parts)))
     frame, epochs = frame_of(grid), " and ".join(shares)
-    pixel = f"{grid.pixel_width * frame.km_x * 1000:,.3g} m"
+    pixel = _distance(float(f"{grid.pixel_width * frame.km_x:.3g}"))
     inside = f"; thin lines: its {len(parts)} parts, numbered as in the table" if len(parts) else ""
     caption = f"Built-up land, {epochs}. Bold line: {told.name}{inside}. A map pixel is {pixel}. North is up. {attribution}".strip()
     return Drawn("map", data, f"Map of built-up land in {told.name}, {epochs}, with the border of the unit and of its parts", caption)

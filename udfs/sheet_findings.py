@@ -70,13 +70,24 @@ def sureness(land: Row, people: Row, ratio: Row) -> str:
     """What the 95 % bounds allow to say: whether either changed at all, and which changed faster."""
     if pd.isna(ratio["lower"]):
         return "How sure the ratio is cannot be said: no errors are declared from which bounds could be drawn."
+    if ratio_is_sure(land, people, ratio):
+        return _faster(ratio["lower"], ratio["upper"])
     unsure = [
         f"The bounds of the rate of {name}, {row['lower'] * 100:+,.2f} to {row['upper'] * 100:+,.2f} % a year, include 0: "
         f"that {what} changed at all is not sure."
         for name, what, row in (("land consumption", "built-up land", land), ("population growth", "the number of people", people))
-        if pd.notna(row["lower"]) and row["lower"] <= 0 <= row["upper"]
+        if _includes(row, 0)
     ]
     return " ".join([*unsure, _faster(ratio["lower"], ratio["upper"])])
+
+
+def ratio_is_sure(land: Row, people: Row, ratio: Row) -> bool:
+    """Whether the bounds of both rates and of their ratio allow one regime only; without bounds nothing says that they do not."""
+    return not (_includes(land, 0) or _includes(people, 0) or _includes(ratio, 1) or _includes(ratio, -1))
+
+
+def _includes(row: Row, value: float) -> bool:
+    return bool(pd.notna(row["lower"]) and row["lower"] <= value <= row["upper"])
 
 
 def _faster(low: float, high: float) -> str:
@@ -96,7 +107,8 @@ def _older(ratio: Row, older: Row) -> str:
     if pd.isna(older["value"]):
         return f"{told} has no value: {older['reason']}."
     if older["regime"] == ratio["regime"]:
-        return f"{told} is {_bounded(older)}, in the same regime."
+        doubt = ", though its bounds include 1" if _includes(older, 1) and not _includes(ratio, 1) else ""
+        return f"{told} is {_bounded(older)}, in the same regime{doubt}."
     return f"{told} is {_bounded(older)}, regime {older['regime']}: the formulas disagree on which changed faster; name the one cited."
 
 

@@ -14,7 +14,7 @@ STATE = ("11.3.1-built-per-person", "built-per-person")
 STYLE = """
 @page{size:A4;margin:13mm 14mm 14mm;@bottom-right{content:"page " counter(page) " of " counter(pages);font:7pt sans-serif;color:#5c6670}}
 :root{--ink:#1d2327;--soft:#5c6670;--line:#c9d0d6;--mark:#b34700}*{box-sizing:border-box}
-html{-webkit-text-size-adjust:100%;-webkit-print-color-adjust:exact;print-color-adjust:exact}
+html{-webkit-text-size-adjust:100%}
 body{margin:0 auto;max-width:182mm;color:var(--ink);background:#fff;font:9pt/1.38 system-ui,"Segoe UI",Roboto,"Noto Sans",sans-serif}
 header{border-bottom:2pt solid var(--mark);margin-bottom:3mm}header p{margin:0;color:var(--soft)}
 h1{font-size:20pt;line-height:1.15;margin:.5mm 0}h2{font-size:11pt;margin:3.5mm 0 1mm;break-after:avoid}p{margin:0 0 1.2mm}
@@ -28,7 +28,7 @@ table{border-collapse:collapse;width:100%;font-size:7.5pt;line-height:1.25;font-
 caption{text-align:left;color:var(--soft);padding-bottom:.6mm}
 th,td{padding:.5mm .9mm;text-align:left;border-bottom:.5pt solid var(--line);vertical-align:top}tr{break-inside:avoid}
 th{border-bottom:.8pt solid var(--ink)}td.n,th.n{text-align:right}td{overflow-wrap:break-word}
-.method{font-size:7.2pt;line-height:1.32}.method p{margin-bottom:.8mm}section{break-inside:avoid}
+.method{font-size:7.2pt;line-height:1.32}.method p{margin-bottom:.8mm}
 @media screen{body{padding:8mm}}
 """
 

@@ -7,9 +7,10 @@ from conf.regimes import REGIMES
 from udfs.indicator_rows import Period
 from udfs.report_page import Cell, facts, paragraph, printed_table
 from udfs.report_sections import REGIME_TEXT, bounded, measure_cells, measure_headings, number, reasons_of
-from udfs.sheet_findings import CHANGE, RATIO
+from udfs.sheet_findings import CHANGE, LCR, PGR, RATIO, ratio_is_sure
 from udfs.sheet_unit import Row, rows_by_key
 
+UNSURE = " (not sure: the bounds allow others)"
 REGIME_IN_WORDS = {regime.id: f"{regime.id}: {regime.text}" for regime in REGIMES}
 
 
@@ -51,6 +52,7 @@ def parts_table(parts: pd.DataFrame, indicators: pd.DataFrame, shown: Period | N
         if rows:
             ratio = rows[RATIO]
             regime = REGIME_IN_WORDS.get(ratio["regime"]) or ratio["reason"]
+            regime += "" if ratio_is_sure(rows[LCR], rows[PGR], ratio) else UNSURE
             cells += [bounded(rows[CHANGE], 1, 100.0), bounded(ratio, 2, 1.0), regime]
         lines.append(cells)
     headings = ["no.", "unit", "built-up, km²", *(["change, %", "LCRPGR, un-2021", "regime, or why there is none"] if shown else [])]

@@ -27,8 +27,8 @@ from udfs.sheet_pdf import check_pdf, pdf_of
 from udfs.sheet_unit import SheetUnit
 
 FOLDER = "country_sheet"
-MAKERS = ("built_up", "urban_series", "units", "population", "unit_statistics", "adjusted_areas", "indicators")
-"""Jobs that a sheet's numbers come from."""
+MAKERS = ("built_up", "units", "population", "unit_statistics", "adjusted_areas", "indicators")
+"""Jobs that a sheet's numbers come from, beside the one that makes series."""
 
 
 class CountrySheetSettings(Settings):
@@ -125,6 +125,7 @@ def _method(tables: Tables, place: Place, told: SheetUnit, near: DataFrame, adju
     models = used_models(near)
     sources = tables["population"].select("source").distinct().collect() if "population" in tables else []
     owners = images.select("licence", "attribution").distinct().orderBy("attribution", "licence").toPandas()
-    runs = last_runs(tables["runs"], MAKERS) if "runs" in tables else pd.DataFrame()
-    texts = method(told, models, pixel, declared_source(place), runs, adjusted, [row.source for row in sources if row.source])
+    source = declared_source(place)
+    runs = last_runs(tables["runs"], tuple(dict.fromkeys((*MAKERS, source)))) if "runs" in tables else pd.DataFrame()
+    texts = method(told, models, pixel, source, runs, adjusted, [row.source for row in sources if row.source])
     return [*texts, *unadapted_notes(models, images), *owner_text(owners, place.attribution)]
