@@ -79,9 +79,14 @@ def test_parts_are_the_largest_and_the_limit_is_said():
     parts = re.search(r"<h2>Parts of the unit</h2>.*?</section>", text, re.DOTALL)[0]
     assert re.findall(r"<tr><td>(\d)</td><td>[^<]*(A\d)</td>", parts) == [("1", "A3"), ("2", "A2"), ("3", "A1")]
     assert "3 of 5 units are shown" in parts and "R1: both grow, land faster than people" in parts
-    assert "allow others" not in parts
-    unsure = whole(city()._replace(indicators=city().indicators.assign(lower=0.5, upper=1.5)))
-    assert "R1: both grow, land faster than people (not sure: the bounds allow others)" in unsure
+
+
+def test_a_regime_that_the_bounds_do_not_settle_is_not_sure():
+    told, unsure = city(), "R1: both grow, land faster than people (not sure: the bounds allow others)"
+    rows = told.indicators.assign(lower=0.5, upper=1.5)
+    assert unsure in whole(told._replace(indicators=rows))
+    assert unsure not in whole(told._replace(indicators=rows.assign(lower=1.1)))
+    assert unsure not in whole(told._replace(indicators=rows.assign(lower=None)))
 
 
 def test_a_unit_without_people_says_why():
