@@ -70,11 +70,15 @@ def epoch_table(epochs: pd.DataFrame, most: int) -> str:
         share = row["valid_m2"] / row["total_m2"] if row["total_m2"] > 0 else None
         dates = "–" if pd.isna(row["first_date"]) else f"{row['first_date']:%Y-%m-%d} to {row['last_date']:%Y-%m-%d}"
         lines.append([
-            row["epoch"], number(row["built_m2"], 2, 1e-6), number(share, 1, 100.0), number(row["people"], 0), row["people_year"] or "–",
-            number(row["images"], 0), row["sensors"] or "–", dates,
+            row["epoch"], number(row["built_m2"], 2, 1e-6), number(share, 1, 100.0), number(row["people"], 0), _text(row["people_year"]),
+            number(row["images"], 0), _text(row["sensors"]), dates,
         ])  # fmt: skip
     headings = ["epoch", "built-up, km²", "with data, %", "people", "counted in", "images", "sensor", "images' dates"]
     return printed_table(headings, lines, "Built-up land, people and images" + _of(len(lines), len(epochs), "epochs"))
+
+
+def _text(value: str | float | None) -> str:
+    return "–" if value is None or pd.isna(value) else str(value)
 
 
 def _of(shown: int, total: int, what: str) -> str:

@@ -16,7 +16,7 @@ from jobs.job import Context, Tables, job
 from jobs.series_maps import declared_source, fed_maps
 from jobs.sheet_frames import adjusted_of, epoch_images, last_runs, sheet_unit, used_models, used_scenes
 from jobs.unadapted import unadapted_notes
-from jobs.unit_maps import tiles_near, unit_shares
+from jobs.unit_maps import Box, tiles_near, unit_shares
 from udfs.files import write_bytes
 from udfs.lcrpgr import years_between
 from udfs.report_pictures import Drawn
@@ -86,10 +86,13 @@ def _plain(row: Row) -> dict[str, Any]:
     return {**row.asDict(), "geometry": bytes(row.geometry)}
 
 
+def _box(unit: dict[str, Any]) -> Box:
+    return unit["xmin"], unit["ymin"], unit["xmax"], unit["ymax"]
+
+
 def _sheet(tables: Tables, settings: CountrySheetSettings, place: Place, unit: dict[str, Any]) -> str:
-    box = (unit["xmin"], unit["ymin"], unit["xmax"], unit["ymax"])
     maps = tables["built_up"].where(F.col("layer") == place.fed_layer)
-    near = tiles_near(maps, tables["tiles"], box, [epoch.name for epoch in place.epochs]).where("status = 'done'")
+    near = tiles_near(maps, tables["tiles"], _box(unit), [epoch.name for epoch in place.epochs]).where("status = 'done'")
     told = sheet_unit(tables, place, unit, epoch_images(near, tables["scenes"]))
     adjusted = adjusted_of(tables, unit["unit_id"])
     pictures = [*_map(tables, settings, place, told), _chart(place, told, adjusted)]
@@ -101,8 +104,7 @@ def _map(tables: Tables, settings: CountrySheetSettings, place: Place, told: She
     """None where no tile of either epoch has data."""
     epochs = list(dict.fromkeys(told.period or told.sums.index[-1:]))
     unit, layer = told.unit, str(place.fed_layer)
-    box = (unit["xmin"], unit["ymin"], unit["xmax"], unit["ymax"])
-    near = tiles_near(fed_maps(tables, declared_source(place), place), tables["tiles"], box, epochs)
+    near = tiles_near(fed_maps(tables, declared_source(place), place), tables["tiles"], _box(unit), epochs)
     found = unit_shares(near, layer, unit["geometry"], settings.map_px)
     if found is None:
         return []

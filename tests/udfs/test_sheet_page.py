@@ -103,8 +103,11 @@ def test_one_epoch_has_a_sheet():
     assert "Built-up land, 2020. Bold line" in text
 
 
-def test_no_map_is_said():
-    assert "there is no map" in sheet(city(), "p", [], [], LIMITS_OF_SHEET)
+def test_no_map_and_no_images_are_said():
+    unseen = city(children=0)
+    unseen.sums[["images", "sensors", "first_date", "last_date", "people_year"]] = np.nan
+    text = sheet(unseen, "p", [], [], LIMITS_OF_SHEET)
+    assert "there is no map" in text and "nan" not in text.lower() and "<td>–</td><td>–</td></tr>" in text
 
 
 def test_curve_has_the_bounds_of_growth_and_of_samples():
