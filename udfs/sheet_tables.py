@@ -51,8 +51,9 @@ def parts_table(parts: pd.DataFrame, indicators: pd.DataFrame, shown: Period | N
         cells: list[Cell] = [str(part["number"]), part["name"] or part["unit_id"], number(part["built_m2"], 2, 1e-6)]
         if rows:
             ratio = rows[RATIO]
-            regime = REGIME_IN_WORDS.get(ratio["regime"]) or ratio["reason"]
-            regime += "" if ratio_is_sure(rows[LCR], rows[PGR], ratio) else UNSURE
+            regime: str = REGIME_IN_WORDS.get(ratio["regime"]) or ratio["reason"]
+            if ratio["regime"] and not ratio_is_sure(rows[LCR], rows[PGR], ratio):
+                regime += UNSURE
             cells += [bounded(rows[CHANGE], 1, 100.0), bounded(ratio, 2, 1.0), regime]
         lines.append(cells)
     headings = ["no.", "unit", "built-up, km²", *(["change, %", "LCRPGR, un-2021", "regime, or why there is none"] if shown else [])]

@@ -95,6 +95,8 @@ def test_a_unit_without_people_says_why():
     text = whole(told)
     assert "No value: 2010 to 2020: no population declared." in text and "No population is declared." in text
     assert text.count("<td>no population declared</td>") == 3
+    wide = told.indicators.assign(lower=told.indicators["value"].where(told.indicators["value"].isna(), -1.0), upper=9.0)
+    assert "allow others" not in whole(told._replace(indicators=wide))  # a rate may be unsure, a reason is not
 
 
 def test_one_epoch_has_a_sheet():
