@@ -7,7 +7,7 @@ import datetime as dt
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -66,13 +66,23 @@ def _told(function: Callable[..., Result], *arguments: Any) -> Result:
 
 def peak_mib(pid: str = "self") -> float:
     """Peak resident memory of a process; raises OSError where it is not there any more."""
-    lines = Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines()
-    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
+    return _memory_mib(pid)[0]
 
 
-class _Process(NamedTuple):
+def _memory_mib(pid: str) -> tuple[float, float]:
+    """At its peak and now."""
+    lines = (line.split() for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines())
+    told = {words[0]: int(words[1]) / 1024 for words in lines if words[0] in ("VmHWM:", "VmRSS:")}
+    return told.get("VmHWM:", 0.0), told.get("VmRSS:", 0.0)
+
+
+class Process(NamedTuple):
+    """Its name, the id of the one above it, resident memory at its peak and now in MiB, CPU seconds."""
+
     name: str
+    parent: str
     peak: float
+    now: float
     cpu: float
 
 
@@ -82,7 +92,7 @@ class SessionUse:
 
     def __enter__(self) -> "SessionUse":
         self.jvm = self.worker = self.together = 0.0
-        self._before = _processes_below()
+        self._before = processes_below()
         for pid in self._before:
             Path(f"/proc/{pid}/clear_refs").write_text("5", encoding="utf-8")  # peaks begin anew
         self._spent: dict[str, float] = {}
@@ -106,7 +116,7 @@ class SessionUse:
             self._look()
 
     def _look(self) -> None:
-        below = _processes_below()
+        below = processes_below()
         # One JVM: a child that it has only just forked, to start a program, still has its size.
         jvm = max((each.peak for each in below.values() if each.name == "java"), default=0.0)
         workers = [each.peak for each in below.values() if each.name.startswith("python")]
@@ -115,27 +125,25 @@ class SessionUse:
         self._spent |= {pid: each.cpu - (self._before[pid].cpu if pid in self._before else 0.0) for pid, each in below.items()}
 
 
-def _processes_below() -> dict[str, _Process]:
-    """By id, the processes below this one."""
-    parents: dict[str, str] = {}
-    found: dict[str, _Process] = {}
+def processes_below(top: int | None = None) -> dict[str, Process]:
+    """By id, the processes below one; default: this one."""
+    found: dict[str, Process] = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             name, _, text = (folder / "stat").read_text(encoding="utf-8").partition("(")[2].rpartition(")")
-            peak = peak_mib(folder.name)
+            peak, now = _memory_mib(folder.name)
         except (FileNotFoundError, ProcessLookupError):
             continue  # ended meanwhile
         fields = text.split()
-        parents[folder.name] = fields[1]
-        found[folder.name] = _Process(name, peak, (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"))
-    return {pid: each for pid, each in found.items() if _is_below(pid, parents)}
+        found[folder.name] = Process(name, fields[1], peak, now, (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"))
+    return {pid: each for pid, each in found.items() if _is_below(pid, str(top or os.getpid()), found)}
 
 
-def _is_below(pid: str, parents: dict[str, str]) -> bool:
-    above = parents.get(pid)
-    while above is not None and above != str(os.getpid()):
-        above = parents.get(above)
-    return above is not None
+def _is_below(pid: str, top: str, processes: Mapping[str, Process]) -> bool:
+    above = processes[pid].parent
+    while above in processes and above != top:
+        above = processes[above].parent
+    return above == top
 
 
 def _worker_peaks(images: int, tiles: int) -> list[tuple[float, float]]:
