@@ -4,20 +4,24 @@ import datetime as dt
 import os
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field, field_validator, model_validator
 
 from conf.access import Access
 from conf.errors import InputError
+from conf.plain_yaml import plain_yaml
 from conf.sensors import SENSORS
-from conf.settings import Settings, parse
+from conf.settings import Settings, parse, shortened, unknown_setting
 
 CONF = Path(__file__).parent
 VARIABLE = re.compile(r"\$\{([A-Z_]+)\}")
 STORAGE = "{storage}"
 """In a declared path: the place's own folder, where `simulated_city` puts its files."""
+
+
+LayerName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,60}$")]
+"""It becomes part of file names, and a key in tables."""
 
 
 class Epoch(Settings):
@@ -135,7 +139,7 @@ class Place(Settings):
     cores_per_gpu: float = Field(60, gt=0, description="cores whose network work one GPU does; assumed until measured on yours")
     grid: Literal["utm", "native"] = "utm"
     epochs: tuple[Epoch, ...] = Field(min_length=1)
-    layers: dict[str, Layer] = Field(min_length=1)
+    layers: dict[LayerName, Layer] = Field(min_length=1)
     access: Access = Field(default_factory=Access)
     sections: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
@@ -183,12 +187,21 @@ def load_place(name: str, assignments: tuple[str, ...], sections: frozenset[str]
     values = _merged(_read_yaml(CONF / "base.yaml"), _read_yaml(_place_file(name)))
     for assignment in assignments:
         values = _merged(values, _assigned(assignment))
+    _check_keys(values, sections)
     values = _expanded(values)
     jobs = {key: values.pop(key) or {} for key in sorted(values) if key in sections}
     for key, section in jobs.items():
         if not isinstance(section, dict):
-            raise InputError(f"section {key} is {section!r}; write settings as 'key: value' lines under it")
+            raise InputError(f"section {key} is {shortened(repr(section))}; write settings as 'key: value' lines under it")
     return parse(Place, {**values, "sections": jobs}, "")
+
+
+def _check_keys(values: dict[str, Any], sections: frozenset[str]) -> None:
+    """Raises InputError for a key that is neither a setting of the place nor a job's section."""
+    known = {*Place.model_fields, *sections} - {"sections"}
+    for key in values:
+        if key not in known:
+            raise InputError(unknown_setting(str(key), "", known))
 
 
 def _place_file(name: str) -> Path:
@@ -201,9 +214,10 @@ def _place_file(name: str) -> Path:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise InputError(f"{path.name} is not plain YAML: {str(error).splitlines()[0]}") from None
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path.name} is not UTF-8 at byte {error.start}; save it as UTF-8") from None
+    values = plain_yaml(text, path.name)
     if not isinstance(values, dict):
         raise InputError(f"{path.name} holds no settings; write 'key: value' lines")
     return values
@@ -213,10 +227,7 @@ def _assigned(assignment: str) -> dict[str, Any]:
     key, equals, text = assignment.partition("=")
     if not equals or not key:
         raise InputError(f"--set {assignment}: write [section.]key=value")
-    try:
-        value: Any = yaml.safe_load(text) if text else None
-    except yaml.YAMLError:
-        raise InputError(f"--set {assignment}: the value is not plain YAML; close its brackets and quotes") from None
+    value: Any = plain_yaml(text, f"--set {shortened(assignment)}") if text else None
     for part in reversed(key.split(".")):
         value = {part: value}
     return dict(value)

@@ -3,7 +3,10 @@
 import datetime as dt
 import hashlib
 import json
-from typing import Any, TypeVar
+from collections.abc import Collection, Sequence
+from difflib import get_close_matches
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -52,15 +55,40 @@ def parse(model: type[AnySettings], values: dict[str, Any], section: str) -> Any
         raise InputError(_first_problem(error, model, section)) from None
 
 
+def shortened(text: str) -> str:
+    """At most 160 characters of a text, for messages."""
+    return text if len(text) <= 160 else f"{text[:157]}..."
+
+
+def unknown_setting(key: str, section: str, known: Collection[str]) -> str:
+    """What to say of a key that is none of `known`: which was meant, if one is like it, and all there are."""
+    like = get_close_matches(key.lower(), sorted(known), n=2, cutoff=0.7)
+    meant = f" did you mean {' or '.join('.'.join(part for part in (section, one) if part) for one in like)}?" if like else ""
+    named = ".".join(part for part in (section, shortened(key)) if part)
+    return f"unknown setting {named};{meant} {section or 'the place'} has: {', '.join(sorted(known)) or 'none'}"
+
+
+def _fields_at(kind: Any, path: Sequence[Any]) -> Collection[str]:
+    """Fields of the settings that lie at `path` below an annotation; none where there are none such."""
+    if isinstance(kind, type) and issubclass(kind, Settings):
+        field = kind.model_fields.get(str(path[0])) if path else None
+        return kind.model_fields if not path else _fields_at(field.annotation, path[1:]) if field else ()
+    # One of several kinds is named in the path unless the other is null; an entry of a dict or tuple always is.
+    paths = (path, path[1:]) if get_origin(kind) in (Union, UnionType) else (path[1:],)
+    found = (_fields_at(part, rest) for part in get_args(kind) for rest in paths)
+    return next((fields for fields in found if fields), ())
+
+
 def _first_problem(error: ValidationError, model: type[Settings], section: str) -> str:
     problem = error.errors()[0]
-    key = ".".join(str(part) for part in (section, *problem["loc"]) if part != "")
+    # Of several kinds that a value may have, pydantic names the one that it speaks of: tuple[float, float].
+    path = [str(part) for part in (section, *problem["loc"]) if part != "" and "[" not in str(part)]
+    key = ".".join(path)
     if problem["type"] == "extra_forbidden":
-        known = ", ".join(sorted(model.model_fields)) or "none"
-        return f"unknown setting {key}; {section or 'the place'} has: {known}"
+        return unknown_setting(path[-1], ".".join(path[:-1]), _fields_at(model, problem["loc"][:-1]))
     if problem["type"] == "missing":
         return f"setting {key} is missing; write it into the place's file, or add --set {key}=VALUE"
     message = problem["msg"].removeprefix("Value error, ")
     # A whole section is no value that a reader could find again: such messages name what is wrong in it.
-    value = "" if isinstance(problem["input"], (dict, Settings)) else f" = {problem['input']!r}"
+    value = "" if isinstance(problem["input"], (dict, Settings)) else f" = {shortened(repr(problem['input']))}"
     return f"setting {key}{value}: {message[0].lower()}{message[1:]}"

@@ -5,12 +5,12 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field
 
 from conf.errors import InputError
+from conf.plain_yaml import plain_yaml
 from conf.settings import Settings, parse
 from models.bundle import UNKNOWN, ModelSpec, spec_of
 from udfs.series_datasets import Listed, listed
@@ -31,9 +31,9 @@ class Group(Settings):
     years: tuple[int, int] | None = Field(
         None, description="first and last that simulated cities live through; a window of the same ground for each"
     )
-    size_m: float = Field(5120.0, description="side of a simulated city, metres")
-    side_m: float = Field(150.0, description="side of an aerial image, metres")
-    gsd: tuple[float, ...] = Field((10.0,), description="pixel sizes, metres; one window of each city for each")
+    size_m: float = Field(5120.0, gt=0, description="side of a simulated city, metres")
+    side_m: float = Field(150.0, gt=0, description="side of an aerial image, metres")
+    gsd: tuple[Annotated[float, Field(gt=0)], ...] = Field((10.0,), description="pixel sizes, metres; one window of each city for each")
     cloud: float = Field(0.1, ge=0, le=1, description="mean cloud cover of simulated dates")
     wet: float = Field(0.0, ge=0, lt=1, description="share of simulated open ground that is darkened as mud is")
     bare: float = Field(0.0, ge=0, lt=1, description="share of simulated open ground that is turned to light dry soil")
@@ -83,7 +83,7 @@ def read_recipe(network: str) -> Recipe:
         known = ", ".join(sorted(file.stem for file in FOLDER.glob("*.yaml")))
         raise InputError(f"train.network {network}: no recipe; use one of {known}, or write {path.name}")
     text = VARIABLE.sub(_variable, path.read_text(encoding="utf-8"))
-    recipe: Recipe = parse(Recipe, yaml.safe_load(text), "train")
+    recipe: Recipe = parse(Recipe, plain_yaml(text, path.name), "train")
     return recipe
 
 
@@ -92,7 +92,7 @@ def labels_of(spec: Any) -> str:
     path = FOLDER / f"{spec.name}.yaml"
     if spec.labels != UNKNOWN or not path.is_file():
         return str(spec.labels)
-    return str(yaml.safe_load(path.read_text(encoding="utf-8"))["spec"].get("labels", UNKNOWN))
+    return str(plain_yaml(path.read_text(encoding="utf-8"), path.name)["spec"].get("labels", UNKNOWN))
 
 
 def orders(recipe: Recipe) -> list[str]:
