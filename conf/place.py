@@ -143,6 +143,13 @@ class Place(Settings):
     access: Access = Field(default_factory=Access)
     sections: dict[str, dict[str, Any]] = Field(default_factory=dict)
 
+    @field_validator("warehouse")
+    @classmethod
+    def plain_name(cls, warehouse: str) -> str:
+        if not warehouse or not warehouse.isprintable() or set("%?#") & set(warehouse):
+            raise ValueError("readers of tables and of the MLflow store take %, ? and # for parts of an address; name another folder")
+        return warehouse
+
     @field_validator("epochs")
     @classmethod
     def distinct(cls, epochs: tuple[Epoch, ...]) -> tuple[Epoch, ...]:

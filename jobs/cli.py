@@ -15,6 +15,7 @@ from py4j.protocol import Py4JError
 
 from conf.errors import InputError
 from conf.place import Place, load_place
+from conf.redaction import redacted
 from jobs.fingerprint import fingerprint
 from jobs.flow import FLOWS, Options, dry_run, run_flow, run_job
 from jobs.gate import GateError
@@ -125,11 +126,13 @@ class _ToStderr(logging.Handler):
     """What jobs log, below a progress bar that may have taken stderr over meanwhile."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        print(self.format(record), file=sys.stderr, flush=True)  # noqa: T201
+        print(redacted(self.format(record)), file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _refused(message: str, code: int) -> int:
-    print(f"urbantrace: {message}", file=sys.stderr)  # noqa: T201 - the one clear line
+    """The one clear line, also where a name in it holds line ends or a terminal's control characters."""
+    plain = "".join(letter if letter.isprintable() else " " for letter in redacted(message))
+    print(f"urbantrace: {plain}", file=sys.stderr)  # noqa: T201
     return code
 
 

@@ -7,7 +7,7 @@ import sys
 from typing import Any, TextIO
 
 from pyspark.errors import AnalysisException, ParseException
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from rich.console import Console
 from rich.table import Table as TextTable
 
@@ -15,6 +15,9 @@ from conf.errors import InputError
 from conf.place import Place
 from jobs.session import start_session
 from jobs.warehouse import Warehouse
+
+TELLING = ("Show", "Describe", "Explain")
+"""Commands that only tell, by the beginnings of their names in Spark's plans."""
 
 
 def run_sql(place: Place, query: str, form: str, master: str, spark_conf: dict[str, str]) -> int:
@@ -24,11 +27,21 @@ def run_sql(place: Place, query: str, form: str, master: str, spark_conf: dict[s
     warehouse = Warehouse(start_session(master, spark_conf), place.folder)
     register(warehouse)
     try:
+        check_asks(warehouse.spark, query)
         frame = warehouse.spark.sql(query)
     except (AnalysisException, ParseException) as error:
         raise InputError(f"sql: {str(error).strip().splitlines()[0]}") from None
     WRITERS[form](frame, sys.stdout)
     return 0
+
+
+def check_asks(spark: SparkSession, query: str) -> None:
+    """Raises InputError for a statement that would change something, wherever it stands; it is analysed, not run."""
+    state, classes = spark._jsparkSession.sessionState(), spark._jvm.java.lang.Class
+    command = classes.forName("org.apache.spark.sql.catalyst.plans.logical.Command")
+    plan = state.executePlan(state.sqlParser().parsePlan(query), spark._jvm.org.apache.spark.sql.execution.CommandExecutionMode.SKIP())
+    if command.isInstance(plan.analyzed()) and not plan.logical().getClass().getSimpleName().startswith(TELLING):
+        raise InputError("sql: the statement does not only ask; write a SELECT")
 
 
 def register(warehouse: Warehouse) -> None:

@@ -15,6 +15,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from conf.place import Place
+from conf.redaction import redacted
 from conf.settings import digest
 from conf.table import Table
 from conf.tables import TABLES
@@ -131,7 +132,7 @@ class Runner:
             yield summary
             state = "done"
         except Exception as error:
-            message = str(error).strip().split("\n", 1)[0][:500] or type(error).__name__
+            message = redacted(str(error).strip().split("\n", 1)[0])[:500] or type(error).__name__
             raise
         except BaseException:
             state = "stopped"

@@ -1,6 +1,7 @@
 """The Spark session: Delta first, then Sedona, workers on this interpreter, jars from the set-up's folder, times in UTC."""
 
 import atexit
+import logging
 import os
 import re
 import shutil
@@ -65,6 +66,7 @@ def start_session(master: str, overrides: dict[str, str], app_name: str = "urban
         builder = builder.config(name, value)
     spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("ERROR")
+    logging.getLogger("SQLQueryContextLogger").disabled = True  # it repeats, in JSON, what is raised anyway
     if not master.startswith("local"):
         _ship_code(spark)
     return SedonaContext.create(spark)

@@ -58,6 +58,8 @@ def one_line_errors(tracking_uri: str) -> Iterator[None]:
 
     try:
         yield
+    except ModuleNotFoundError as error:
+        raise InputError(f"tracking store {tracking_uri}: it needs Python package {error.name}; install it, or use another store") from None
     except (MlflowException, SQLAlchemyError, requests.RequestException) as error:
         raise InputError(f"tracking store {tracking_uri}: {_first_line(error)}; {_next_step(str(error), tracking_uri)}") from None
 

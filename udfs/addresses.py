@@ -9,15 +9,11 @@ from typing import NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from conf.errors import ReadError
+from conf.redaction import SECRETS
 
 WEB = frozenset({"http", "https"})
 BUCKETS = {"s3": "s3", "gs": "gs", "az": "az", "azure": "az", "abfs": "az", "abfss": "az"}
 """Scheme as written to the store's."""
-SECRETS = re.compile(
-    r"(?i)^(sig|signature|se|sp|sr|sv|st|skoid|sktid|skt|ske|sks|skv|expires|policy|x-(amz|goog|oss)-.*|googleaccessid"
-    r"|.*(token|key|secret|password|auth|credential).*)$"
-)
-"""Query keys of signed addresses (Azure SAS, S3, Google, CloudFront, OSS), and whatever sounds like one."""
 HOST = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::\d{1,5})?|\[[0-9a-fA-F:]+\](?::\d{1,5})?")
 
 

@@ -17,6 +17,7 @@ from conf.sensors import SENSORS
 from udfs.grid import Grid, PixelBounds, Tile, blocks_of
 from udfs.sampling import Points, pixel_centres
 from udfs.scenes import Scene
+from udfs.units import refuse_xml
 from udfs.versions import LocalVersion, content_digest, local_version, refuse_other_content
 
 Marked = NDArray[np.bool_]
@@ -73,6 +74,7 @@ def polygon_file(path: Path, setting: str) -> PolygonFile:
     """The first layer of a vector file, which `setting` declares. Raises InputError: no file, not readable, no CRS, no polygon."""
     if not path.is_file():
         raise InputError(f"setting {setting} = {str(path)!r}: no such file; correct the path or leave it out")
+    refuse_xml(path)
     return _checked(path, setting, local_version(str(path)))
 
 

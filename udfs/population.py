@@ -36,7 +36,8 @@ def read_population(path: Path, id_column: str, people_column: str, year: int | 
     years = pd.to_numeric(frame[year], errors="coerce") if isinstance(year, str) else pd.Series(year, frame.index)
     people = pd.to_numeric(frame[people_column], errors="coerce").astype(float)
     read = pd.DataFrame({"unit_id": identifiers(frame[id_column]), "year": years, "people": people})
-    for column, ok in (("unit_id", read["unit_id"].notna()), ("year", read["year"] % 1 == 0), ("people", read["people"] >= 0)):
+    sound = {"unit_id": read["unit_id"].notna(), "year": read["year"] % 1 == 0, "people": read["people"].between(0, np.inf, "left")}
+    for column, ok in sound.items():
         if not ok.all():
             row = int(np.flatnonzero(~ok)[0])
             raise InputError(f"{path.name}: row {row + 1} has no proper {column}: {frame.iloc[row].to_dict()}; correct or remove the row")

@@ -20,6 +20,21 @@ _TO_TEXT = {"unit": "", "built_up": ""}
 """Of boundary and basis what is not broken down: a unit in its own bounds, by its built-up land."""
 
 
+_FORMULA = tuple("=+-@\t\r")
+
+
+def without_formulas(rows: pd.DataFrame) -> pd.DataFrame:
+    """Texts that a spreadsheet would calculate, with an apostrophe before them, which it takes for "this is text"; numbers stay."""
+    marked = rows.copy()
+    for name in rows.select_dtypes("object").columns:
+        marked[name] = rows[name].map(_marked)
+    return marked
+
+
+def _marked(cell: object) -> object:
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+
+
 def portal_file(indicator: str) -> str:
     """Name of Open SDG's file of an indicator, e.g. `indicator_11-3-1.csv`; what is derived from it stands in the same file."""
     return f"indicator_{'-'.join(indicator.split('-')[0].split('.'))}.csv"

@@ -10,7 +10,7 @@ import shapely
 from numpy.typing import NDArray
 
 from conf.errors import InputError
-from udfs.units import levels_of, located, read_attributes, repaired, text_of, unique_ids
+from udfs.units import levels_of, located, read_attributes, repaired, shapes_of, text_of, unique_ids
 
 LayoutName = Literal["geoboundaries", "overture"]
 INSIDE = 0.5
@@ -76,7 +76,7 @@ def _rows(path: Path, layout: Layout, crs: str | None, encoding: str | None) -> 
         raise InputError(f"{path.name}: no row has {' = '.join(layout.only or ())}; it holds no unit, leave it out")
     if blank := int(frame[layout.level].isna().sum()):
         raise InputError(f"{path.name}: {blank} of {len(frame)} rows have no {layout.level}; give each its level")
-    shapes = located(shapely.from_wkb(frame["geometry"].to_numpy()), crs or meta["crs"], path.name)
+    shapes = located(shapes_of(frame["geometry"]), crs or meta["crs"], path.name)
     columns = {"unit_id": frame[layout.unit_id], "name": text_of(frame[layout.name]), "layout_level": text_of(frame[layout.level])}
     return pd.DataFrame(columns).assign(geometry=shapes)
 

@@ -1,6 +1,7 @@
 """Administrative units from a file: ids, parents, repaired outlines, geodesic areas."""
 
 import hashlib
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -54,11 +55,14 @@ def read_attributes(path: Path, columns: Sequence[str], geometry: bool, encoding
     Raises InputError on a missing or unreadable file, a missing column, no rows.
     """
     file_digest(path)
+    refuse_xml(path)
     if path.suffix.lower() in GEOPARQUET:
         table, found = read_geoparquet(path, columns, geometry)
         return _with_rows(table, path), {"crs": found}
     try:
-        meta, _, wkb, values = pyogrio.raw.read(path, read_geometry=geometry, encoding=encoding)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Non closed ring")  # refused by `repaired`
+            meta, _, wkb, values = pyogrio.raw.read(path, read_geometry=geometry, encoding=encoding)
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{path} cannot be read: {reason}; give GeoJSON, GeoPackage, GeoParquet, shapefile or CSV") from None
@@ -70,6 +74,13 @@ def read_attributes(path: Path, columns: Sequence[str], geometry: bool, encoding
     if geometry:
         frame["geometry"] = wkb
     return _with_rows(frame, path), meta
+
+
+def refuse_xml(path: Path) -> None:
+    """Raises InputError for a file that may name others for GDAL to open, whatever its own name says: VRT and services are XML."""
+    with path.open("rb") as file:
+        if file.read(256).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
+            raise InputError(f"{path.name} cannot be read: XML may lead to other files; convert it to GeoJSON, e.g. with ogr2ogr")
 
 
 def _with_rows(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -98,11 +109,17 @@ def read_units(path: Path, columns: Columns, crs: str | None = None, encoding: s
     units["name"] = text_of(frame[columns.name]) if columns.name else None
     units["parent_id"] = identifiers(frame[columns.parent]) if columns.parent else None
     units["parent_name"] = text_of(frame[columns.parent_name]) if columns.parent_name else None
-    shapes = located(shapely.from_wkb(frame["geometry"].to_numpy()), crs or meta["crs"], path.name)
+    shapes = located(shapes_of(frame["geometry"]), crs or meta["crs"], path.name)
     units["geometry"], units["note"] = repaired(shapes, units["unit_id"], path.name)
     units = _with_parents(units, path.name)
     units["level"] = levels_of(dict(zip(units["unit_id"], units["parent_id"], strict=True)), path.name)
     return units.sort_values(["level", "unit_id"], ignore_index=True)[["unit_id", "parent_id", "level", "name", "geometry", "note"]]
+
+
+def shapes_of(wkb: pd.Series) -> Any:
+    """Geometries; None where a ring does not close."""
+    with np.errstate(invalid="ignore"):  # `located` refuses what is no number
+        return shapely.from_wkb(wkb.to_numpy(), on_invalid="ignore")
 
 
 def text_of(values: pd.Series) -> pd.Series:
@@ -129,7 +146,11 @@ def located(shapes: Any, crs: str | None, name: str) -> Any:
         source = CRS.from_user_input(crs)
     except CRSError:
         raise InputError(f"{name}: CRS {crs[:60]!r} is unknown; set the section's crs, e.g. EPSG:4326") from None
+    if not (source.is_geographic or source.is_projected):
+        raise InputError(f"{name}: CRS {crs[:60]!r} says not where on earth; set the section's crs to the true one, e.g. EPSG:4326")
     shapes = shapely.force_2d(shapes)
+    if not np.isfinite(shapely.get_coordinates(shapes)).all():
+        raise InputError(f"{name} has coordinates that are no numbers; correct its outlines")
     if source != CRS.from_epsg(4326):
         transformer = Transformer.from_crs(source, "EPSG:4326", always_xy=True)
         shapes = shapely.transform(shapes, transformer.transform, interleaved=False)
@@ -145,12 +166,13 @@ def repaired(shapes: Any, ids: pd.Series, name: str) -> tuple[list[Any], list[st
     notes: list[str | None] = [None] * len(shapes)
     shapes = np.array(shapes, dtype=object)
     for index in np.flatnonzero(~(shapely.is_valid(shapes) & np.isin(shapely.get_type_id(shapes), POLYGONAL))):
-        reason = "no geometry" if shapes[index] is None else str(shapely.is_valid_reason(shapes[index])).split("[")[0]
+        reason = str(shapely.is_valid_reason(shapes[index])).split("[")[0].replace("Valid Geometry", "not only polygons")
         shapes[index] = polygons_only(shapely.make_valid(shapes[index]))
         notes[index] = f"outline repaired: {reason.lower()}"
     gone = np.flatnonzero(shapely.is_empty(shapes) | shapely.is_missing(shapes))
     if len(gone):
-        raise InputError(f"{name}: unit {ids.iloc[gone[0]]!r} has no polygon; give it one, or leave the row out")
+        unit = ids.iloc[gone[0]]
+        raise InputError(f"{name}: unit {unit!r} has no polygon, or one whose rings do not close; give it one, or leave the row out")
     return list(shapes), notes
 
 

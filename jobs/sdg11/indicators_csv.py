@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from conf.settings import Settings
 from jobs.job import Context, Tables, job
-from udfs.portal_rows import open_sdg_rows, portal_file, sdmx_rows
+from udfs.portal_rows import open_sdg_rows, portal_file, sdmx_rows, without_formulas
 
 FOLDER, SDMX_FILE = "indicators_csv", "sdmx.csv"
 
@@ -51,4 +51,4 @@ def headline_unit(units: DataFrame) -> str | None:
 
 
 def _write(rows: pd.DataFrame, path: Path, first: bool) -> None:
-    rows.to_csv(path, mode="w" if first else "a", header=first, index=False, lineterminator="\n")
+    without_formulas(rows).to_csv(path, mode="w" if first else "a", header=first, index=False, lineterminator="\n")

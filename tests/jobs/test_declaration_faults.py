@@ -15,15 +15,16 @@ from jobs.cli import main
 from jobs.job import declared_jobs
 from tests.jobs.toy_place import refused
 
-BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
-    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12)
-)
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12))
 
 
 @pytest.mark.parametrize(
     ("added", "said"),
     [
-        ("title: !!python/object/apply:os.system ['touch {marker}']", "in line 19: could not determine a constructor for the tag 'tag:yaml.org,2002:python/object/apply:os.system'"),
+        (
+            "title: !!python/object/apply:os.system ['touch {marker}']",
+            "in line 19: could not determine a constructor for the tag 'tag:yaml.org,2002:python/object/apply:os.system'",
+        ),
         ("title: !!python/object/new:pathlib.Path [x]", "python/object/new:pathlib.Path"),
         ("title: !!python/name:os.system", "python/name:os.system"),
         ("title: !!python/module:os", "python/module:os"),
