@@ -86,7 +86,7 @@ def _from_items(context: Context, source: Source) -> DataFrame:
     """Rows of `scenes` from a stac-geoparquet file. Raises InputError when not one item of it is a scene."""
     place, spark = context.place, context.spark
     items = _within(spark.read.parquet(located(str(source.items), place.folder)), source, place)
-    columns = F.struct(*(F.col(f"`{name}`") for name in items.columns if name not in ("geometry", "bbox", "links")))
+    columns = F.struct(*(F.col(quoted(name)) for name in items.columns if name not in ("geometry", "bbox", "links")))
     shell = partial(
         item_batches, source=source, rules=rules_of(place, spark.sparkContext.defaultParallelism), attribution=place.attribution
     )
@@ -106,6 +106,11 @@ def _from_items(context: Context, source: Source) -> DataFrame:
     context.figures["scenes"] += counted["sound"]
     context.figures["items_refused"] = context.figures.get("items_refused", 0) + counted["bad"]
     return read.where(~refused).drop(REFUSED, UNREAD)
+
+
+def quoted(name: str) -> str:
+    """A column's name as Spark's SQL has it, whatever it holds."""
+    return f"`{name.replace('`', '``')}`"
 
 
 def _within(items: DataFrame, source: Source, place: Place) -> DataFrame:
