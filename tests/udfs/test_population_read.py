@@ -73,3 +73,11 @@ def test_raster_people_are_shared_by_area_and_no_data_counts_zero(tmp_path: Path
 )
 def test_real_people_add_up(real_data: Path, file: str, unit: str, people: str, total: int) -> None:
     assert read_population(real_data / file, unit, people, 2010)["people"].sum() == total
+
+
+@pytest.mark.parametrize("people", ["nan", "inf", "-inf", "1e400", "-1", "", "abc", "=1+1"])
+def test_44_people_that_are_no_number_are_refused(tmp_path: Path, people: str) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text(f"unit_id,year,people\na,2020,5\nb,2020,{people}\n", encoding="utf-8")
+    with pytest.raises(InputError, match="row 2 has no proper people"):
+        read_population(path, "unit_id", "people", "year")
