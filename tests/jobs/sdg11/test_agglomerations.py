@@ -16,7 +16,6 @@ from jobs.job import Context
 from jobs.sdg11.agglomerations import AgglomerationsSettings, agglomerations
 from jobs.table_checks import check_rows, in_declared_order
 from tests.jobs.sdg11.test_extent_statistics import read_again
-from tests.jobs.sdg11.test_extent_statistics import tables as tables
 from tests.jobs.sdg11.test_unit_statistics import GRID, IMAGE, outlines
 from tests.jobs.sdg11.test_urban_extent import MAPS, place
 from udfs.earth import to_lonlat
