@@ -47,7 +47,7 @@ def vector_frame(path: Path, columns: list[str] | None, what: str) -> Any:
         raise InputError(f"{what}: {path.name} is none of {', '.join(VECTOR_FILES)}; convert it, e.g. with ogr2ogr")
     if not path.is_file():
         raise InputError(f"{what}: no file {path}; correct its path")
-    refuse_xml(path)
+    refuse_xml(path, f"{what}: ")
     try:
         frame = pyogrio.read_dataframe(path, columns=columns)
     except (ValueError, pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError) as error:

@@ -74,7 +74,7 @@ def polygon_file(path: Path, setting: str) -> PolygonFile:
     """The first layer of a vector file, which `setting` declares. Raises InputError: no file, not readable, no CRS, no polygon."""
     if not path.is_file():
         raise InputError(f"setting {setting} = {str(path)!r}: no such file; correct the path or leave it out")
-    refuse_xml(path)
+    refuse_xml(path, f"setting {setting}: ")
     return _checked(path, setting, local_version(str(path)))
 
 

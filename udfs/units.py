@@ -76,11 +76,14 @@ def read_attributes(path: Path, columns: Sequence[str], geometry: bool, encoding
     return _with_rows(frame, path), meta
 
 
-def refuse_xml(path: Path) -> None:
-    """Raises InputError for a file that may name others for GDAL to open, whatever its own name says: VRT and services are XML."""
+def refuse_xml(path: Path, declared: str = "") -> None:
+    """Raises InputError for a file that may name others for GDAL to open, whatever its own name says: VRT and services are XML.
+
+    `declared`: what the message begins with.
+    """
     with path.open("rb") as file:
         if file.read(256).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"<"):
-            raise InputError(f"{path.name} cannot be read: XML may lead to other files; convert it to GeoJSON, e.g. with ogr2ogr")
+            raise InputError(f"{declared}{path.name} cannot be read: XML may lead to other files; convert it to GeoJSON, e.g. with ogr2ogr")
 
 
 def _with_rows(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
