@@ -12,7 +12,7 @@ from jobs.hierarchy import leaves
 from jobs.kept_rows import kept
 from udfs.grid import Grid
 from udfs.pixel_areas import MM2_PER_M2
-from udfs.zonal import OUTLINES_DDL, SUMS_DDL, outline_batches, sums_batches
+from udfs.zonal import BORDERS_DDL, OUTLINES_DDL, SUMS_DDL, border_batches, outline_batches, sums_batches
 from udfs.zones import Zone, zone_called, zone_grid, zones_of
 
 
@@ -61,7 +61,8 @@ def _grid(nearest: Row) -> Grid:
 
 
 def tiles_with_units(units: DataFrame, grid: Grid, tile_px: int, strip: Zone | None = None) -> DataFrame:
-    """Rows row, col, units [unit_id, outline]: the tiles that smallest units touch, also where no image lies.
+    """Rows row, col, units [unit_id, border]: the tiles that smallest units touch, also where no image lies, with their borders in
+    that row of tiles.
 
     Joined by Sedona on the grid's own coordinates, where tiles are true rectangles.
     """
@@ -75,7 +76,10 @@ def tiles_with_units(units: DataFrame, grid: Grid, tile_px: int, strip: Zone | N
     spanned = spanned.select("row", F.explode(F.expr("sequence(left, right - 1)")).alias("col")).distinct()
     squares = spanned.withColumn("square", _square(grid, tile_px))
     touching = squares.alias("t").join(outlines.alias("u"), on=F.expr("ST_Intersects(u.shape, t.square)"), how="inner")
-    return touching.groupBy("row", "col").agg(F.collect_list(F.struct("unit_id", "outline")).alias("units"))
+    spans = outlines.select("unit_id", "outline", "top", "bottom")
+    near = spans.mapInPandas(partial(border_batches, grid=grid, tile_px=tile_px), BORDERS_DDL)
+    found = touching.select("row", "col", "unit_id").join(near, on=["unit_id", "row"], how="inner")
+    return found.groupBy("row", "col").agg(F.collect_list(F.struct("unit_id", "border")).alias("units"))
 
 
 def _square(grid: Grid, tile_px: int) -> Column:

@@ -51,9 +51,10 @@ def outlines_on_grid(geometries: Any, crs: str) -> Any:
 
 
 def edges_of(outlines: Sequence[Any]) -> Outlines:
-    """The directed edges of oriented (multi)polygons."""
+    """The directed edges of oriented (multi)polygons; or of (multi)lines, parts of the borders of such."""
     parts, part_owner = shapely.get_parts(np.array(outlines, dtype=object), return_index=True)
-    rings, ring_part = shapely.get_rings(parts, return_index=True)
+    areal = (shapely.get_dimensions(parts) == 2).any()
+    rings, ring_part = shapely.get_rings(parts, return_index=True) if areal else (parts, np.arange(len(parts)))
     points, ring = shapely.get_coordinates(rings, return_index=True)
     same = ring[1:] == ring[:-1]
     return Outlines(np.hstack([points[:-1][same], points[1:][same]]), part_owner[ring_part[ring[:-1][same]]])

@@ -107,7 +107,7 @@ SUMS_SCHEMA = pa.schema([("unit_id", "string"), ("epoch", "string"), *((name, "i
 def sums_batches(
     batches: Iterable[pa.RecordBatch], grid: Grid, tile_px: int, epochs: Sequence[str], method: str
 ) -> Iterator[pa.RecordBatch]:
-    """Shell: rows (row, col, units [unit_id, outline WKB], layers [epoch, threshold, probability]) to rows of sums.
+    """Shell: rows (row, col, units [unit_id, border WKB], layers [epoch, threshold, probability]) to rows of sums.
 
     Every unit of a tile gets a row per epoch. In memory: a tile's decoded epochs and one block's areas.
     """
@@ -121,7 +121,7 @@ def _cell_rows(cell: dict[str, Any], grid: Grid, tile_px: int, epochs: Sequence[
     units = sorted(cell["units"], key=lambda unit: str(unit["unit_id"]))
     given = {layer["epoch"]: layer for layer in cell["layers"] or ()}
     layers = [_decoded(given.get(epoch), tile_px) for epoch in epochs]
-    sums = tile_sums(list(shapely.from_wkb([unit["outline"] for unit in units])), layers, grid, tile, method)
+    sums = tile_sums(list(shapely.from_wkb([unit["border"] for unit in units])), layers, grid, tile, method)
     return [
         {"unit_id": unit["unit_id"], "epoch": epoch, **one._asdict()}
         for unit, of_unit in zip(units, sums, strict=True)
@@ -153,6 +153,43 @@ def outline_batches(frames: Iterable[pd.DataFrame], grid: Grid, tile_px: int, st
         spans = [grid.pixels_over(*bounds) for bounds in shapely.bounds(outlines)]
         tiles = {name: [_tile_edge(span, name, tile_px) for span in spans] for name in PixelBounds._fields}
         yield pd.DataFrame({"unit_id": ids, "outline": shapely.to_wkb(outlines), **tiles})
+
+
+BORDERS_DDL = "unit_id string, row int, border binary"
+
+
+def border_batches(frames: Iterable[pd.DataFrame], grid: Grid, tile_px: int) -> Iterator[pd.DataFrame]:
+    """Shell: rows of OUTLINES_DDL to the parts of their borders (lines, WKB) that sums over tiles of one row need.
+
+    Of a unit over many tiles each tile then gets a few edges, not all of them."""
+    for frame in frames:
+        rows = [
+            (unit, row, border)
+            for unit, outline, top, bottom in frame[["unit_id", "outline", "top", "bottom"]].itertuples(index=False)
+            for row, border in borders(shapely.from_wkb(outline), range(top - 1, bottom + 1), grid, tile_px)
+        ]
+        yield pd.DataFrame(rows, columns=["unit_id", "row", "border"])
+
+
+def borders(outline: Any, rows: range, grid: Grid, tile_px: int) -> Iterator[tuple[int, bytes]]:
+    """Of each row of tiles the edges, in their order, that reach into it or within a pixel of it, as lines."""
+    points, ring = shapely.get_coordinates(shapely.get_rings(shapely.get_parts(outline)), return_index=True)
+    low, high = np.minimum(points[:-1, 1], points[1:, 1]), np.maximum(points[:-1, 1], points[1:, 1])
+    is_edge = ring[1:] == ring[:-1]
+    for row in rows:
+        north = grid.origin_y - row * tile_px * grid.pixel_height
+        near = is_edge & (high > north - (tile_px + 1) * grid.pixel_height) & (low < north + grid.pixel_height)
+        if near.any():
+            yield row, shapely.to_wkb(_lines(points, np.flatnonzero(near)))
+
+
+def _lines(points: NDArray[np.float64], edges: NDArray[np.int64]) -> Any:
+    """Edge k is from point k to point k + 1; those that follow each other become one line."""
+    ends = np.append(np.diff(edges) > 1, True)
+    line = np.cumsum(ends) - ends
+    at, line = np.concatenate([edges, edges[ends] + 1]), np.concatenate([line, line[ends]])
+    order = np.argsort(at, kind="stable")
+    return shapely.multilinestrings(shapely.linestrings(points[at[order]], indices=line[order]))
 
 
 def _owned_part(shape: Any, strip: Zone) -> Any:

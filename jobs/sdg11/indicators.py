@@ -88,7 +88,9 @@ def indicators(tables: Tables, settings: IndicatorsSettings, context: Context) -
     periods = periods_of([epoch.name for epoch in context.place.epochs], settings.periods)
     pairs = _pairs(_sums(tables), _period_rows(context.spark, context.place, periods))
     growth = _growth_errors(tables, settings, context)
-    parts = [pairs.mapInPandas(shell_of(settings, growth), INDICATORS.ddl), *_shares(pairs, tables, settings)]
+    # Set by hand: adaptive planning sees few bytes and would leave all draws of the bounds to one core.
+    spread = pairs.repartition(4 * context.spark.sparkContext.defaultParallelism, "unit_id")
+    parts = [spread.mapInPandas(shell_of(settings, growth), INDICATORS.ddl), *_shares(pairs, tables, settings)]
     return reduce(DataFrame.unionByName, (part.select(*INDICATORS.names) for part in parts))
 
 

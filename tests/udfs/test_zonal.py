@@ -15,7 +15,7 @@ from udfs.coverage import Outlines, coverage, edges_of, outlines_on_grid
 from udfs.grid import Grid, Tile, tiles_over
 from udfs.pixel_areas import block_areas_mm2
 from udfs.rasters import NO_DATA, encode_raster
-from udfs.zonal import Layer, Sums, outline_batches, sums_batches, tile_sums
+from udfs.zonal import Layer, Sums, borders, outline_batches, sums_batches, tile_sums
 from udfs.zone_pixels import owned_or_touched
 from udfs.zones import split_at_antimeridian, tiles_in, zone_called, zone_grid
 
@@ -106,6 +106,26 @@ def test_sums_do_not_depend_on_the_tile(method: str) -> None:
     assert (sums_of_tiles(512, method) == sums_of_tiles(1024, method)).all()
 
 
+@pytest.mark.parametrize("method", ["exact", "fast"])
+def test_the_borders_in_a_row_of_tiles_give_the_sums_of_the_whole_outline(method: str) -> None:
+    """Bit by bit, of units with holes, of several pieces, and one whose edge is the line between two rows."""
+    (ring, inner, low), probability = sample()
+    west, north = GRID.transform(*ORIGIN) @ (0, 0)
+    level = shapely.orient_polygons(shapely.box(west + 3000, north - 5120, west + 8000, north - 2560), exterior_cw=False)
+    units = [ring, shapely.MultiPolygon([inner, *shapely.get_parts(low)]), level]
+    tiles = tiles_over(Tile(ORIGIN[0] // 1024, ORIGIN[1] // 1024, 1024).pixels, 256)
+    parts = [dict(borders(unit, range(tiles[0].row - 1, tiles[-1].row + 2), GRID, 256)) for unit in units]
+    assert all(len(edges_of([shapely.from_wkb(part)]).owner) < len(edges_of([ring]).owner) for part in parts[0].values())
+    for tile in tiles:
+        top, left = tile.pixels.top - ORIGIN[0], tile.pixels.left - ORIGIN[1]
+        layers = [Layer(probability[top : top + 256, left : left + 256], 200)]
+        there = [unit for unit, part in zip(units, parts, strict=True) if tile.row in part]
+        near = [shapely.from_wkb(part[tile.row]) for part in parts if tile.row in part]
+        assert tile_sums(near, layers, GRID, tile, method) == tile_sums(there, layers, GRID, tile, method)
+        gone = [unit for unit, part in zip(units, parts, strict=True) if tile.row not in part]
+        assert all(sums == [(0, 0, 0)] for sums in (tile_sums(gone, layers, GRID, tile, method) if gone else ()))
+
+
 def test_sums_by_hand_in_one_unit_of_whole_pixels() -> None:
     tile = Tile(ORIGIN[0] // 256, ORIGIN[1] // 256, 256)
     west, north = GRID.transform(*ORIGIN) @ (10, 20)
@@ -129,7 +149,7 @@ def test_fast_is_near_exact() -> None:
 
 def test_shell_gives_each_unit_a_row_per_epoch_in_any_order_of_units() -> None:
     units, probability = sample()
-    named = [{"unit_id": f"u{index}", "outline": shapely.to_wkb(unit)} for index, unit in enumerate(units)]
+    named = [{"unit_id": f"u{index}", "border": shapely.to_wkb(unit)} for index, unit in enumerate(units)]
     layers = [{"epoch": "2018", "threshold": 200, "probability": encode_raster(probability)}]
     cell = {"row": ORIGIN[0] // 1024, "col": ORIGIN[1] // 1024, "layers": layers}
     batches = [pa.RecordBatch.from_pylist([{**cell, "units": order}]) for order in (named, named[::-1])]
