@@ -1,21 +1,18 @@
-"""A job from the command line: how long it takes and what memory its processes have at their peaks."""
+"""A command: how long it takes and what memory its processes have at their peaks."""
 
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.memory import processes_below
 
-ROOT = Path(__file__).parents[1]
 LOOK_SECONDS = 0.2
 
 
 class CommandUse(NamedTuple):
-    """Seconds, CPU seconds, and peaks in MiB: of the Python that was started, of its JVM, of the largest Python worker, and of all workers
+    """Seconds, CPU seconds, and peaks in MiB: of the process that was started, of its JVM, of the largest Python worker, and of all workers
     at one time, where pages that they share count for each."""
 
     seconds: float
@@ -26,18 +23,17 @@ class CommandUse(NamedTuple):
     workers: float
 
 
-def run_command(arguments: Sequence[str]) -> CommandUse:
-    """Of one command of the command line. Raises ValueError where its exit code is not 0."""
+def run_command(command: Sequence[str]) -> CommandUse:
+    """Raises ValueError, with what it said last, where the command's exit code is not 0."""
     started, looks = time.perf_counter(), _Looks()
     with tempfile.TemporaryFile("w+", encoding="utf-8") as said:
-        command = [sys.executable, "-m", "jobs.cli", *arguments]
-        with subprocess.Popen(command, cwd=ROOT, stdout=said, stderr=subprocess.STDOUT) as process:
+        with subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT) as process:
             while process.poll() is None:
                 looks.look(process.pid)
                 time.sleep(LOOK_SECONDS)
         said.seek(0)
         if process.returncode:
-            raise ValueError(f"{' '.join(arguments)}: exit code {process.returncode}\n{said.read()[-4000:]}")
+            raise ValueError(f"{' '.join(command)}: exit code {process.returncode}\n{said.read()[-4000:]}")
     return looks.use(time.perf_counter() - started)
 
 

@@ -59,7 +59,7 @@ def _country(folder: Path, size: Size) -> Country:
         in_own_process(write_country, folder, size)
     uses = {}
     for job in JOBS:
-        uses[job] = run_command([job, "--place", str(folder / PLACE_FILE), *OPTIONS])
+        uses[job] = run_command([sys.executable, "-m", "jobs.cli", job, "--place", str(folder / PLACE_FILE), *OPTIONS])
         print(f"{size.units:,} units: {job}: {uses[job]}", file=sys.stderr, flush=True)
     found = check(folder / "warehouse" / NAME, size)
     print(f"{size.units:,} units: {found}", file=sys.stderr, flush=True)

@@ -1,6 +1,7 @@
 """The simulated country of benchmark `country`: towns, maps of built-up land as a network leaves them, and units of three levels."""
 
 from functools import cache
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -88,19 +89,18 @@ def map_numbers(size: Size) -> NDArray[np.int64]:
     return np.where(drawn < MISSING, -1, np.where(drawn < 2 * MISSING, -2, numbers))
 
 
-@cache
 def maps() -> list[NDArray[np.uint8]]:
-    """Probabilities (TILE_PX, TILE_PX) of every density, variant and epoch; of one variant a quarter lies under cloud at the first."""
-    return [
-        _map(density * (GROWTH if epoch else 1.0), 10 * number + variant, clouded=variant == epoch + VARIANTS - 1)
-        for number, density in enumerate(DENSITIES)
-        for variant in range(VARIANTS)
-        for epoch in range(len(EPOCHS))
-    ]
+    """Of every density, variant and epoch, as `map_numbers` counts them."""
+    return [drawn_map(*numbers) for numbers in product(range(len(DENSITIES)), range(VARIANTS), range(len(EPOCHS)))]
+
+
+def drawn_map(density: int, variant: int, epoch: int) -> NDArray[np.uint8]:
+    """Probability (TILE_PX, TILE_PX), of the first epoch or the second, which holds what the first has; at the first a part of the last
+    variant lies under cloud."""
+    return _map(DENSITIES[density] * (GROWTH if epoch else 1.0), 10 * density + variant, clouded=variant == epoch + VARIANTS - 1)
 
 
 def _map(density: float, seed: int, clouded: bool) -> NDArray[np.uint8]:
-    """Of two epochs with one seed the later holds the earlier."""
     random, shape = np.random.default_rng(seed), (TILE_PX, TILE_PX)
     noise = [ndimage.gaussian_filter(random.standard_normal(shape), sigma, mode="wrap") * sigma for sigma in (20, 4, 1.2)]
     field = np.sum(noise, axis=0)
