@@ -26,6 +26,8 @@ GEOPARQUET = (".parquet", ".geoparquet")
 OVERLAP_SHARE = 1e-6
 """Overlaps of less than this share of the smaller unit are digitising noise and not noted."""
 
+PIECE_BYTES = 1 << 20
+
 AREAS_AT_ONCE = 1_000
 """Polygons whose edges are taken together, some 200 bytes each."""
 
@@ -48,7 +50,10 @@ def file_digest(path: Path) -> str:
     beside = sorted(p for p in path.parent.glob(f"{path.stem}.*") if p.suffix.lower() in (".shp", ".dbf", ".shx", ".prj", ".cpg"))
     content = hashlib.sha256()
     for part in beside if path.suffix.lower() == ".shp" else [path]:
-        content.update(part.suffix.encode() + part.read_bytes())
+        content.update(part.suffix.encode())
+        with part.open("rb") as file:
+            while piece := file.read(PIECE_BYTES):
+                content.update(piece)
     return content.hexdigest()
 
 
@@ -254,9 +259,11 @@ def coverage_faults(shapes: Any) -> tuple[float, float]:
 
 def overlaps(shapes: Any) -> list[tuple[int, int, float]]:
     """Pairs of units that overlap by more than noise: indexes and the share of the smaller one."""
-    unfit = _unfit(shapes)
-    first, second = shapely.STRtree(shapes).query(shapes, predicate="intersects")
     # Of two that overlap one at the least has an edge inside of the other, or beside one of its edges but not the same.
+    unfit, tree = _unfit(shapes), shapely.STRtree(shapes)
+    near = np.unique(tree.query(shapes[unfit], predicate="intersects")[1])
+    first, second = tree.query(shapes[near], predicate="intersects")
+    first = near[first]
     doubtful = (first < second) & (unfit[first] | unfit[second])
     first, second = first[doubtful], second[doubtful]
     common = shapely.area(shapely.intersection(shapes[first], shapes[second]))
