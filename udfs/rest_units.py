@@ -7,7 +7,7 @@ import pandas as pd
 import shapely
 
 from conf.errors import InputError
-from udfs.units import polygons_only
+from udfs.units import polygons_only, union_of
 
 REST = "rest"
 OWN_UNIT, NOISE = 0.01, 1e-6
@@ -37,14 +37,17 @@ def _both(note: str | None, more: str | None) -> str | None:
 
 def units_left(units: pd.DataFrame) -> pd.DataFrame:
     """A row for each parent that is not filled, with the `share` (of degrees squared) that is left."""
-    shapes, ids, parents = (units[name].to_numpy() for name in ("geometry", "unit_id", "parent_id"))
-    smallest = ~units["unit_id"].isin(parents).to_numpy()
-    tree = shapely.STRtree(shapes)
+    shapes, parents = units["geometry"].to_numpy(), units["parent_id"]
+    smallest = shapes[~units["unit_id"].isin(parents)]
+    tree, children = shapely.STRtree(smallest), units.groupby("parent_id").indices
     rows = []
-    for index in np.flatnonzero(~smallest):
-        near = tree.query(shapes[index], predicate="intersects")
-        inside = shapes[near[smallest[near] | (parents[near] == ids[index])]]
-        left = polygons_only(shapely.difference(shapes[index], shapely.union_all(inside)))
+    for index in np.flatnonzero(units["unit_id"].isin(parents)):
+        held = union_of(shapes[children[units["unit_id"].iloc[index]]])
+        if shapely.equals_exact(held, shapes[index], normalize=True):
+            continue
+        left = shapely.difference(shapes[index], held)
+        others = smallest[tree.query(left, predicate="intersects")]
+        left = polygons_only(shapely.difference(left, shapely.union_all(others)))
         if left is not None:
             rows.append(_row(units.iloc[index], left))
     return pd.DataFrame(rows, columns=[*units.columns, "share"])

@@ -251,10 +251,15 @@ def _areas_m2(shapes: Any) -> NDArray[np.float64]:
 
 def coverage_faults(shapes: Any) -> tuple[float, float]:
     """Shares of the union: what is in several units, counted again each time, and what holes and slivers between them leave out."""
-    union = shapely.union_all(shapes) if _unfit(shapes).any() else shapely.coverage_union_all(shapes)
+    union = union_of(shapes)
     filled = shapely.union_all(shapely.polygons(shapely.get_exterior_ring(shapely.get_parts(union))))
     every, area, whole = (geodesic_area_m2(np.atleast_1d(np.asarray(each, dtype=object))).sum() for each in (shapes, union, filled))
     return float(every / area - 1), float(whole / area - 1)
+
+
+def union_of(shapes: Any) -> Any:
+    """Of polygons; many times faster where they tile the ground."""
+    return shapely.union_all(shapes) if _unfit(shapes).any() else shapely.coverage_union_all(shapes)
 
 
 def overlaps(shapes: Any) -> list[tuple[int, int, float]]:
