@@ -1,15 +1,14 @@
 """Jobs `units`, `population`, `unit_statistics` and `indicators` by the command line, of a simulated country of 10,000 tiles and 50,000
 units and of a quarter of it: seconds, peaks of memory and how these grow. Sums are held against numpy and exactextract.
 
-`python -m benchmarks.country FOLDER [--only SIDE,UNITS,DISTRICTS,REGIONS]`: makes what is not there yet in the folder, half an hour."""
+`python -m benchmarks.country FOLDER [--only SIDE,UNITS,DISTRICTS,REGIONS]`: in a new folder."""
 
 import argparse
 import sys
 from pathlib import Path
-from typing import NamedTuple
 
 from benchmarks.commands import CommandUse, run_command
-from benchmarks.country_checks import Found, check
+from benchmarks.country_checks import check
 from benchmarks.country_ground import Size
 from benchmarks.country_tables import NAME, PLACE_FILE, write_country
 from benchmarks.memory import in_own_process
@@ -23,24 +22,17 @@ TIMES, MEMORY = 4.4, 1.2
 PEAKS = ("jvm", "driver", "worker", "workers")
 
 
-class Country(NamedTuple):
-    """What the jobs needed, by name, and what they made."""
-
-    uses: dict[str, CommandUse]
-    found: Found
-
-
 def measured(folder: Path, sizes: list[Size]) -> list[Measure]:
     """Of one run each; the last size beside the first. Raises ValueError where a job fails or a sum differs."""
     countries = {size: _country(folder / f"{size.units}", size) for size in sizes}
     seconds = [
         Measure(f"country: {size.units:,}, {job}", "s", (use.seconds,), note=_note(use))
-        for size, country in countries.items()
-        for job, use in country.uses.items()
+        for size, uses in countries.items()
+        for job, use in uses.items()
     ]
     if len(sizes) == 1:
         return seconds
-    few, many = countries[sizes[0]].uses, countries[sizes[-1]].uses
+    few, many = countries[sizes[0]], countries[sizes[-1]]
     growth = {"time": (sum(use.seconds for use in many.values()) / sum(use.seconds for use in few.values()), TIMES)}
     growth |= {f"peak of {each}": (_peak(many, each) / _peak(few, each), MEMORY) for each in PEAKS}
     return [*seconds, *(Measure(f"country: {name}", "x", (ratio,), reach, at_most=True) for name, (ratio, reach) in growth.items())]
@@ -54,16 +46,15 @@ def _note(use: CommandUse) -> str:
     return f"CPU {use.cpu:.0f} s; peak " + ", ".join(f"{each} {getattr(use, each):.0f}" for each in PEAKS) + " MiB"
 
 
-def _country(folder: Path, size: Size) -> Country:
-    if not (folder / PLACE_FILE).exists():
-        in_own_process(write_country, folder, size)
+def _country(folder: Path, size: Size) -> dict[str, CommandUse]:
+    """What each job needed; what all of them made is compared and printed."""
+    in_own_process(write_country, folder, size)
     uses = {}
     for job in JOBS:
         uses[job] = run_command([sys.executable, "-m", "jobs.cli", job, "--place", str(folder / PLACE_FILE), *OPTIONS])
         print(f"{size.units:,} units: {job}: {uses[job]}", file=sys.stderr, flush=True)
-    found = check(folder / "warehouse" / NAME, size)
-    print(f"{size.units:,} units: {found}", file=sys.stderr, flush=True)
-    return Country(uses, found)
+    print(f"{size.units:,} units: {check(folder / 'warehouse' / NAME, size)}", file=sys.stderr, flush=True)
+    return uses
 
 
 def main(arguments: list[str]) -> None:

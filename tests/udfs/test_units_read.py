@@ -10,7 +10,7 @@ import shapely
 from pyproj import Geod
 
 from conf.errors import InputError
-from udfs.units import Columns, coverage_faults, geodesic_area_m2, overlaps, read_units
+from udfs.units import AREAS_AT_ONCE, Columns, coverage_faults, geodesic_area_m2, overlaps, read_units
 
 PLAIN = Columns("code", "label", None, None)
 ID = PLAIN._replace(name=None)
@@ -98,6 +98,28 @@ def test_overlaps_are_found_and_measured() -> None:
     assert overlaps(shapes) == [(1, 2, pytest.approx(0.1))]
     assert coverage_faults(shapes) == pytest.approx((0.1 / 3.9, 0), rel=1e-3)
     assert coverage_faults(shapes[:2]) == pytest.approx((0, 0), abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_overlaps_are_those_of_all_pairs(seed: int) -> None:
+    """Of boxes that share edges, lie within others, are told twice; in the order in which pairs are met."""
+    random = np.random.default_rng(seed)
+    corners, sides = random.integers(0, 6, (8, 2)), random.integers(1, 4, (8, 2))
+    shapes = np.append(shapely.box(*corners.T, *(corners + sides).T), shapely.box(10, 10, 14, 14).difference(shapely.box(11, 11, 12, 12)))
+    shapes = np.append(shapes, [shapes[0], shapely.box(11, 11, 12, 12), shapely.box(12.5, 12.5, 13, 13)])
+    first, second = shapely.STRtree(shapes).query(shapes)
+    common = shapely.area(shapely.intersection(shapes[first], shapes[second]))
+    meet = (first < second) & (common > 0)
+    pairs = zip(first[meet], second[meet], strict=True)
+    expected = [(i, j, shapely.area(shapely.intersection(shapes[i], shapes[j])) / shapely.area(shapes[[i, j]]).min()) for i, j in pairs]
+    assert overlaps(shapes) == expected
+    assert (8, 11, 1.0) in expected
+
+
+def test_areas_do_not_depend_on_how_many_are_taken_together() -> None:
+    corners = np.random.default_rng(1).uniform(-60, 60, (AREAS_AT_ONCE + 3, 2))
+    shapes = shapely.box(*corners.T, *(corners + np.array([0.3, 0.7])).T)
+    assert (geodesic_area_m2(shapes) == np.concatenate([geodesic_area_m2(shapes[[number]]) for number in range(len(shapes))])).all()
 
 
 def test_gaps_between_units_are_measured() -> None:
