@@ -36,11 +36,14 @@ def run_sql(place: Place, query: str, form: str, master: str, spark_conf: dict[s
 
 
 def check_asks(spark: SparkSession, query: str) -> None:
-    """Raises InputError for a statement that would change something, wherever it stands; it is analysed, not run."""
+    """Raises InputError for a statement that would change something; it is analysed, not run."""
     state, classes = spark._jsparkSession.sessionState(), spark._jvm.java.lang.Class
     command = classes.forName("org.apache.spark.sql.catalyst.plans.logical.Command")
-    plan = state.executePlan(state.sqlParser().parsePlan(query), spark._jvm.org.apache.spark.sql.execution.CommandExecutionMode.SKIP())
-    if command.isInstance(plan.analyzed()) and not plan.logical().getClass().getSimpleName().startswith(TELLING):
+    parsed = state.sqlParser().parsePlan(query)
+    plan = state.executePlan(parsed, spark._jvm.org.apache.spark.sql.execution.CommandExecutionMode.SKIP()).analyzed()
+    # Of FROM ... INSERT ... INSERT ... the commands are parts.
+    parts = [plan, *(plan.children().apply(number) for number in range(plan.children().size()))]
+    if any(command.isInstance(part) for part in parts) and not parsed.getClass().getSimpleName().startswith(TELLING):
         raise InputError("sql: the statement does not only ask; write a SELECT")
 
 
