@@ -18,7 +18,8 @@ CHANGING = (
     "DELETE FROM delta.`{table}`", "UPDATE delta.`{table}` SET id = 1", "INSERT INTO delta.`{table}` SELECT id FROM units",
     "INSERT OVERWRITE delta.`{table}` SELECT id FROM units", "WITH a AS (SELECT id FROM units) INSERT INTO delta.`{table}` SELECT * FROM a",
     "FROM units INSERT INTO delta.`{table}` SELECT id",
-    "FROM units INSERT INTO delta.`{table}` SELECT id INSERT INTO delta.`{table}` SELECT id + 1", "INSERT OVERWRITE DIRECTORY '{table}/x' USING csv SELECT 1",
+    "FROM units INSERT INTO delta.`{table}` SELECT id INSERT INTO delta.`{table}` SELECT id + 1",
+    "INSERT OVERWRITE DIRECTORY '{table}/x' USING csv SELECT 1",
     "OPTIMIZE delta.`{table}`", "VACUUM delta.`{table}`", "RESTORE TABLE delta.`{table}` TO VERSION AS OF 0", "SET spark.x = 1",
     "ADD JAR '/x.jar'", "CACHE TABLE units", "EXECUTE IMMEDIATE 'DROP VIEW units'",
 )  # fmt: skip

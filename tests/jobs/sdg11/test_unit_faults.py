@@ -132,7 +132,7 @@ def test_43_units_are_mended_and_listed_and_add_up_to_their_union(rows: tuple[di
     notes = {name: row["note"] for name, row in table.items() if row["note"]}
     assert notes.pop("over").startswith("overlaps beside by ") and notes.pop("beside").startswith("overlaps over by ")
     assert notes == {
-        "bow": "outline repaired: self-intersection", "spike": "outline repaired: ring self-intersection",
+        "bow": "outline repaired: self-intersection", "spike": "outline repaired: self-intersection",
         "mixed": "outline repaired: not only polygons", "all": "dissolved from 8 units",
     }  # fmt: skip
     assert table["over"]["name"] is None and table["high"]["name"] == "high"
