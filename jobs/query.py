@@ -18,6 +18,9 @@ from jobs.warehouse import Warehouse
 
 TELLING = ("Show", "Describe", "Explain")
 """Commands that only tell, by the beginnings of their names in Spark's plans."""
+ONLY_ASKS = "sql: the statement does not only ask; write a SELECT"
+NO_COMMAND = "RestoreTableStatement"
+"""Delta's; it leaves no command in the plan that is analysed."""
 
 
 def run_sql(place: Place, query: str, form: str, master: str, spark_conf: dict[str, str]) -> int:
@@ -40,11 +43,14 @@ def check_asks(spark: SparkSession, query: str) -> None:
     state, classes = spark._jsparkSession.sessionState(), spark._jvm.java.lang.Class
     command = classes.forName("org.apache.spark.sql.catalyst.plans.logical.Command")
     parsed = state.sqlParser().parsePlan(query)
+    kind = parsed.getClass().getSimpleName()
+    if kind == NO_COMMAND:
+        raise InputError(ONLY_ASKS)
     plan = state.executePlan(parsed, spark._jvm.org.apache.spark.sql.execution.CommandExecutionMode.SKIP()).analyzed()
     # Of FROM ... INSERT ... INSERT ... the commands are parts.
     parts = [plan, *(plan.children().apply(number) for number in range(plan.children().size()))]
-    if any(command.isInstance(part) for part in parts) and not parsed.getClass().getSimpleName().startswith(TELLING):
-        raise InputError("sql: the statement does not only ask; write a SELECT")
+    if any(command.isInstance(part) for part in parts) and not kind.startswith(TELLING):
+        raise InputError(ONLY_ASKS)
 
 
 def register(warehouse: Warehouse) -> None:
