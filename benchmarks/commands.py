@@ -45,8 +45,7 @@ class _Looks:
         self._cpu: dict[str, float] = {}
 
     def look(self, pid: int) -> None:
-        below = processes_below()
-        driver = below.pop(str(pid), None)
+        below, driver = processes_below(pid), processes_below().get(str(pid))
         workers = [process for process in below.values() if process.name.startswith("python")]
         seen = {
             "driver": [driver.peak] if driver else [],
