@@ -53,6 +53,11 @@ def declared_source(place: Place) -> MapSource:
     return source
 
 
+def summed_source(place: Place, settings: Any) -> str:
+    """As a job's `sources`: the table whose pixels it sums or asks; raises InputError as `declared_source`."""
+    return declared_source(place)
+
+
 def fed_maps(tables: Tables, source: MapSource, place: Place) -> DataFrame:
     """Rows of `built_up`, or of the same columns that are summed, of the layer that feeds built_m2."""
     if source == "built_up":

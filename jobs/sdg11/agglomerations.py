@@ -8,13 +8,12 @@ from pydantic import Field
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from conf.place import Place
 from conf.settings import Settings
 from conf.tables import AGGLOMERATIONS
 from jobs.hierarchy import leaf_ancestry, leaves
 from jobs.job import Context, Tables, job
 from jobs.kept_rows import kept
-from jobs.series_maps import declared_source, fed_maps, no_sums
+from jobs.series_maps import declared_source, fed_maps, no_sums, summed_source
 from jobs.unit_sums import area_sums
 from jobs.within_world import within_world
 from udfs.pixel_areas import MM2_PER_M2
@@ -35,11 +34,6 @@ class AgglomerationsSettings(Settings):
     method: Literal["exact", "fast"] = Field("exact", description="as unit_statistics.method")
 
 
-def summed_source(place: Place, settings: AgglomerationsSettings) -> str:
-    """The table that is summed; raises InputError as `declared_source`."""
-    return declared_source(place)
-
-
 @job(
     reads=("built_up", "units", "urban_extent", "unit_statistics"), optional=("urban_series",), writes="agglomerations",
     settings=AgglomerationsSettings, parallel_over="the grid's tiles that cities touch", absent=no_sums, sources=summed_source,
@@ -57,7 +51,7 @@ def agglomerations(tables: Tables, settings: AgglomerationsSettings, context: Co
     names = core.select(*EXTENT, "name")
     extents = whole.join(names, list(EXTENT), "left").withColumn("level", F.lit("agglomeration"))
     in_region = of_level.where(F.col("share") >= settings.region_share).unionByName(core).dropDuplicates([*EXTENT, "unit_id"])
-    region = in_region.join(names.select(*EXTENT), list(EXTENT), "left_semi").drop("name").join(names, list(EXTENT), "inner")
+    region = in_region.drop("name").join(names, list(EXTENT), "inner")
     parts = [extents, _summed(core, "city"), _summed(region, "region")]
     return reduce(DataFrame.unionByName, (part.select(*AGGLOMERATIONS.names) for part in parts))
 

@@ -16,7 +16,7 @@ from jobs.hierarchy import leaf_ancestry
 from jobs.job import Context, Tables, job
 from jobs.kept_rows import kept
 from jobs.people_shared import with_people
-from jobs.series_maps import declared_source, fed_maps, no_sums
+from jobs.series_maps import declared_source, fed_maps, no_sums, summed_source
 from jobs.unit_sums import area_sums, summed_up
 from jobs.within_world import within_world
 from udfs.extent_masks import BUILT, EXTENT, FIXED, MAPS_DDL, MOVING, SEPARATOR, extent_map_frames, map_name
@@ -29,11 +29,6 @@ class ExtentStatisticsSettings(Settings):
     """How finely is summed."""
 
     method: Literal["exact", "fast"] = Field("exact", description="as unit_statistics.method")
-
-
-def summed_source(place: Place, settings: ExtentStatisticsSettings) -> str:
-    """The table that is summed; raises InputError as `declared_source`."""
-    return declared_source(place)
 
 
 @job(

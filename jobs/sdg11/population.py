@@ -2,6 +2,7 @@
 Parallel over units where a raster is summed. Run: ./spark-submit.sh population --place olinda"""
 
 import logging
+from collections.abc import Set
 from functools import partial, reduce
 from pathlib import Path
 from typing import Any
@@ -77,13 +78,13 @@ def declared_rasters(place: Place, settings: PopulationSettings) -> dict[int, Pa
 def population(tables: Tables, settings: PopulationSettings, context: Context) -> DataFrame:
     """The counts as given, of units of any level; `unit_statistics` adds them up."""
     rasters, units = declared_rasters(context.place, settings), tables["units"]
+    parent_of = {row["unit_id"]: row["parent_id"] for row in units.select("unit_id", "parent_id").collect()}
     if rasters:
         parts = [_raster(units, path, year, settings.source) for year, path in sorted(rasters.items())]
         counts = reduce(DataFrame.unionByName, parts).toPandas()
     else:
-        counts = _table(units, context.place.located(str(settings.path)), settings)
+        counts = _table(parent_of.keys(), context.place.located(str(settings.path)), settings)
     counts = counts.sort_values(["unit_id", "year"], ignore_index=True)
-    parent_of = {row["unit_id"]: row["parent_id"] for row in units.select("unit_id", "parent_id").collect()}
     counts["note"] = count_notes(counts, parent_of)
     _say(counts, context)
     return context.spark.createDataFrame(counts[list(POPULATION.names)].astype(object).to_numpy().tolist(), POPULATION.ddl)
@@ -98,9 +99,8 @@ def _say(counts: pd.DataFrame, context: Context) -> None:
         LOG.warning("population: %d odd counts (see population.note); %s in %s: %s", odd, first["unit_id"], first["year"], first["note"])
 
 
-def _table(units: DataFrame, path: Path, settings: PopulationSettings) -> pd.DataFrame:
+def _table(known: Set[str], path: Path, settings: PopulationSettings) -> pd.DataFrame:
     counts = read_population(path, settings.id, settings.people, settings.year)
-    known = {row["unit_id"] for row in units.select("unit_id").collect()}
     if unknown := sorted(set(counts["unit_id"]) - known):
         raise InputError(f"{path.name}: unit {unknown[0]!r} is not among the units; set population.id to the column that holds their ids")
     return counts.assign(source=settings.source or path.name)

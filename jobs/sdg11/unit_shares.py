@@ -18,7 +18,7 @@ from jobs.kept_rows import kept
 from jobs.people_shared import with_people
 from jobs.sdg11.informality import InformalitySettings, cannot_tell
 from jobs.sdg11.services import ServicesSettings, no_services
-from jobs.series_maps import declared_source, fed_maps, no_sums
+from jobs.series_maps import declared_source, fed_maps, no_sums, summed_source
 from jobs.unit_sums import area_sums, summed_up
 from udfs.extent_masks import MAPS_DDL, SEPARATOR
 from udfs.pixel_areas import MM2_PER_M2
@@ -35,11 +35,6 @@ class UnitSharesSettings(Settings):
     """How finely is summed."""
 
     method: Literal["exact", "fast"] = Field("exact", description="as unit_statistics.method")
-
-
-def summed_source(place: Place, settings: UnitSharesSettings) -> str:
-    """The table that is summed; raises InputError as `declared_source`."""
-    return declared_source(place)
 
 
 def nothing_to_tell(place: Place, settings: UnitSharesSettings) -> str | None:

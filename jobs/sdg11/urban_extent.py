@@ -17,7 +17,7 @@ from jobs.arrow_batches import ROWS_WITH_RASTERS, rows_per_batch
 from jobs.connecting import FIELD
 from jobs.job import Context, Tables, job
 from jobs.kept_rows import kept
-from jobs.series_maps import declared_source, fed_maps
+from jobs.series_maps import declared_source, fed_maps, summed_source
 from jobs.whole_components import cell_of_component, touching, with_blank_beyond, with_components, with_open_edges
 from udfs.extent_squares import (
     AREA_NAMES,
@@ -61,14 +61,9 @@ def no_fed_layer(place: Place, settings: UrbanExtentSettings) -> str | None:
     return None if place.fed_layer else "no layer feeds built_m2"
 
 
-def asked_source(place: Place, settings: UrbanExtentSettings) -> str:
-    """The table whose pixels are asked; raises InputError as `declared_source`."""
-    return declared_source(place)
-
-
 @job(
     reads=("built_up",), optional=("urban_series",), writes="urban_extent", settings=UrbanExtentSettings,
-    parallel_over="fixed squares of 1,024 pixels", absent=no_fed_layer, sources=asked_source,
+    parallel_over="fixed squares of 1,024 pixels", absent=no_fed_layer, sources=summed_source,
 )  # fmt: skip
 def urban_extent(tables: Tables, settings: UrbanExtentSettings, context: Context) -> DataFrame:
     """One row for each city of each epoch."""
